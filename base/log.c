@@ -1,0 +1,102 @@
+/* log: see log.h. Any thread; the level and fd are set before threads start. */
+#include "base/log.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+static _Atomic int log_level_now = LOG_LEVEL_INFO;
+static _Atomic int log_fd = STDERR_FILENO;
+
+static const char *const level_names[] = {"off", "error", "warn", "info", "debug"};
+
+void log_set_level(enum log_level level)
+{
+    atomic_store_explicit(&log_level_now, (int)level, memory_order_relaxed);
+}
+
+enum log_level log_get_level(void)
+{
+    return (enum log_level)atomic_load_explicit(&log_level_now, memory_order_relaxed);
+}
+
+void log_set_fd(int fd)
+{
+    atomic_store_explicit(&log_fd, fd, memory_order_relaxed);
+}
+
+bool log_level_parse(const char *name, enum log_level *out_level)
+{
+    for (size_t i = 0; i < sizeof level_names / sizeof level_names[0]; i++) {
+        if (strcmp(name, level_names[i]) == 0) {
+            *out_level = (enum log_level)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_plain(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        if (c <= 0x20 || c >= 0x7f || c == '"' || c == '=' || c == '\\') {
+            return false;
+        }
+    }
+    return s.len > 0;
+}
+
+static void add_quoted(struct buf *line, struct str s)
+{
+    buf_add_char(line, '"');
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        if (c == '"' || c == '\\') {
+            buf_add_char(line, '\\');
+            buf_add_char(line, (char)c);
+        } else if (c == '\n') {
+            buf_add_text(line, "\\n");
+        } else if (c < 0x20 || c == 0x7f) {
+            buf_printf(line, "\\x%02x", c);
+        } else {
+            buf_add_char(line, (char)c); /* UTF-8 passes */
+        }
+    }
+    buf_add_char(line, '"');
+}
+
+static void add_time(struct buf *line)
+{
+    struct timespec now;
+    struct tm utc;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    (void)gmtime_r(&now.tv_sec, &utc);
+    buf_printf(line, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ", utc.tm_year + 1900, utc.tm_mon + 1,
+               utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, now.tv_nsec / 1000000);
+}
+
+void log_write(enum log_level level, const char *module, const char *sentence,
+               const struct log_field *fields)
+{
+    struct buf line = {0};
+    add_time(&line);
+    buf_printf(&line, " %s %s", level_names[level], module);
+    for (; fields->name != NULL; fields++) {
+        buf_printf(&line, " %s=", fields->name);
+        if (fields->is_int) {
+            buf_printf(&line, "%lld", (long long)fields->number);
+        } else if (is_plain(fields->text)) {
+            buf_add_str(&line, fields->text);
+        } else {
+            add_quoted(&line, fields->text);
+        }
+    }
+    buf_add_text(&line, " msg=");
+    add_quoted(&line, str_of(sentence));
+    buf_add_char(&line, '\n');
+    ssize_t ignored = write(atomic_load_explicit(&log_fd, memory_order_relaxed), line.ptr, line.len);
+    (void)ignored; /* a log that cannot be written has nowhere to be reported */
+    buf_fini(&line);
+}

@@ -1,0 +1,66 @@
+/* loop: one libevent base, one thread, an explicit end of turn.
+ *
+ * A turn is one wait plus the callbacks of everything that became ready.
+ * After it, in this order: the flush hooks (registered once), then deferred
+ * calls, which may defer again (those run in the same end of turn). Freeing
+ * anything a callback may still stand on is deferred: loop_defer.
+ * Everything here is for the loop's own thread.
+ */
+#ifndef WOS_BASE_LOOP_H
+#define WOS_BASE_LOOP_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct event_base;
+struct loop;
+
+typedef void loop_fn(void *arg);
+typedef void loop_signal_fn(int signo, void *arg);
+
+struct loop *loop_new(struct err *err);
+void loop_free(struct loop *loop);
+/* The libevent base, for event_new and evhttp. Borrowed. */
+struct event_base *loop_base(struct loop *loop);
+/* Runs until loop_stop. */
+void loop_run(struct loop *loop);
+/* One turn: waits for an event if `block`, runs callbacks and the end of turn. */
+void loop_turn(struct loop *loop, bool block);
+void loop_stop(struct loop *loop);
+
+/* Calls fn(arg) at the end of this turn, once. */
+void loop_defer(struct loop *loop, loop_fn *fn, void *arg);
+/* Calls fn(arg) at every end of turn, before deferred calls. At most 4. */
+void loop_add_flush(struct loop *loop, loop_fn *fn, void *arg);
+
+/* Milliseconds of the monotonic clock, read once per turn. */
+uint64_t loop_now_ms(struct loop *loop);
+/* The same clock, read now; any thread. */
+uint64_t clock_now_ms(void);
+uint64_t clock_now_us(void);
+/* Wall clock in milliseconds since the epoch. */
+int64_t clock_wall_ms(void);
+
+/* timer: one shot. Embedded in its owner; must be cleared before the owner is
+ * freed. Setting a set timer moves it. */
+struct event;
+struct loop_timer {
+    struct event *event; /* owned */
+    loop_fn *fn;
+    void *arg; /* borrowed */
+};
+void loop_timer_init(struct loop_timer *t, struct loop *loop, loop_fn *fn, void *arg);
+void loop_timer_set(struct loop_timer *t, uint64_t delay_ms);
+bool loop_timer_is_set(const struct loop_timer *t);
+void loop_timer_clear(struct loop_timer *t);
+void loop_timer_fini(struct loop_timer *t);
+
+/* Blocks the signals in the calling thread (call before starting others) and
+ * delivers them as callbacks on the loop, through a signalfd. */
+int loop_watch_signals(struct loop *loop, const int *signals, int count, loop_signal_fn *fn,
+                       void *arg, struct err *err);
+
+#endif

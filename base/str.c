@@ -1,0 +1,214 @@
+/* str: see str.h. Any thread. */
+#include "base/str.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/auto.h"
+
+bool str_eq_nocase(struct str a, struct str b)
+{
+    if (a.len != b.len) {
+        return false;
+    }
+    for (size_t i = 0; i < a.len; i++) {
+        if (ascii_lower(a.ptr[i]) != ascii_lower(b.ptr[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool str_starts(struct str s, struct str prefix)
+{
+    return s.len >= prefix.len && str_eq((struct str){s.ptr, prefix.len}, prefix);
+}
+
+bool str_ends(struct str s, struct str suffix)
+{
+    return s.len >= suffix.len &&
+           str_eq((struct str){s.ptr + (s.len - suffix.len), suffix.len}, suffix);
+}
+
+size_t str_find(struct str s, char c)
+{
+    const char *at = s.len == 0 ? NULL : memchr(s.ptr, c, s.len);
+    return at == NULL ? s.len : (size_t)(at - s.ptr);
+}
+
+static bool is_ows(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+struct str str_trim(struct str s)
+{
+    while (s.len > 0 && is_ows(s.ptr[0])) {
+        s.ptr++;
+        s.len--;
+    }
+    while (s.len > 0 && is_ows(s.ptr[s.len - 1])) {
+        s.len--;
+    }
+    return s;
+}
+
+bool str_next(struct str *rest, char sep, struct str *out_part)
+{
+    if (rest->ptr == NULL) {
+        return false;
+    }
+    size_t at = str_find(*rest, sep);
+    *out_part = (struct str){rest->ptr, at};
+    if (at == rest->len) {
+        *rest = STR_NONE;
+    } else {
+        rest->ptr += at + 1;
+        rest->len -= at + 1;
+    }
+    return true;
+}
+
+bool str_list_has(struct str list, struct str token)
+{
+    struct str part;
+    while (str_next(&list, ',', &part)) {
+        if (str_eq_nocase(str_trim(part), token)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool str_to_u64(struct str s, uint64_t *out)
+{
+    uint64_t value = 0;
+    if (s.len == 0) {
+        return false;
+    }
+    for (size_t i = 0; i < s.len; i++) {
+        if (!ascii_is_digit(s.ptr[i]) || __builtin_mul_overflow(value, 10u, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(s.ptr[i] - '0'), &value)) {
+            return false;
+        }
+    }
+    *out = value;
+    return true;
+}
+
+bool str_to_u16(struct str s, uint16_t *out)
+{
+    uint64_t value;
+    if (!str_to_u64(s, &value) || value > UINT16_MAX) {
+        return false;
+    }
+    *out = (uint16_t)value;
+    return true;
+}
+
+char *str_dup(struct str s)
+{
+    char *copy = xmalloc(s.len + 1);
+    if (s.len > 0) {
+        memcpy(copy, s.ptr, s.len);
+    }
+    copy[s.len] = '\0';
+    return copy;
+}
+
+uint64_t str_hash(struct str s)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < s.len; i++) {
+        hash ^= (uint8_t)s.ptr[i];
+        hash *= 0x100000001b3u;
+    }
+    return hash;
+}
+
+void buf_reserve(struct buf *b, size_t extra)
+{
+    size_t want;
+    CHECK(!__builtin_add_overflow(b->len, extra, &want));
+    if (want <= b->cap) {
+        return;
+    }
+    size_t cap = b->cap < 128 ? 128 : b->cap;
+    while (cap < want) {
+        CHECK(!__builtin_mul_overflow(cap, (size_t)2, &cap));
+    }
+    b->ptr = xrealloc(b->ptr, cap);
+    b->cap = cap;
+}
+
+void buf_add(struct buf *b, const void *data, size_t len)
+{
+    if (len == 0) {
+        return;
+    }
+    buf_reserve(b, len);
+    memcpy(b->ptr + b->len, data, len);
+    b->len += len;
+}
+
+void buf_add_str(struct buf *b, struct str s)
+{
+    buf_add(b, s.ptr, s.len);
+}
+
+void buf_add_text(struct buf *b, const char *text)
+{
+    buf_add(b, text, strlen(text));
+}
+
+void buf_add_char(struct buf *b, char c)
+{
+    buf_add(b, &c, 1);
+}
+
+void buf_printf(struct buf *b, const char *fmt, ...)
+{
+    va_list ap;
+    va_list again;
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    int len = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    CHECK(len >= 0);
+    buf_reserve(b, (size_t)len + 1);
+    (void)vsnprintf(b->ptr + b->len, (size_t)len + 1, fmt, again);
+    va_end(again);
+    b->len += (size_t)len;
+}
+
+void buf_consume(struct buf *b, size_t n)
+{
+    CHECK(n <= b->len);
+    if (n == 0) {
+        return;
+    }
+    memmove(b->ptr, b->ptr + n, b->len - n);
+    b->len -= n;
+}
+
+const char *buf_cstr(struct buf *b)
+{
+    buf_reserve(b, 1);
+    b->ptr[b->len] = '\0';
+    return b->ptr;
+}
+
+char *buf_take(struct buf *b)
+{
+    (void)buf_cstr(b);
+    char *taken = b->ptr;
+    *b = (struct buf){0};
+    return taken;
+}
+
+void buf_fini(struct buf *b)
+{
+    free(b->ptr);
+    *b = (struct buf){0};
+}

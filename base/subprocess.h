@@ -1,0 +1,76 @@
+/* subprocess: start a program, watch it end, stop its whole group.
+ *
+ * Children get their own session and process group (setsid), default signal
+ * dispositions and mask, and only the descriptors named here: everything else
+ * is closed (close_range). Their end is seen through a pidfd on the loop.
+ * A child that shall outlive the daemon is let go with subprocess_release.
+ */
+#ifndef WOS_BASE_SUBPROCESS_H
+#define WOS_BASE_SUBPROCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/str.h"
+
+struct subprocess;
+
+struct subprocess_fd {
+    int fd;     /* in this process; stays open here */
+    int target; /* number in the child, >= 3 */
+};
+
+struct subprocess_spec {
+    const char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH of `env` */
+    const char *const *env;  /* NULL-terminated "K=V"; NULL = ours */
+    const char *cwd;         /* NULL = ours */
+    int stdin_fd;            /* -1 = /dev/null */
+    int stdout_fd;           /* -1 = /dev/null */
+    int stderr_fd;           /* -1 = /dev/null */
+    const struct subprocess_fd *fds;
+    size_t fd_count;
+};
+
+/* status: as waitpid's; -1 when it cannot be known (not our child). */
+typedef void subprocess_exit_fn(void *arg, int status);
+
+/* A failed exec is reported here, with its errno, not as exit 127. */
+struct subprocess *subprocess_start(struct loop *loop, const struct subprocess_spec *spec,
+                                    subprocess_exit_fn *on_exit, void *arg, struct err *err);
+/* Watches a process that another daemon started: it is taken only if its start
+ * time (clock ticks since boot, field 22 of /proc/PID/stat) equals start_ticks. */
+struct subprocess *subprocess_adopt(struct loop *loop, pid_t pid, uint64_t start_ticks,
+                                    subprocess_exit_fn *on_exit, void *arg, struct err *err);
+pid_t subprocess_pid(const struct subprocess *p);
+uint64_t subprocess_start_ticks(const struct subprocess *p);
+bool subprocess_is_running(const struct subprocess *p);
+/* Signals the whole group, only while the leader is verified to be ours or any
+ * member with its session id remains. ESRCH is success. */
+int subprocess_signal(struct subprocess *p, int signo, struct err *err);
+/* SIGTERM to the group; SIGKILL after grace_ms; on_exit comes when the leader
+ * is gone and the group empty (SIGKILL again for stragglers). */
+void subprocess_stop(struct subprocess *p, uint32_t grace_ms);
+/* Stops watching without signalling; frees. No on_exit afterwards. */
+void subprocess_release(struct subprocess *p);
+
+/* Start time of a live pid, 0 if there is none. */
+uint64_t process_start_ticks(pid_t pid);
+/* "exit 3" or "signal 9 (Killed)". */
+const char *subprocess_status_text(int status, char *buf, size_t size);
+
+/* Runs to the end and collects output, each stream at most `limit` bytes, on
+ * the given loop without blocking it. For git and other short helpers. */
+struct subprocess_output {
+    int status;
+    struct str out; /* borrowed */
+    struct str err; /* borrowed */
+    bool timed_out;
+};
+typedef void subprocess_output_fn(void *arg, const struct subprocess_output *output);
+int subprocess_collect(struct loop *loop, const struct subprocess_spec *spec, uint32_t timeout_ms,
+                       size_t limit, subprocess_output_fn *on_done, void *arg, struct err *err);
+
+#endif
