@@ -1,0 +1,40 @@
+/* tlsctx: the base TLS server context (see certset.h) and the client context
+ * for services that speak TLS.
+ *
+ * Whoever accepts a connection makes its SSL from the base context and sets
+ * app data; during the ClientHello the base asks `find` for the SSL_CTX with
+ * the right certificate. ALPN: "h2" is chosen when offered, else "http/1.1";
+ * a client that offers only unknown protocols is refused (RFC 7301 3.2,
+ * no_application_protocol); a client without ALPN gets http/1.1.
+ */
+#ifndef WOS_CERTS_TLSCTX_H
+#define WOS_CERTS_TLSCTX_H
+
+#include <openssl/ssl.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+enum { TICKET_KEY_SIZE = 80 };
+
+/* Called in the thread that runs the handshake; `sni` is STR_NONE without one.
+ * Returns a borrowed context (certset_find), or NULL to abort the handshake. */
+typedef SSL_CTX *tlsctx_find_fn(SSL *ssl, struct str sni);
+
+struct tlsctx;
+
+struct tlsctx *tlsctx_new(tlsctx_find_fn *find, struct err *err);
+void tlsctx_free(struct tlsctx *ctx);
+/* For SSL_new; borrowed. Mode: release buffers, partial write, moving write
+ * buffer; one session ticket; no session cache. */
+SSL_CTX *tlsctx_server(struct tlsctx *ctx);
+/* Replaces the ticket keys: the first encrypts, all decrypt (a ticket under
+ * an old key is renewed). Any thread; readers are never blocked. At most 8. */
+void tlsctx_set_ticket_keys(struct tlsctx *ctx, const uint8_t (*keys)[TICKET_KEY_SIZE],
+                            size_t count);
+/* Puts the ALPN callback and modes on a certificate's context (certset_new calls it). */
+void tlsctx_prepare(SSL_CTX *ssl_ctx);
+/* A client context without verification, for loopback services only. Borrowed. */
+SSL_CTX *tlsctx_client_insecure(struct tlsctx *ctx);
+
+#endif

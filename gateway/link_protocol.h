@@ -1,0 +1,49 @@
+/* link_protocol: what the daemon and the gateway say to each other.
+ *
+ * The gateway is started by the daemon as `wos gateway` with descriptor 3 a
+ * listening Unix stream socket bound at H/gateway.sock, and outlives it. A
+ * daemon connects there; the gateway checks the peer's uid, takes the newest
+ * connection as its daemon (an older one is closed) and speaks first:
+ *
+ *   gateway → daemon   HELLO     {protocol, build, pid, generation, workers}
+ *                      LISTENERS {worker, addresses[]} + one fd per address,
+ *                                one frame per worker; none before SETUP came once
+ *                      READY     {}
+ *   daemon → gateway   SETUP     {workers}, once per gateway process, then
+ *                      LISTENERS {worker, addresses[]} + fds, one per worker,
+ *                      then SNAPSHOT (routing/snapshot.h bytes), any number
+ *   gateway → daemon   ACK {generation} once every worker serves it,
+ *                      or NACK {generation, error}: the old one stays
+ *   daemon → gateway   STATS {} → gateway → daemon STATS {…}
+ *   daemon → gateway   DRAIN {limit_ms}: stop accepting, finish what runs
+ *                      (h1 Connection: close, h2 GOAWAY), exit when done or at the limit
+ *                      SHUTDOWN {}: exit now
+ *
+ * All payloads but SNAPSHOT are JSON objects. Frames are base/frame.h's, at
+ * most LINK_FRAME_MAX bytes. A daemon that finds a gateway of another `build`
+ * keeps the descriptors, starts a new gateway on them and drains the old one;
+ * one of the same build and listeners is kept as it is. Workers start accepting with the first snapshot.
+ */
+#ifndef WOS_GATEWAY_LINK_PROTOCOL_H
+#define WOS_GATEWAY_LINK_PROTOCOL_H
+
+enum { LINK_PROTOCOL = 1, LINK_FRAME_MAX = 512 << 20, LINK_FD = 3 };
+
+enum link_type {
+    LINK_HELLO = 1,
+    LINK_LISTENERS = 2,
+    LINK_READY = 3,
+    LINK_SETUP = 4,
+    LINK_SNAPSHOT = 5,
+    LINK_ACK = 6,
+    LINK_NACK = 7,
+    LINK_STATS = 8,
+    LINK_DRAIN = 9,
+    LINK_SHUTDOWN = 10,
+};
+
+/* Runs the gateway process on LINK_FD until told to end; the exit code. */
+int gateway_main(void);
+
+
+#endif

@@ -1,0 +1,37 @@
+/* policy: who may see a route. So far: the IP whitelist.
+ *
+ * An address list holds exact addresses and CIDR prefixes, IPv4 and IPv6,
+ * compared as bytes; an IPv4-mapped IPv6 peer is compared as IPv4. An empty
+ * list allows everyone.
+ */
+#ifndef WOS_ROUTING_POLICY_H
+#define WOS_ROUTING_POLICY_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct ip_prefix {
+    uint8_t bytes[16]; /* IPv4 in the first four */
+    uint8_t family;    /* 4 or 6 */
+    uint8_t bits;      /* prefix length, 0..32 or 0..128 */
+};
+
+struct policy {
+    const struct ip_prefix *allow; /* borrowed: the snapshot's arena; sorted or not */
+    uint32_t allow_count;          /* 0: everyone */
+};
+
+/* "10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "::1". Host bits set beyond the
+ * prefix, leading zeros in octets, zones and names are errors that say so. */
+int ip_prefix_parse(struct str text, struct ip_prefix *out, struct err *err);
+bool ip_prefix_has(const struct ip_prefix *prefix, const struct sockaddr *peer);
+bool policy_allows(const struct policy *policy, const struct sockaddr *peer);
+/* "192.0.2.1" / "2001:db8::1", v4-mapped reduced; no port, no brackets. */
+void peer_format(const struct sockaddr *peer, char *out, size_t size);
+
+#endif
