@@ -22,7 +22,8 @@
  * All payloads but SNAPSHOT are JSON objects. Frames are base/frame.h's, at
  * most LINK_FRAME_MAX bytes. A daemon that finds a gateway of another `build`
  * keeps the descriptors, starts a new gateway on them and drains the old one;
- * one of the same build and listeners is kept as it is. Workers start accepting with the first snapshot.
+ * one of the same build and listeners is kept as it is. Workers start accepting with the first
+ * snapshot.
  */
 #ifndef WOS_GATEWAY_LINK_PROTOCOL_H
 #define WOS_GATEWAY_LINK_PROTOCOL_H
@@ -44,6 +45,5 @@ enum link_type {
 
 /* Runs the gateway process on LINK_FD until told to end; the exit code. */
 int gateway_main(void);
-
 
 #endif

@@ -1,0 +1,505 @@
+/* back_h1: see back_h1.h. The worker's thread. */
+#include "gateway/back_h1.h"
+
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/auto.h"
+#include "gateway/conn.h"
+#include "gateway/h1.h"
+#include "gateway/upstream.h"
+
+enum { BACK_MAGIC = 0x6261636b };
+
+enum back_state {
+    BACK_HEAD, /* waiting for, or reading, the response head */
+    BACK_BODY,
+    BACK_TUNNEL,
+    BACK_IDLE, /* in the pool */
+};
+
+struct back_h1 {
+    uint32_t magic;
+    enum back_state state;
+    struct conn *conn;   /* owned */
+    struct exchange *x;  /* borrowed; NULL when idle */
+    struct h1_body body; /* of the response */
+    bool tls;
+    bool reused;
+    bool answered;      /* some byte of an answer came */
+    bool chunk_request; /* the request body is sent chunked */
+    bool keep;          /* the service lets us keep the connection */
+    bool is_upgrade;
+    struct upstream_link link; /* in the pool */
+};
+
+static const struct conn_ops back_conn_ops;
+static const struct back_ops back_ops;
+
+static void back_free(void *arg)
+{
+    struct back_h1 *b = arg;
+    b->magic = 0;
+    free(b);
+}
+
+/* The connection is over; b goes at the end of the turn. */
+static void back_drop(struct back_h1 *b)
+{
+    if (b->state == BACK_IDLE) {
+        upstream_remove(&b->link);
+    }
+    if (b->conn != NULL) {
+        struct conn *c = b->conn;
+        b->conn = NULL;
+        loop_defer(c->worker->loop, back_free, b);
+        conn_abort(c);
+    }
+}
+
+static struct exchange *back_detach(struct back_h1 *b)
+{
+    struct exchange *x = b->x;
+    b->x = NULL;
+    if (x != NULL) {
+        x->back_owner = NULL;
+    }
+    return x;
+}
+
+static bool can_retry(const struct back_h1 *b, const struct exchange *x)
+{
+    static const struct str idempotent[] = {
+        {"GET", 3}, {"HEAD", 4}, {"OPTIONS", 7}, {"PUT", 3}, {"DELETE", 6}, {"TRACE", 5},
+    };
+    if (!b->reused || b->answered || x->retried || x->has_body) {
+        return false;
+    }
+    for (size_t i = 0; i < COUNT_OF(idempotent); i++) {
+        if (str_eq(x->request.method, idempotent[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The connection ended before the answer did. `b` is dropped. */
+static void back_failed(struct back_h1 *b, uint16_t status, const char *text)
+{
+    struct exchange *x = back_detach(b);
+    bool retry = x != NULL && can_retry(b, x);
+    back_drop(b);
+    if (x == NULL) {
+        return;
+    }
+    if (retry) {
+        x->retried = true;
+        back_h1_start(x);
+        return;
+    }
+    exchange_fail(x, status, text);
+}
+
+/* RFC 6455 4.1: a fresh key for the service, since HTTP/2 clients send none. */
+static void make_ws_key(char *out, size_t size)
+{
+    unsigned char raw[16];
+    CHECK(size >= 25 && RAND_bytes(raw, sizeof raw) == 1);
+    CHECK(EVP_EncodeBlock((unsigned char *)out, raw, sizeof raw) == 24);
+}
+
+static bool ws_accept_matches(const char *key, struct str accept)
+{
+    char text[64];
+    unsigned char hash[SHA_DIGEST_LENGTH];
+    unsigned char expect[32];
+    int len = snprintf(text, sizeof text, "%s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key);
+    CHECK(EVP_Digest(text, (size_t)len, hash, NULL, EVP_sha1(), NULL) == 1);
+    int n = EVP_EncodeBlock(expect, hash, sizeof hash);
+    return str_eq(accept, (struct str){(const char *)expect, (size_t)n});
+}
+
+static void send_head(struct back_h1 *b, struct exchange *x)
+{
+    struct conn *c = b->conn;
+    struct worker *w = c->worker;
+    char peer[64];
+    peer_format(x->peer, peer, sizeof peer);
+    bool from_h2 = x->request.is_h2 && x->request.protocol.len > 0;
+    if (from_h2) {
+        make_ws_key(x->ws_key, sizeof x->ws_key);
+    }
+    b->is_upgrade = from_h2 || x->request.wants_upgrade;
+    b->chunk_request = x->has_body && x->request.content_length == LENGTH_NONE && !from_h2;
+    struct head_forward fwd = {
+        .peer = peer,
+        .peer_is_v6 = strchr(peer, ':') != NULL,
+        .proto = x->tls ? "https" : "http",
+        .public_port = x->view->snapshot->spec.public_port,
+        .route = x->route,
+        .upgrade_from_h2 = from_h2,
+        .ws_key = x->ws_key,
+        .has_body = x->has_body,
+    };
+    if (c->ssl == NULL) {
+        head_write_request(&w->wbufs, &c->out, &x->request, &fwd);
+        conn_mark_dirty(c);
+        return;
+    }
+    struct wbuf text = {0};
+    head_write_request(&w->wbufs, &text, &x->request, &fwd);
+    conn_write(c, wbuf_data(&text), wbuf_len(&text));
+    wbuf_release(&w->wbufs, &text);
+}
+
+void back_h1_start(struct exchange *x)
+{
+    struct worker *w = x->worker;
+    bool tls = x->route->backend_tls != 0;
+    struct upstream_link *link = x->retried ? NULL : upstream_take(w, x->route->port, tls);
+    const struct limits *limits = &x->view->snapshot->spec.limits;
+    struct back_h1 *b;
+    if (link != NULL) {
+        b = link->owner;
+        CHECK(b->magic == BACK_MAGIC && b->state == BACK_IDLE);
+        b->reused = true;
+        stat_add(&w->stats.upstream_reuses, 1);
+    } else {
+        b = xcalloc(1, sizeof *b);
+        b->magic = BACK_MAGIC;
+        b->tls = tls;
+        b->link.owner = b;
+        b->conn = conn_dial(w, x->route->port, tls, &back_conn_ops, b);
+    }
+    b->state = BACK_HEAD;
+    b->x = x;
+    b->answered = false;
+    x->back = &back_ops;
+    x->back_owner = b;
+    send_head(b, x);
+    if (b->conn->state == CONN_OPEN) {
+        conn_set_deadline(b->conn, limits->response_timeout_ms);
+    } else {
+        conn_set_deadline(b->conn, limits->connect_timeout_ms);
+        x->front->want(x, false); /* until somebody takes the bytes */
+    }
+}
+
+static void back_body(struct exchange *x, const char *data, size_t len)
+{
+    struct back_h1 *b = x->back_owner;
+    CHECK(b->magic == BACK_MAGIC);
+    if (len == 0) {
+        return;
+    }
+    if (b->state == BACK_TUNNEL || !b->chunk_request) {
+        conn_write(b->conn, data, len);
+        if (b->state == BACK_TUNNEL) {
+            conn_set_deadline(b->conn, worker_limits(x->worker)->tunnel_idle_timeout_ms);
+        }
+        return;
+    }
+    char line[24];
+    int n = snprintf(line, sizeof line, "%zx\r\n", len);
+    conn_write(b->conn, line, (size_t)n);
+    conn_write(b->conn, data, len);
+    conn_write(b->conn, "\r\n", 2);
+}
+
+static void back_end(struct exchange *x, const struct head *trailers)
+{
+    struct back_h1 *b = x->back_owner;
+    CHECK(b->magic == BACK_MAGIC);
+    if (b->state == BACK_TUNNEL) {
+        conn_shutdown_write(b->conn);
+        return;
+    }
+    if (b->chunk_request) {
+        struct wbuf text = {0};
+        wbuf_add_str(&x->worker->wbufs, &text, STR("0\r\n"));
+        head_write_trailers(&x->worker->wbufs, &text, trailers);
+        conn_write(b->conn, wbuf_data(&text), wbuf_len(&text));
+        wbuf_release(&x->worker->wbufs, &text);
+    }
+}
+
+static void back_cancel(struct exchange *x)
+{
+    struct back_h1 *b = x->back_owner;
+    CHECK(b->magic == BACK_MAGIC);
+    (void)back_detach(b);
+    back_drop(b);
+}
+
+static void back_want(struct exchange *x, bool more)
+{
+    struct back_h1 *b = x->back_owner;
+    CHECK(b->magic == BACK_MAGIC);
+    if (more) {
+        conn_resume(b->conn, CONN_PAUSE_PEER);
+    } else {
+        conn_pause(b->conn, CONN_PAUSE_PEER);
+    }
+}
+
+/* The response is complete: keep the connection or not, then tell. */
+static void response_done(struct back_h1 *b, const struct head *trailers, bool clean)
+{
+    struct exchange *x = back_detach(b);
+    struct worker *w = x->worker;
+    bool keep =
+        clean && b->keep && x->request_ended && b->conn->state == CONN_OPEN && !b->conn->got_eof &&
+        upstream_put(w, &b->link, x->route->port, b->tls, worker_limits(w)->upstream_idle_max);
+    if (keep) {
+        b->state = BACK_IDLE;
+        conn_resume(b->conn, CONN_PAUSE_PEER);
+        conn_set_deadline(b->conn, worker_limits(w)->upstream_idle_timeout_ms);
+    } else {
+        back_drop(b);
+    }
+    exchange_response_end(x, trailers);
+}
+
+static enum h1_framing response_framing(const struct exchange *x, const struct head *h,
+                                        uint64_t *out_length)
+{
+    *out_length = 0;
+    if (str_eq(x->request.method, STR("HEAD")) || h->status == 204 || h->status == 304) {
+        return H1_BODY_NONE;
+    }
+    if (h->chunked) {
+        return H1_BODY_CHUNKED;
+    }
+    if (h->content_length != LENGTH_NONE) {
+        *out_length = (uint64_t)h->content_length;
+        return h->content_length == 0 ? H1_BODY_NONE : H1_BODY_LENGTH;
+    }
+    return H1_BODY_CLOSE;
+}
+
+static void start_tunnel(struct back_h1 *b)
+{
+    struct exchange *x = b->x;
+    b->state = BACK_TUNNEL;
+    b->keep = false;
+    x->tunnel = true;
+    x->request_ended = false;
+    h1_body_init(&b->body, H1_BODY_CLOSE, 0);
+    conn_set_deadline(b->conn, worker_limits(x->worker)->tunnel_idle_timeout_ms);
+    exchange_response_head(x, false);
+}
+
+/* A head is there. False when b is gone. */
+static bool on_head(struct back_h1 *b, struct head *h)
+{
+    struct exchange *x = b->x;
+    struct head_fault fault = head_check_response(h);
+    if (fault.status != 0) {
+        back_failed(b, 502, fault.why);
+        return false;
+    }
+    if (h->status == 101) {
+        bool legal = b->is_upgrade;
+        if (legal && x->ws_key[0] != '\0') {
+            const struct head_field *accept = head_find(h, STR("sec-websocket-accept"));
+            legal = accept != NULL && ws_accept_matches(x->ws_key, accept->value);
+        }
+        if (!legal) {
+            back_failed(b, 502, "switched protocols without being asked");
+            return false;
+        }
+        x->response = *h;
+        start_tunnel(b);
+        return true;
+    }
+    if (h->status < 200) {
+        exchange_response_interim(x, h);
+        return b->conn != NULL && b->x == x;
+    }
+    uint64_t length;
+    enum h1_framing framing = response_framing(x, h, &length);
+    x->response = *h;
+    b->keep = !h->wants_close && framing != H1_BODY_CLOSE;
+    b->state = BACK_BODY;
+    h1_body_init(&b->body, framing, length);
+    conn_set_deadline(b->conn, worker_limits(x->worker)->tunnel_idle_timeout_ms);
+    exchange_response_head(x, b->body.done);
+    return b->conn != NULL && b->x == x;
+}
+
+static size_t read_head(struct back_h1 *b, const char *data, size_t len)
+{
+    struct exchange *x = b->x;
+    struct head *h = arena_zalloc(&x->arena, sizeof *h);
+    struct head_fault fault;
+    size_t used = 0;
+    b->answered = true;
+    switch (h1_parse_response(h, &x->arena, data, len, &x->view->snapshot->spec.limits, &used,
+                              &fault)) {
+    case H1_MORE:
+        return 0;
+    case H1_FAULT:
+        back_failed(b, 502, fault.why);
+        return 0;
+    case H1_DONE:
+        break;
+    }
+    (void)on_head(b, h);
+    return used;
+}
+
+static size_t read_body(struct back_h1 *b, const char *data, size_t len)
+{
+    struct exchange *x = b->x;
+    size_t at = 0;
+    for (;;) {
+        struct str piece;
+        size_t used;
+        enum h1_result result = h1_body_read(&b->body, &x->arena, data + at, len - at,
+                                             &x->view->snapshot->spec.limits, &piece, &used);
+        at += used;
+        if (result == H1_FAULT) {
+            back_failed(b, 502, "malformed chunked body");
+            return at;
+        }
+        if (piece.len > 0) {
+            exchange_response_body(x, piece.ptr, piece.len);
+            if (b->conn == NULL || b->x != x) {
+                return at;
+            }
+        }
+        if (result == H1_DONE) {
+            response_done(b, b->body.trailers, at == len);
+            return at;
+        }
+        if (used == 0 || at == len) {
+            conn_set_deadline(b->conn, worker_limits(x->worker)->tunnel_idle_timeout_ms);
+            return at;
+        }
+    }
+}
+
+static size_t back_on_data(struct conn *c, const char *data, size_t len)
+{
+    struct back_h1 *b = c->owner;
+    CHECK(b->magic == BACK_MAGIC && b->conn == c);
+    if (b->state == BACK_IDLE) {
+        back_drop(b); /* an answer nobody asked for */
+        return len;
+    }
+    size_t at = 0;
+    while (at < len && b->conn != NULL && b->x != NULL && b->state == BACK_HEAD) {
+        size_t used = read_head(b, data + at, len - at);
+        at += used;
+        if (used == 0) {
+            return at;
+        }
+    }
+    if (b->conn != NULL && b->x != NULL && (at < len || b->body.done) && b->state != BACK_HEAD) {
+        at += read_body(b, data + at, len - at);
+    }
+    if (b->conn != NULL && b->state == BACK_IDLE && at < len) {
+        back_drop(b);
+    }
+    return at;
+}
+
+static void on_end(struct back_h1 *b, const char *text)
+{
+    struct exchange *x = b->x;
+    if (x == NULL) {
+        back_drop(b);
+        return;
+    }
+    if ((b->state == BACK_BODY || b->state == BACK_TUNNEL) && b->body.framing == H1_BODY_CLOSE) {
+        response_done(b, NULL, false);
+        return;
+    }
+    back_failed(b, 502, text);
+}
+
+static void on_dead(struct back_h1 *b, struct conn *c)
+{
+    const char *text = conn_error_text(c);
+    b->conn = NULL;
+    if (b->state == BACK_IDLE) {
+        upstream_remove(&b->link);
+    }
+    loop_defer(c->worker->loop, back_free, b);
+    struct exchange *x = back_detach(b);
+    if (x == NULL) {
+        return;
+    }
+    if (can_retry(b, x)) {
+        x->retried = true;
+        back_h1_start(x);
+    } else if (b->state == BACK_TUNNEL) {
+        exchange_response_end(x, NULL);
+    } else {
+        exchange_fail(x, 502, text);
+    }
+}
+
+static void back_on_event(struct conn *c, enum conn_event event)
+{
+    struct back_h1 *b = c->owner;
+    CHECK(b->magic == BACK_MAGIC && b->conn == c);
+    struct exchange *x = b->x;
+    switch (event) {
+    case CONN_READY:
+        if (x != NULL) {
+            conn_set_deadline(c, x->view->snapshot->spec.limits.response_timeout_ms);
+            x->front->want(x, true);
+        }
+        break;
+    case CONN_BLOCKED:
+    case CONN_DRAINED:
+        if (x != NULL) {
+            x->front->want(x, event == CONN_DRAINED);
+        }
+        break;
+    case CONN_EOF:
+        on_end(b, b->answered ? "closed the connection before the end of its answer"
+                              : "closed the connection without an answer");
+        break;
+    case CONN_DEADLINE:
+        if (x == NULL) {
+            back_drop(b);
+        } else if (c->state == CONN_OPEN) {
+            back_failed(b, 504,
+                        b->state == BACK_HEAD ? "no answer in time"
+                                              : "stalled in the middle of its answer");
+        } else {
+            back_failed(b, 504, "connecting timed out");
+        }
+        break;
+    case CONN_DRAIN:
+        break; /* only client connections are told */
+    case CONN_DEAD:
+        on_dead(b, c);
+        break;
+    }
+}
+
+static void back_on_flush(struct conn *c)
+{
+    (void)c; /* everything was written as it came */
+}
+
+static const struct conn_ops back_conn_ops = {back_on_data, back_on_event, back_on_flush};
+static const struct back_ops back_ops = {back_body, back_end, back_cancel, back_want};
+
+static void drop_idle(void *owner)
+{
+    struct back_h1 *b = owner;
+    CHECK(b->magic == BACK_MAGIC);
+    back_drop(b);
+}
+
+void back_h1_pools_free(struct worker *w)
+{
+    upstream_free_all(w, drop_idle);
+}

@@ -1,0 +1,661 @@
+/* conn: see conn.h. Called by the worker's loop (events, end of turn,
+ * deadlines) and by the protocol that owns the connection. */
+#include "gateway/conn.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "gateway/tls.h"
+
+enum {
+    READ_ROUNDS = 2,            /* batches of a connection in one turn */
+    CLOSE_FLUSH_MS = 10000,     /* for the last bytes to be taken */
+    LINGER_MS = 2000,           /* for the peer to see our FIN */
+    LINGER_BYTES = 1024 * 1024, /* dropped at most */
+};
+
+static void conn_on_ready(evutil_socket_t fd, short what, void *arg);
+
+static void conn_free(void *arg)
+{
+    struct conn *c = arg;
+    CHECK(c->magic == CONN_MAGIC && c->state == CONN_GONE && !c->in_dirty && !c->in_again);
+    c->magic = 0;
+    free(c);
+}
+
+static void list_remove(struct conn **list, struct conn *c, size_t link_offset)
+{
+    for (struct conn **at = list; *at != NULL;) {
+        struct conn **link = (struct conn **)(void *)((char *)*at + link_offset);
+        if (*at == c) {
+            *at = *link;
+            *link = NULL;
+            return;
+        }
+        at = link;
+    }
+}
+
+/* Descriptor, TLS state and buffers go at once; the memory at the end of the turn. */
+static void conn_end(struct conn *c)
+{
+    struct worker *w = c->worker;
+    if (c->state == CONN_GONE) {
+        return;
+    }
+    if (c->ssl != NULL) {
+        w->bio_conn = c;
+        SSL_free(c->ssl);
+        c->ssl = NULL;
+    }
+    if (w->bio_conn == c) {
+        w->bio_conn = NULL;
+    }
+    (void)event_del(&c->event);
+    (void)close(c->fd);
+    c->fd = -1;
+    c->state = CONN_GONE;
+    deadline_clear(&w->wheel, &c->deadline);
+    wbuf_release(&w->wbufs, &c->in);
+    wbuf_release(&w->wbufs, &c->cipher_in);
+    wbuf_release(&w->wbufs, &c->stage);
+    wbuf_release(&w->wbufs, &c->out);
+    if (c->in_dirty) {
+        list_remove(&w->dirty, c, offsetof(struct conn, dirty_next));
+        c->in_dirty = false;
+    }
+    if (c->in_again) {
+        list_remove(&w->again, c, offsetof(struct conn, again_next));
+        c->in_again = false;
+    }
+    if (c->is_front) {
+        stat_add(&w->stats.bytes_in, c->bytes_in);
+        stat_add(&w->stats.bytes_out, c->bytes_out);
+        *c->front_prev = c->front_next;
+        if (c->front_next != NULL) {
+            c->front_next->front_prev = c->front_prev;
+        }
+        worker_on_front_closed(w);
+    }
+    loop_defer(w->loop, conn_free, c);
+}
+
+/* Dies by itself: the owner, if there still is one, hears of it last. */
+static void conn_die(struct conn *c, int error)
+{
+    if (c->state == CONN_GONE) {
+        return;
+    }
+    if (c->error == 0) {
+        c->error = error;
+    }
+    bool owned = c->state < CONN_FLUSHING;
+    conn_end(c);
+    if (owned) {
+        c->ops->on_event(c, CONN_DEAD);
+    }
+}
+
+static void conn_register(struct conn *c)
+{
+    CHECK(event_assign(&c->event, loop_base(c->worker->loop), c->fd,
+                       EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, conn_on_ready, c) == 0);
+    CHECK(event_add(&c->event, NULL) == 0);
+}
+
+static struct conn *conn_new(struct worker *w, const struct conn_ops *ops, void *owner)
+{
+    struct conn *c = xcalloc(1, sizeof *c);
+    c->magic = CONN_MAGIC;
+    c->worker = w;
+    c->ops = ops;
+    c->owner = owner;
+    c->fd = -1;
+    return c;
+}
+
+struct conn *conn_accept(struct worker *w, int fd, const struct sockaddr *peer, socklen_t peer_len,
+                         bool tls, const struct conn_ops *ops, void *owner)
+{
+    struct conn *c = conn_new(w, ops, owner);
+    c->fd = fd;
+    memcpy(&c->peer, peer, peer_len < sizeof c->peer ? peer_len : sizeof c->peer);
+    c->is_front = true;
+    c->can_write = true;
+    c->state = tls ? CONN_HANDSHAKE : CONN_OPEN;
+    if (tls && !tls_attach(c, tlsctx_server(w->tlsctx), true)) {
+        (void)close(fd);
+        free(c);
+        return NULL;
+    }
+    c->front_next = w->fronts;
+    c->front_prev = &w->fronts;
+    if (c->front_next != NULL) {
+        c->front_next->front_prev = &c->front_next;
+    }
+    w->fronts = c;
+    conn_register(c);
+    return c;
+}
+
+/* Starts a connect on a fresh socket. 0, or an errno. */
+static int dial_start(struct conn *c)
+{
+    bool v6 = !c->try_v6;
+    int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return errno;
+    }
+    int on = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* only latency is lost */
+    int result;
+    if (v6) {
+        struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(c->port)};
+        to.sin6_addr = in6addr_loopback;
+        result = connect(fd, (const struct sockaddr *)&to, sizeof to);
+    } else {
+        struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(c->port)};
+        to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        result = connect(fd, (const struct sockaddr *)&to, sizeof to);
+    }
+    if (result != 0 && errno != EINPROGRESS) {
+        int error = errno;
+        (void)close(fd);
+        return error;
+    }
+    c->fd = fd;
+    conn_register(c);
+    return 0;
+}
+
+static void dial_on_failed(void *arg)
+{
+    struct conn *c = arg;
+    CHECK(c->magic == CONN_MAGIC);
+    conn_die(c, c->error);
+}
+
+/* The next address, or CONN_DEAD at the end of the turn with the first error:
+ * what people configured is 127.0.0.1. */
+static void dial_next(struct conn *c, int error)
+{
+    if (c->error == 0) {
+        c->error = error;
+    }
+    if (c->try_v6 && error == ECONNREFUSED) {
+        c->try_v6 = false;
+        if (c->fd >= 0) {
+            (void)event_del(&c->event);
+            (void)close(c->fd);
+            c->fd = -1;
+        }
+        if (dial_start(c) == 0) {
+            return;
+        }
+    }
+    loop_defer(c->worker->loop, dial_on_failed, c);
+}
+
+struct conn *conn_dial(struct worker *w, uint16_t port, bool tls, const struct conn_ops *ops,
+                       void *owner)
+{
+    struct conn *c = conn_new(w, ops, owner);
+    c->port = port;
+    c->try_v6 = true;
+    c->state = CONN_CONNECTING;
+    stat_add(&w->stats.upstream_dials, 1);
+    if (tls) {
+        CHECK(tls_attach(c, tlsctx_client_insecure(w->tlsctx), false));
+    }
+    int error = dial_start(c);
+    if (error != 0) {
+        dial_next(c, error);
+    }
+    return c;
+}
+
+static void dial_finish(struct conn *c)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) {
+        error = errno;
+    }
+    if (error != 0) {
+        dial_next(c, error);
+        return;
+    }
+    c->error = 0;
+    c->can_write = true;
+    c->state = c->ssl != NULL ? CONN_HANDSHAKE : CONN_OPEN;
+    conn_mark_dirty(c);
+    if (c->state == CONN_OPEN) {
+        c->ops->on_event(c, CONN_READY);
+    }
+}
+
+void conn_mark_dirty(struct conn *c)
+{
+    if (!c->in_dirty && c->state != CONN_GONE) {
+        c->in_dirty = true;
+        c->dirty_next = c->worker->dirty;
+        c->worker->dirty = c;
+    }
+}
+
+static void conn_mark_again(struct conn *c)
+{
+    if (!c->in_again && c->state != CONN_GONE) {
+        c->in_again = true;
+        c->again_next = c->worker->again;
+        c->worker->again = c;
+    }
+}
+
+/* TLS: fills records of 16 KiB; what is less waits for more until the turn ends. */
+static void write_tls(struct conn *c, const char *data, size_t len)
+{
+    struct wbuf_pool *pool = &c->worker->wbufs;
+    enum tls_result result = TLS_OK;
+    size_t staged = wbuf_len(&c->stage);
+    if (staged > 0 && staged + len >= CONN_RECORD) {
+        size_t fill = CONN_RECORD - staged;
+        wbuf_add(pool, &c->stage, data, fill);
+        data += fill;
+        len -= fill;
+        result = tls_write(c, wbuf_data(&c->stage), CONN_RECORD);
+        wbuf_release(pool, &c->stage);
+    }
+    while (len >= CONN_RECORD && result == TLS_OK) {
+        result = tls_write(c, data, CONN_RECORD);
+        data += CONN_RECORD;
+        len -= CONN_RECORD;
+    }
+    if (result != TLS_OK) {
+        c->error = c->error == 0 ? EPIPE : c->error; /* conn_flush ends it */
+        c->can_write = true;
+        c->shut_write = true;
+        return;
+    }
+    wbuf_add(pool, &c->stage, data, len);
+}
+
+void conn_write(struct conn *c, const void *data, size_t len)
+{
+    CHECK(c->magic == CONN_MAGIC);
+    if (len == 0 || c->state == CONN_GONE || c->shut_write) {
+        return;
+    }
+    conn_mark_dirty(c);
+    if (c->ssl == NULL) {
+        wbuf_add(&c->worker->wbufs, &c->out, data, len);
+    } else if (c->state == CONN_OPEN) {
+        write_tls(c, data, len);
+    } else {
+        wbuf_add(&c->worker->wbufs, &c->stage, data, len);
+    }
+}
+
+size_t conn_pending(const struct conn *c)
+{
+    return wbuf_len(&c->out) + wbuf_len(&c->stage);
+}
+
+void conn_pause(struct conn *c, enum conn_pause why)
+{
+    c->pauses |= (uint8_t)why;
+}
+
+void conn_resume(struct conn *c, enum conn_pause why)
+{
+    if ((c->pauses & why) == 0) {
+        return;
+    }
+    c->pauses &= (uint8_t)~why;
+    if (c->pauses == 0) {
+        conn_mark_again(c); /* never read from inside somebody's callback */
+    }
+}
+
+void conn_set_deadline(struct conn *c, uint64_t after_ms)
+{
+    deadline_set(&c->worker->wheel, &c->deadline, loop_now_ms(c->worker->loop), after_ms);
+}
+
+void conn_on_due(struct deadline *d, void *arg)
+{
+    (void)arg;
+    struct conn *c = (struct conn *)(void *)((char *)d - offsetof(struct conn, deadline));
+    CHECK(c->magic == CONN_MAGIC);
+    if (c->state >= CONN_FLUSHING) {
+        conn_end(c);
+    } else {
+        c->ops->on_event(c, CONN_DEADLINE);
+    }
+}
+
+/* Hands bytes to the owner and keeps what it left. */
+static void deliver(struct conn *c, const char *data, size_t len)
+{
+    struct wbuf_pool *pool = &c->worker->wbufs;
+    size_t kept = wbuf_len(&c->in);
+    if (kept > 0) {
+        wbuf_add(pool, &c->in, data, len);
+        data = wbuf_data(&c->in);
+        len = wbuf_len(&c->in);
+    }
+    size_t used = len > 0 ? c->ops->on_data(c, data, len) : 0;
+    if (c->state >= CONN_FLUSHING) {
+        return; /* closed by the owner: buffers are gone or going */
+    }
+    CHECK(used <= len);
+    if (kept > 0) {
+        wbuf_consume(pool, &c->in, used);
+    } else {
+        wbuf_add(pool, &c->in, data + used, len - used);
+    }
+}
+
+/* One batch from the socket into worker->plain. TLS_OK with bytes, else why not. */
+static enum tls_result receive(struct conn *c, size_t *out_len)
+{
+    struct worker *w = c->worker;
+    *out_len = 0;
+    if (c->ssl != NULL) {
+        return tls_read(c, w->plain, WORKER_PLAIN_SIZE, out_len);
+    }
+    if (!c->can_read) {
+        return c->got_eof ? TLS_EOF : TLS_AGAIN;
+    }
+    ssize_t n = recv(c->fd, w->plain, WORKER_PLAIN_SIZE, 0);
+    if (n > 0) {
+        c->can_read = n == WORKER_PLAIN_SIZE || c->peer_closed;
+        c->bytes_in += (uint64_t)n;
+        *out_len = (size_t)n;
+        return TLS_OK;
+    }
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        c->can_read = errno == EINTR;
+        return TLS_AGAIN;
+    }
+    c->can_read = false;
+    c->got_eof = true;
+    c->error = n < 0 ? errno : 0;
+    return TLS_EOF;
+}
+
+static void linger(struct conn *c)
+{
+    while (c->can_read && c->bytes_in < LINGER_BYTES) {
+        ssize_t n = recv(c->fd, c->worker->plain, WORKER_PLAIN_SIZE, 0);
+        if (n <= 0) {
+            if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+                c->can_read = false;
+                return;
+            }
+            conn_end(c);
+            return;
+        }
+        c->bytes_in += (uint64_t)n;
+    }
+    if (c->can_read) {
+        conn_end(c);
+    }
+}
+
+static bool handshake(struct conn *c)
+{
+    struct worker *w = c->worker;
+    enum tls_result result = tls_handshake(c);
+    conn_mark_dirty(c);
+    if (result == TLS_AGAIN) {
+        return false;
+    }
+    if (result != TLS_OK) {
+        if (c->is_front) {
+            stat_add(&w->stats.handshake_failures, 1);
+        }
+        conn_flush(c); /* the alert */
+        conn_die(c, c->error != 0 ? c->error : ECONNRESET);
+        return false;
+    }
+    if (c->is_front) {
+        stat_add(&w->stats.handshakes, 1);
+    }
+    c->state = CONN_OPEN;
+    c->ops->on_event(c, CONN_READY);
+    return c->state == CONN_OPEN;
+}
+
+static void end_of_input(struct conn *c, enum tls_result result)
+{
+    if (result == TLS_ERROR || c->error != 0) {
+        conn_mark_dirty(c);
+        conn_flush(c); /* an alert, if OpenSSL made one */
+        conn_die(c, c->error != 0 ? c->error : ECONNRESET);
+    } else if (!c->told_eof) {
+        c->told_eof = true;
+        c->ops->on_event(c, CONN_EOF);
+    }
+}
+
+static void read_open(struct conn *c)
+{
+    for (int round = 0; c->state == CONN_OPEN && c->pauses == 0; round++) {
+        if (round == READ_ROUNDS) {
+            conn_mark_again(c);
+            return;
+        }
+        size_t len;
+        enum tls_result result = receive(c, &len);
+        if (len > 0) {
+            deliver(c, c->worker->plain, len);
+        }
+        if (result == TLS_AGAIN) {
+            return;
+        }
+        if (result != TLS_OK) {
+            if (c->state == CONN_OPEN && c->pauses == 0) {
+                end_of_input(c, result);
+            } else if (c->state == CONN_OPEN) {
+                c->got_eof = true; /* told after the pause */
+            }
+            return;
+        }
+    }
+}
+
+void conn_read(struct conn *c)
+{
+    CHECK(c->magic == CONN_MAGIC);
+    struct worker *w = c->worker;
+    w->rx_pos = 0;
+    w->rx_len = 0;
+    if (c->state == CONN_HANDSHAKE && !handshake(c)) {
+        tls_save_rest(c);
+        return;
+    }
+    if (c->state == CONN_LINGER) {
+        linger(c);
+        return;
+    }
+    if (c->state == CONN_OPEN && c->pauses == 0 && wbuf_len(&c->in) > 0) {
+        deliver(c, NULL, 0); /* what was left when it paused */
+    }
+    read_open(c);
+    tls_save_rest(c);
+}
+
+static void conn_on_ready(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    struct conn *c = arg;
+    CHECK(c->magic == CONN_MAGIC);
+    if ((what & EV_WRITE) != 0) {
+        if (c->state == CONN_CONNECTING) {
+            dial_finish(c);
+            if (c->state == CONN_CONNECTING || c->state == CONN_GONE) {
+                return;
+            }
+            if (c->state == CONN_HANDSHAKE) {
+                conn_read(c); /* speaks first */
+                return;
+            }
+        } else if (!c->can_write) {
+            c->can_write = true;
+            conn_mark_dirty(c);
+        }
+    }
+    c->peer_closed = c->peer_closed || (what & EV_CLOSED) != 0;
+    if ((what & (EV_READ | EV_CLOSED)) != 0 && c->state != CONN_CONNECTING) {
+        c->can_read = true;
+        conn_read(c);
+    }
+}
+
+/* After the last byte: FIN, and wait for the peer's so that no reset eats it. */
+static void start_linger(struct conn *c)
+{
+    (void)shutdown(c->fd, SHUT_WR);
+    if (c->got_eof || !c->is_front) {
+        conn_end(c);
+        return;
+    }
+    c->state = CONN_LINGER;
+    c->bytes_in = 0;
+    conn_set_deadline(c, LINGER_MS);
+    conn_mark_again(c);
+}
+
+/* Sends c->out; false if the connection ended. */
+static bool send_out(struct conn *c)
+{
+    struct wbuf_pool *pool = &c->worker->wbufs;
+    while (c->can_write && wbuf_len(&c->out) > 0) {
+        size_t len = wbuf_len(&c->out);
+        ssize_t n = send(c->fd, wbuf_data(&c->out), len, MSG_NOSIGNAL);
+        if (n < 0) {
+            if (errno == EAGAIN) {
+                c->can_write = false;
+                break;
+            }
+            if (errno == EINTR) {
+                continue;
+            }
+            conn_die(c, errno);
+            return false;
+        }
+        c->bytes_out += (uint64_t)n;
+        wbuf_consume(pool, &c->out, (size_t)n);
+        c->can_write = (size_t)n == len;
+    }
+    return true;
+}
+
+void conn_flush(struct conn *c)
+{
+    CHECK(c->magic == CONN_MAGIC);
+    if (c->in_dirty) {
+        list_remove(&c->worker->dirty, c, offsetof(struct conn, dirty_next));
+        c->in_dirty = false;
+    }
+    if (c->state == CONN_OPEN) {
+        c->ops->on_flush(c);
+    }
+    if (c->state == CONN_CONNECTING || c->state == CONN_GONE) {
+        return;
+    }
+    if (c->ssl != NULL && c->state != CONN_HANDSHAKE && wbuf_len(&c->stage) > 0) {
+        enum tls_result result = tls_write(c, wbuf_data(&c->stage), wbuf_len(&c->stage));
+        wbuf_release(&c->worker->wbufs, &c->stage);
+        if (result != TLS_OK) {
+            conn_die(c, EPIPE);
+            return;
+        }
+    }
+    if (c->state == CONN_FLUSHING && !c->shut_write) {
+        tls_send_close_notify(c);
+        c->shut_write = true;
+    }
+    if (!send_out(c) || c->state == CONN_GONE || c->state == CONN_LINGER) {
+        return;
+    }
+    bool empty = wbuf_len(&c->out) == 0;
+    if (c->state == CONN_FLUSHING) {
+        if (empty) {
+            start_linger(c);
+        }
+        return;
+    }
+    if (empty && c->shut_write) {
+        if (c->error != 0) {
+            conn_die(c, c->error);
+            return;
+        }
+        (void)shutdown(c->fd, SHUT_WR);
+    }
+    if (empty == c->blocked && c->state == CONN_OPEN) {
+        c->blocked = !empty;
+        c->ops->on_event(c, empty ? CONN_DRAINED : CONN_BLOCKED);
+    }
+}
+
+void conn_shutdown_write(struct conn *c)
+{
+    if (c->state != CONN_OPEN || c->shut_write) {
+        return;
+    }
+    if (c->ssl != NULL) {
+        if (wbuf_len(&c->stage) > 0) {
+            (void)tls_write(c, wbuf_data(&c->stage), wbuf_len(&c->stage));
+            wbuf_release(&c->worker->wbufs, &c->stage);
+        }
+        tls_send_close_notify(c);
+    }
+    c->shut_write = true;
+    conn_mark_dirty(c);
+}
+
+void conn_close(struct conn *c)
+{
+    CHECK(c->magic == CONN_MAGIC);
+    if (c->state == CONN_CONNECTING || c->state == CONN_HANDSHAKE) {
+        conn_end(c);
+        return;
+    }
+    if (c->state != CONN_OPEN) {
+        return;
+    }
+    c->state = CONN_FLUSHING;
+    wbuf_release(&c->worker->wbufs, &c->in);
+    wbuf_release(&c->worker->wbufs, &c->cipher_in);
+    conn_set_deadline(c, CLOSE_FLUSH_MS);
+    conn_mark_dirty(c);
+}
+
+void conn_abort(struct conn *c)
+{
+    CHECK(c->magic == CONN_MAGIC);
+    conn_end(c);
+}
+
+void conn_kill(struct conn *c)
+{
+    CHECK(c->magic == CONN_MAGIC);
+    conn_die(c, ETIMEDOUT);
+}
+
+const char *conn_error_text(const struct conn *c)
+{
+    if (c->error < 0) {
+        const char *text = ERR_reason_error_string(ERR_PACK(ERR_LIB_SSL, 0, -c->error));
+        return text == NULL ? "TLS error" : text;
+    }
+    return c->error == 0 ? "connection closed" : strerrordesc_np(c->error);
+}

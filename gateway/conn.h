@@ -1,0 +1,141 @@
+/* conn: one TCP connection, with or without TLS, accepted or dialled.
+ *
+ * It moves plain bytes between a socket and its owner (front_h1, front_h2,
+ * back_h1) and hides readiness, TLS and buffering. One persistent
+ * edge-triggered event per descriptor; writing is collected and sent once at
+ * the end of the turn; reading stops while any pause reason is set.
+ *
+ * Life cycle: conn_accept or conn_dial → CONN_READY → data … → either the
+ * owner calls conn_close (sends what is queued, then ends) or conn_abort (ends
+ * now), after which the owner hears nothing more; or the connection dies by
+ * itself and the owner gets CONN_DEAD, its last call. The memory is freed at
+ * the end of the turn, so the pointer stays valid until the callback returns.
+ * All of it belongs to the worker's thread.
+ */
+#ifndef WOS_GATEWAY_CONN_H
+#define WOS_GATEWAY_CONN_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <netinet/in.h>
+#include <openssl/ssl.h>
+#include <stdbool.h>
+
+#include "base/str.h"
+#include "gateway/deadline.h"
+#include "gateway/wbuf.h"
+#include "gateway/worker.h"
+
+enum { CONN_MAGIC = 0x636f6e6e, CONN_RECORD = 16384 };
+
+enum conn_state {
+    CONN_CONNECTING, /* dialled, not there yet; writes queue up */
+    CONN_HANDSHAKE,  /* TLS */
+    CONN_OPEN,
+    CONN_FLUSHING, /* owner let go: sending the rest */
+    CONN_LINGER,   /* FIN sent: reading and dropping, so that no reset eats our last bytes */
+    CONN_GONE,     /* descriptor closed, memory goes at the end of the turn */
+};
+
+/* Why reading is paused; it resumes when none is left. */
+enum conn_pause {
+    CONN_PAUSE_PEER = 1,  /* the other side of the exchange cannot take more */
+    CONN_PAUSE_ORDER = 2, /* the present exchange has to end first */
+    CONN_PAUSE_WRITE = 4, /* the client does not take the answers it has */
+};
+
+enum conn_event {
+    CONN_READY,    /* connected, handshake done */
+    CONN_EOF,      /* the peer will send no more (FIN or close_notify) */
+    CONN_BLOCKED,  /* the socket took less than all at the end of a turn */
+    CONN_DRAINED,  /* … and now has taken it all */
+    CONN_DEADLINE, /* the deadline passed; the owner decides */
+    CONN_DRAIN,    /* the worker is ending: finish what runs, start nothing */
+    CONN_DEAD,     /* last call; see conn_error_text */
+};
+
+struct conn;
+
+struct conn_ops {
+    /* Returns how many bytes were used. Unused ones come again, in front of
+     * later ones; the owner bounds how many it leaves. */
+    size_t (*on_data)(struct conn *c, const char *data, size_t len);
+    void (*on_event)(struct conn *c, enum conn_event event);
+    /* Last chance to write before the bytes of this turn go out. */
+    void (*on_flush)(struct conn *c);
+};
+
+struct conn {
+    uint32_t magic;
+    enum conn_state state;
+    int fd;
+    uint8_t pauses; /* of enum conn_pause */
+    bool is_front;  /* accepted; counted against the client limits */
+    bool can_read;
+    bool can_write;
+    bool peer_closed; /* a FIN is there: read until 0 */
+    bool got_eof;
+    bool told_eof;
+    bool blocked;
+    bool in_dirty;
+    bool in_again;
+    bool try_v6; /* dialling: ::1 not tried yet */
+    bool shut_write;
+    bool alpn_h2;
+    uint16_t port;         /* dialled */
+    int error;             /* errno, or negative for TLS */
+    SSL *ssl;              /* owned; NULL without TLS */
+    struct worker *worker; /* borrowed */
+    const struct conn_ops *ops;
+    void *owner;           /* borrowed: the protocol object */
+    struct wbuf in;        /* plain bytes the owner left */
+    struct wbuf cipher_in; /* received, not decrypted: reading was paused */
+    struct wbuf stage;     /* plain bytes waiting to fill a TLS record */
+    struct wbuf out;       /* bytes for the socket */
+    struct deadline deadline;
+    struct conn *dirty_next;
+    struct conn *again_next;
+    struct conn *front_next;
+    struct conn **front_prev;
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+    struct sockaddr_in6 peer; /* or a sockaddr_in in its first bytes */
+    struct event event;
+};
+
+/* Takes fd. TLS when tls is true (handshake starts with the first bytes). */
+struct conn *conn_accept(struct worker *w, int fd, const struct sockaddr *peer, socklen_t peer_len,
+                         bool tls, const struct conn_ops *ops, void *owner);
+/* 127.0.0.1:port, then [::1]:port. Failure comes as CONN_DEAD, never from inside. */
+struct conn *conn_dial(struct worker *w, uint16_t port, bool tls, const struct conn_ops *ops,
+                       void *owner);
+
+/* Queues bytes; they leave at the end of the turn. */
+void conn_write(struct conn *c, const void *data, size_t len);
+static inline void conn_write_str(struct conn *c, struct str s)
+{
+    conn_write(c, s.ptr, s.len);
+}
+/* Bytes queued and not yet taken by the socket. */
+size_t conn_pending(const struct conn *c);
+/* on_flush will be called at the end of this turn. */
+void conn_mark_dirty(struct conn *c);
+void conn_pause(struct conn *c, enum conn_pause why);
+void conn_resume(struct conn *c, enum conn_pause why);
+/* after_ms 0: none. */
+void conn_set_deadline(struct conn *c, uint64_t after_ms);
+/* Sends what is queued, then FIN; reading goes on. */
+void conn_shutdown_write(struct conn *c);
+void conn_close(struct conn *c);
+void conn_abort(struct conn *c);
+/* Ends it as if it had died: the owner gets CONN_DEAD. For the worker. */
+void conn_kill(struct conn *c);
+/* "connection refused", "TLS: certificate unknown", … for CONN_DEAD. */
+const char *conn_error_text(const struct conn *c);
+
+/* For the worker: end of turn, and deadlines. */
+void conn_flush(struct conn *c);
+void conn_read(struct conn *c);
+void conn_on_due(struct deadline *d, void *arg);
+
+#endif

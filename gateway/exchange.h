@@ -1,0 +1,107 @@
+/* exchange: one request and its response, between a front and a back.
+ *
+ * The front (front_h1, front_h2) makes it when a request head is complete,
+ * starts it, and feeds the request body; the back (back_h1) answers. Neither
+ * knows the other: everything passes through here. Bodies are pushed; a side
+ * that cannot take more says so with `want`.
+ *
+ * Ends of life: exchange_finish is the only destructor. It runs when
+ * the response ended (exchange_response_end), failed (exchange_fail), or the
+ * client left (exchange_front_gone). When front->end or front->abort returns
+ * the front has let go of x; a back lets go before it reports its end.
+ */
+#ifndef WOS_GATEWAY_EXCHANGE_H
+#define WOS_GATEWAY_EXCHANGE_H
+
+#include <sys/socket.h>
+
+#include "base/arena.h"
+#include "gateway/head.h"
+#include "gateway/worker.h"
+
+enum { EXCHANGE_MAGIC = 0x65786368 };
+
+struct exchange;
+
+struct front_ops {
+    /* A 1xx or the final head. `end`: no body will follow. With x->tunnel the
+     * head switches protocols and raw bytes follow. */
+    void (*head)(struct exchange *x, const struct head *response, bool end);
+    void (*body)(struct exchange *x, const char *data, size_t len);
+    /* The response is complete; trailers may be NULL. */
+    void (*end)(struct exchange *x, const struct head *trailers);
+    /* The response cannot be completed: the client must be able to tell. */
+    void (*abort)(struct exchange *x);
+    /* May the front give more of the request body? */
+    void (*want)(struct exchange *x, bool more);
+};
+
+struct back_ops {
+    void (*body)(struct exchange *x, const char *data, size_t len);
+    void (*end)(struct exchange *x, const struct head *trailers);
+    void (*cancel)(struct exchange *x);
+    /* May the back give more of the response body? */
+    void (*want)(struct exchange *x, bool more);
+};
+
+struct exchange {
+    uint32_t magic;
+    struct worker *worker; /* borrowed */
+    struct exchange *next; /* in the worker's free list */
+    struct arena arena;    /* heads and trailers */
+    struct view *view;     /* owned pin: keeps route valid */
+    const struct route *route;
+
+    const struct front_ops *front;
+    void *front_owner; /* borrowed: front_h1 or a stream of front_h2 */
+    const struct back_ops *back;
+    void *back_owner;            /* borrowed: back_h1; NULL when detached */
+    const struct sockaddr *peer; /* borrowed: the front's connection */
+    bool tls;
+
+    struct head request;
+    struct head response;
+    bool has_body; /* the request has one */
+    bool request_ended;
+    bool body_sent; /* some of the body went to the back: no retry */
+    bool head_sent; /* the final response head went to the front */
+    bool tunnel;    /* upgraded: raw bytes both ways */
+    bool retried;
+    char ws_key[28]; /* RFC 8441: the key we asked the service with */
+    uint64_t started_us;
+    uint64_t request_bytes;
+    uint64_t response_bytes;
+};
+
+struct exchange *exchange_new(struct worker *w, const struct front_ops *front, void *owner);
+/* Takes back an exchange whose head is not complete yet. */
+void exchange_discard(struct exchange *x);
+/* The request head is in x->request. False: it was refused with a reply and x
+ * is finished; HTTP/1 fronts close the connection then. */
+bool exchange_check(struct exchange *x);
+/* Routes a checked request, and starts a back or replies. x may be finished
+ * when it returns. */
+void exchange_start(struct exchange *x, bool has_body);
+void exchange_request_body(struct exchange *x, const char *data, size_t len);
+void exchange_request_end(struct exchange *x, const struct head *trailers);
+/* The client is gone or reset its stream: x is finished when it returns. */
+void exchange_front_gone(struct exchange *x);
+/* The front can (not) take more of the response. */
+void exchange_front_ready(struct exchange *x, bool ready);
+
+/* For backs. */
+void exchange_response_interim(struct exchange *x, const struct head *head);
+void exchange_response_head(struct exchange *x, bool end);
+void exchange_response_body(struct exchange *x, const char *data, size_t len);
+void exchange_response_end(struct exchange *x, const struct head *trailers);
+/* Before the head: a reply with this status and text. After: abort. The back
+ * has detached. `text` without newline. */
+void exchange_fail(struct exchange *x, uint16_t status, const char *text);
+/* Finishes with a plain-text reply. */
+void exchange_reply(struct exchange *x, uint16_t status, const char *text);
+
+/* Standard reason phrase, "" if unknown. */
+const char *status_phrase(uint16_t status);
+void exchange_free(struct exchange *x); /* worker's end: frees a recycled one */
+
+#endif

@@ -1,0 +1,434 @@
+/* front_h1: see front_h1.h. The worker's thread. Requests of a connection are
+ * answered one after the other; pipelined bytes wait in the connection. */
+#include "gateway/front_h1.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/auto.h"
+#include "gateway/exchange.h"
+#include "gateway/h1.h"
+
+enum { FRONT_MAGIC = 0x66723168 };
+
+enum front_state {
+    FRONT_HEAD,   /* waiting for, or reading, a request head */
+    FRONT_BODY,   /* reading the request body */
+    FRONT_WAIT,   /* request read; the answer is under way */
+    FRONT_TUNNEL, /* upgraded */
+};
+
+struct front_h1 {
+    uint32_t magic;
+    enum front_state state;
+    struct conn *conn;   /* borrowed: it outlives us */
+    struct exchange *x;  /* borrowed; NULL between requests */
+    struct h1_body body; /* of the request */
+    bool in_head;        /* the first byte of a head came */
+    bool close_after;    /* this answer is the last */
+    bool chunked;        /* the answer is sent chunked */
+};
+
+static const struct front_ops front_ops;
+
+static void front_free(void *arg)
+{
+    struct front_h1 *f = arg;
+    f->magic = 0;
+    free(f);
+}
+
+/* Nothing more will be done with this connection. */
+static void front_leave(struct front_h1 *f, bool gracefully)
+{
+    struct conn *c = f->conn;
+    if (c == NULL) {
+        return;
+    }
+    f->conn = NULL;
+    loop_defer(c->worker->loop, front_free, f);
+    if (gracefully) {
+        conn_close(c);
+    } else {
+        conn_abort(c);
+    }
+}
+
+static void next_request(struct front_h1 *f)
+{
+    struct conn *c = f->conn;
+    f->state = FRONT_HEAD;
+    f->in_head = false;
+    f->chunked = false;
+    conn_set_deadline(c, worker_limits(c->worker)->idle_timeout_ms);
+    conn_resume(c, CONN_PAUSE_ORDER);
+    conn_resume(c, CONN_PAUSE_PEER);
+}
+
+static void add_field(struct wbuf_pool *pool, struct wbuf *out, struct str name, struct str value)
+{
+    wbuf_add_str(pool, out, name);
+    wbuf_add_str(pool, out, STR(": "));
+    wbuf_add_str(pool, out, value);
+    wbuf_add_str(pool, out, STR("\r\n"));
+}
+
+/* Framing and Connection of a final answer (RFC 9112 6.1, 9.3). */
+static void add_framing(struct front_h1 *f, struct wbuf *out, const struct head *h, bool end)
+{
+    struct wbuf_pool *pool = &f->conn->worker->wbufs;
+    bool old = f->x->request.minor == 0;
+    if (h->content_length != LENGTH_NONE) {
+        char text[48];
+        int len =
+            snprintf(text, sizeof text, "content-length: %lld\r\n", (long long)h->content_length);
+        wbuf_add(pool, out, text, (size_t)len);
+    } else if (!end) {
+        f->chunked = !old;
+        f->close_after = f->close_after || old;
+        if (f->chunked) {
+            wbuf_add_str(pool, out, STR("transfer-encoding: chunked\r\n"));
+        }
+    }
+    if (f->close_after) {
+        wbuf_add_str(pool, out, STR("connection: close\r\n"));
+    } else if (old) {
+        wbuf_add_str(pool, out, STR("connection: keep-alive\r\n"));
+    }
+}
+
+static void write_head(struct front_h1 *f, const struct head *h, bool end)
+{
+    struct conn *c = f->conn;
+    struct wbuf_pool *pool = &c->worker->wbufs;
+    struct wbuf out = {0};
+    bool has_date = false;
+    char line[32];
+    int len = snprintf(line, sizeof line, "HTTP/1.1 %03u ", h->status);
+    wbuf_add(pool, &out, line, (size_t)len);
+    wbuf_add_str(pool, &out, h->reason);
+    wbuf_add_str(pool, &out, STR("\r\n"));
+    for (uint32_t i = 0; i < h->count; i++) {
+        const struct head_field *field = &h->fields[i];
+        if (head_is_hop_by_hop(h, field->name) ||
+            str_eq_nocase(field->name, STR("content-length"))) {
+            continue;
+        }
+        has_date = has_date || str_eq_nocase(field->name, STR("date"));
+        add_field(pool, &out, field->name, field->value);
+    }
+    if (h->status == 101) {
+        wbuf_add_str(pool, &out, STR("connection: Upgrade\r\n"));
+        add_field(pool, &out, STR("upgrade"), h->upgrade);
+    } else if (h->status >= 200) {
+        if (!has_date) {
+            add_field(pool, &out, STR("date"), worker_date(c->worker));
+        }
+        add_framing(f, &out, h, end);
+    }
+    wbuf_add_str(pool, &out, STR("\r\n"));
+    conn_write(c, wbuf_data(&out), wbuf_len(&out));
+    wbuf_release(pool, &out);
+}
+
+static void front_head(struct exchange *x, const struct head *response, bool end)
+{
+    struct front_h1 *f = x->front_owner;
+    CHECK(f->magic == FRONT_MAGIC && f->x == x);
+    if (response->status < 200 && response->status != 101) {
+        if (x->request.minor > 0) {
+            write_head(f, response, false);
+        }
+        return;
+    }
+    f->close_after = f->close_after || f->conn->worker->draining;
+    if (f->state == FRONT_BODY && !x->tunnel) {
+        f->close_after = true; /* answered before the request was read: the rest is not wanted */
+    }
+    write_head(f, response, end);
+    if (x->tunnel) {
+        f->state = FRONT_TUNNEL;
+        conn_set_deadline(f->conn, 0);
+        conn_resume(f->conn, CONN_PAUSE_ORDER);
+    }
+}
+
+static void front_body(struct exchange *x, const char *data, size_t len)
+{
+    struct front_h1 *f = x->front_owner;
+    CHECK(f->magic == FRONT_MAGIC);
+    if (!f->chunked) {
+        conn_write(f->conn, data, len);
+        return;
+    }
+    char line[24];
+    int n = snprintf(line, sizeof line, "%zx\r\n", len);
+    conn_write(f->conn, line, (size_t)n);
+    conn_write(f->conn, data, len);
+    conn_write(f->conn, "\r\n", 2);
+}
+
+static void front_end(struct exchange *x, const struct head *trailers)
+{
+    struct front_h1 *f = x->front_owner;
+    CHECK(f->magic == FRONT_MAGIC && f->x == x);
+    f->x = NULL;
+    if (f->chunked) {
+        struct wbuf_pool *pool = &f->conn->worker->wbufs;
+        struct wbuf out = {0};
+        wbuf_add_str(pool, &out, STR("0\r\n"));
+        head_write_trailers(pool, &out, trailers);
+        conn_write(f->conn, wbuf_data(&out), wbuf_len(&out));
+        wbuf_release(pool, &out);
+    }
+    if (f->close_after || f->state == FRONT_TUNNEL || f->state == FRONT_BODY) {
+        front_leave(f, true);
+    } else {
+        next_request(f);
+    }
+}
+
+static void front_abort(struct exchange *x)
+{
+    struct front_h1 *f = x->front_owner;
+    CHECK(f->magic == FRONT_MAGIC && f->x == x);
+    f->x = NULL;
+    front_leave(f, false); /* without the last chunk or close_notify: visibly cut */
+}
+
+static void front_want(struct exchange *x, bool more)
+{
+    struct front_h1 *f = x->front_owner;
+    CHECK(f->magic == FRONT_MAGIC);
+    if (more) {
+        conn_resume(f->conn, CONN_PAUSE_PEER);
+        if (f->state == FRONT_BODY) {
+            conn_set_deadline(f->conn, worker_limits(x->worker)->body_timeout_ms);
+        }
+    } else {
+        conn_pause(f->conn, CONN_PAUSE_PEER);
+        if (f->state == FRONT_BODY) {
+            conn_set_deadline(f->conn, 0); /* it is not the client who is slow */
+        }
+    }
+}
+
+static void start_exchange(struct front_h1 *f, struct exchange *x)
+{
+    struct conn *c = f->conn;
+    if (!exchange_check(x)) {
+        return;
+    }
+    struct head *h = &x->request;
+    bool has_body = h->chunked || h->content_length > 0;
+    f->close_after = h->wants_close || c->worker->draining;
+    h1_body_init(&f->body,
+                 h->chunked ? H1_BODY_CHUNKED
+                 : has_body ? H1_BODY_LENGTH
+                            : H1_BODY_NONE,
+                 has_body && !h->chunked ? (uint64_t)h->content_length : 0);
+    f->state = has_body ? FRONT_BODY : FRONT_WAIT;
+    conn_set_deadline(c, has_body ? worker_limits(c->worker)->body_timeout_ms : 0);
+    h->wants_upgrade = h->wants_upgrade && !has_body;
+    if (h->wants_upgrade) {
+        conn_pause(c, CONN_PAUSE_ORDER); /* what follows is of the new protocol, or not */
+    }
+    exchange_start(x, has_body);
+}
+
+/* False: stop, either because bytes are missing or because f is gone. */
+static bool read_head(struct front_h1 *f, const char *data, size_t len, size_t *out_used)
+{
+    struct conn *c = f->conn;
+    const struct limits *limits = worker_limits(c->worker);
+    struct exchange *x = exchange_new(c->worker, &front_ops, f);
+    struct head_fault fault;
+    x->peer = (const struct sockaddr *)&c->peer;
+    x->tls = c->ssl != NULL;
+    switch (h1_parse_request(&x->request, &x->arena, data, len, limits, out_used, &fault)) {
+    case H1_MORE:
+        exchange_discard(x);
+        if (!f->in_head) {
+            f->in_head = true;
+            conn_set_deadline(c, limits->header_timeout_ms);
+        }
+        return false;
+    case H1_FAULT:
+        f->x = x;
+        f->close_after = true;
+        exchange_reply(x, fault.status, arena_printf(&x->arena, "tunnel: %s", fault.why));
+        return false;
+    case H1_DONE:
+        break;
+    }
+    f->x = x;
+    f->close_after = true; /* unless the head turns out to be legal */
+    start_exchange(f, x);
+    return f->conn != NULL;
+}
+
+static bool read_body(struct front_h1 *f, const char *data, size_t len, size_t *out_used)
+{
+    struct exchange *x = f->x;
+    struct str piece;
+    enum h1_result result = h1_body_read(&f->body, &x->arena, data, len,
+                                         &x->view->snapshot->spec.limits, &piece, out_used);
+    if (result == H1_FAULT) {
+        f->close_after = true;
+        if (x->head_sent) {
+            f->x = NULL;
+            exchange_front_gone(x);
+            front_leave(f, false);
+        } else {
+            x->back->cancel(x);
+            exchange_reply(x, 400, "tunnel: malformed chunked body");
+        }
+        return false;
+    }
+    if (piece.len > 0) {
+        exchange_request_body(x, piece.ptr, piece.len);
+        conn_set_deadline(f->conn, worker_limits(x->worker)->body_timeout_ms);
+    }
+    if (result == H1_DONE) {
+        f->state = FRONT_WAIT;
+        conn_set_deadline(f->conn, 0);
+        exchange_request_end(x, f->body.trailers);
+        return true;
+    }
+    return *out_used > 0;
+}
+
+static size_t front_on_data(struct conn *c, const char *data, size_t len)
+{
+    struct front_h1 *f = c->owner;
+    CHECK(f->magic == FRONT_MAGIC && f->conn == c);
+    size_t at = 0;
+    bool go_on = true;
+    while (go_on && at < len && f->conn != NULL && c->pauses == 0) {
+        size_t used = 0;
+        switch (f->state) {
+        case FRONT_HEAD:
+            go_on = read_head(f, data + at, len - at, &used);
+            break;
+        case FRONT_BODY:
+            go_on = read_body(f, data + at, len - at, &used);
+            break;
+        case FRONT_WAIT:
+            conn_pause(c, CONN_PAUSE_ORDER);
+            break;
+        case FRONT_TUNNEL:
+            exchange_request_body(f->x, data + at, len - at);
+            used = len - at;
+            break;
+        }
+        at += used;
+    }
+    return at;
+}
+
+static void on_eof(struct front_h1 *f)
+{
+    struct exchange *x = f->x;
+    if (x == NULL) {
+        front_leave(f, true);
+        return;
+    }
+    if (f->state == FRONT_TUNNEL) {
+        exchange_request_end(x, NULL);
+        return;
+    }
+    f->x = NULL;
+    exchange_front_gone(x);
+    front_leave(f, false);
+}
+
+static void on_deadline(struct front_h1 *f)
+{
+    struct exchange *x = f->x;
+    if (x == NULL && f->state == FRONT_HEAD && f->in_head) {
+        x = exchange_new(f->conn->worker, &front_ops, f);
+        head_init(&x->request, true);
+        f->x = x;
+        f->close_after = true;
+        exchange_reply(x, 408, "tunnel: the request head did not come in time");
+        return;
+    }
+    if (x == NULL) {
+        front_leave(f, true);
+        return;
+    }
+    if (f->state == FRONT_BODY && !x->head_sent) {
+        x->back->cancel(x);
+        f->close_after = true;
+        exchange_reply(x, 408, "tunnel: the request body did not come in time");
+        return;
+    }
+    f->x = NULL;
+    exchange_front_gone(x);
+    front_leave(f, false);
+}
+
+static void front_on_event(struct conn *c, enum conn_event event)
+{
+    struct front_h1 *f = c->owner;
+    CHECK(f->magic == FRONT_MAGIC && f->conn == c);
+    switch (event) {
+    case CONN_READY:
+        break;
+    case CONN_EOF:
+        on_eof(f);
+        break;
+    case CONN_BLOCKED:
+    case CONN_DRAINED:
+        conn_set_deadline(c, event == CONN_BLOCKED ? worker_limits(c->worker)->write_timeout_ms
+                             : f->x == NULL        ? worker_limits(c->worker)->idle_timeout_ms
+                                                   : 0);
+        if (f->x != NULL) {
+            exchange_front_ready(f->x, event == CONN_DRAINED);
+        } else if (event == CONN_BLOCKED) {
+            conn_pause(c, CONN_PAUSE_WRITE); /* pipelines without reading */
+        }
+        if (event == CONN_DRAINED) {
+            conn_resume(c, CONN_PAUSE_WRITE);
+        }
+        break;
+    case CONN_DEADLINE:
+        on_deadline(f);
+        break;
+    case CONN_DRAIN:
+        f->close_after = true;
+        if (f->x == NULL && !f->in_head) {
+            front_leave(f, true);
+        }
+        break;
+    case CONN_DEAD: {
+        struct exchange *x = f->x;
+        f->x = NULL;
+        f->conn = NULL;
+        loop_defer(c->worker->loop, front_free, f);
+        if (x != NULL) {
+            exchange_front_gone(x);
+        }
+        break;
+    }
+    }
+}
+
+static void front_on_flush(struct conn *c)
+{
+    (void)c; /* everything was written as it came */
+}
+
+static const struct conn_ops front_conn_ops = {front_on_data, front_on_event, front_on_flush};
+static const struct front_ops front_ops = {front_head, front_body, front_end, front_abort,
+                                           front_want};
+
+void front_h1_open(struct conn *c)
+{
+    struct front_h1 *f = xcalloc(1, sizeof *f);
+    f->magic = FRONT_MAGIC;
+    f->conn = c;
+    c->ops = &front_conn_ops;
+    c->owner = f;
+    conn_set_deadline(c, worker_limits(c->worker)->idle_timeout_ms);
+}

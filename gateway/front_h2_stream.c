@@ -1,0 +1,426 @@
+/* front_h2_stream: see front_h2_stream.h. The worker's thread. */
+#include "gateway/front_h2_stream.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/auto.h"
+
+static const struct front_ops front_ops;
+
+void h2_stream_gone(struct h2_stream *s, struct worker *w)
+{
+    struct exchange *x = s->x;
+    s->x = NULL;
+    *s->prev = s->next;
+    if (s->next != NULL) {
+        s->next->prev = s->prev;
+    }
+    wbuf_release(&w->wbufs, &s->queue);
+    wbuf_release(&w->wbufs, &s->early);
+    free(s->end_fields);
+    free(s);
+    if (x != NULL) {
+        exchange_front_gone(x);
+    }
+}
+
+static struct h2_stream *stream_new(struct front_h2 *f, int32_t id)
+{
+    struct worker *w = f->conn->worker;
+    struct h2_stream *s = xcalloc(1, sizeof *s);
+    s->front = f;
+    s->id = id;
+    s->next = f->streams;
+    s->prev = &f->streams;
+    if (s->next != NULL) {
+        s->next->prev = &s->next;
+    }
+    f->streams = s;
+    s->x = exchange_new(w, &front_ops, s);
+    s->x->peer = (const struct sockaddr *)&f->conn->peer;
+    s->x->tls = f->conn->ssl != NULL;
+    head_init(&s->x->request, true);
+    s->x->request.is_h2 = true;
+    return s;
+}
+
+static struct h2_stream *stream_of(nghttp2_session *session, int32_t id)
+{
+    return nghttp2_session_get_stream_user_data(session, id);
+}
+
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
+{
+    struct front_h2 *f = arg;
+    CHECK(f->magic == FRONT_H2_MAGIC);
+    if (frame->hd.type != NGHTTP2_HEADERS || f->conn == NULL) {
+        return 0;
+    }
+    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+        struct h2_stream *s = stream_new(f, frame->hd.stream_id);
+        CHECK(nghttp2_session_set_stream_user_data(session, s->id, s) == 0);
+        return 0;
+    }
+    struct h2_stream *s = stream_of(session, frame->hd.stream_id);
+    if (s != NULL && s->x != NULL && s->trailers == NULL) {
+        s->trailers = arena_zalloc(&s->x->arena, sizeof *s->trailers);
+        head_init(s->trailers, false);
+    }
+    return 0;
+}
+
+static void add_pseudo(struct head *h, struct str name, struct str value)
+{
+    if (str_eq(name, STR(":method"))) {
+        h->method = value;
+    } else if (str_eq(name, STR(":path"))) {
+        h->target = value;
+    } else if (str_eq(name, STR(":authority"))) {
+        h->authority = value;
+    } else if (str_eq(name, STR(":scheme"))) {
+        h->scheme = value;
+    } else if (str_eq(name, STR(":protocol"))) {
+        h->protocol = value;
+    }
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+                     void *arg)
+{
+    (void)flags;
+    (void)arg;
+    struct h2_stream *s = stream_of(session, frame->hd.stream_id);
+    if (s == NULL || s->x == NULL) {
+        return 0;
+    }
+    struct exchange *x = s->x;
+    char *copy = arena_try_alloc(&x->arena, name_len + value_len);
+    if (copy == NULL) {
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    }
+    memcpy(copy, name, name_len);
+    if (value_len > 0) {
+        memcpy(copy + name_len, value, value_len);
+    }
+    struct str field_name = {copy, name_len};
+    struct str field_value = {copy + name_len, value_len};
+    uint32_t max = x->view->snapshot->spec.limits.header_count_max;
+    if (s->trailers != NULL) {
+        s->too_many = !head_add(s->trailers, &x->arena, field_name, field_value, max);
+        return s->too_many ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
+    }
+    if (name_len > 0 && name[0] == ':') {
+        add_pseudo(&x->request, field_name, field_value);
+    } else if (!head_add(&x->request, &x->arena, field_name, field_value, max)) {
+        s->too_many = true;
+    }
+    return 0;
+}
+
+static void start(struct h2_stream *s, bool has_body)
+{
+    struct exchange *x = s->x;
+    struct head *h = &x->request;
+    s->started = true;
+    s->is_connect = h->protocol.len > 0;
+    if (s->too_many) {
+        exchange_reply(x, 431, "tunnel: too many header fields");
+    } else if (h->target.len > x->view->snapshot->spec.limits.uri_bytes_max) {
+        exchange_reply(x, 414, "tunnel: request target too long");
+    } else if (exchange_check(x)) {
+        exchange_start(x, has_body);
+    }
+}
+
+static void request_ended(struct h2_stream *s)
+{
+    s->request_ended = true;
+    if (s->x != NULL && s->started && s->x->back_owner != NULL &&
+        (!s->is_connect || s->x->tunnel)) {
+        exchange_request_end(s->x, s->trailers);
+    }
+}
+
+static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
+{
+    struct front_h2 *f = arg;
+    CHECK(f->magic == FRONT_H2_MAGIC);
+    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) {
+        return 0;
+    }
+    struct h2_stream *s = stream_of(session, frame->hd.stream_id);
+    if (s == NULL) {
+        return 0;
+    }
+    bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    if (frame->hd.type == NGHTTP2_HEADERS && !s->started && s->x != NULL) {
+        s->request_ended = end;
+        start(s, !end);
+    } else if (end) {
+        request_ended(s);
+    }
+    return 0;
+}
+
+static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
+                         size_t len, void *arg)
+{
+    struct front_h2 *f = arg;
+    (void)flags;
+    CHECK(f->magic == FRONT_H2_MAGIC);
+    struct h2_stream *s = stream_of(session, id);
+    if (s == NULL || s->x == NULL || s->x->back_owner == NULL) {
+        /* Nobody wants it; other streams need the connection's window. */
+        return nghttp2_session_consume_connection(session, len);
+    }
+    if (s->is_connect && !s->x->tunnel) {
+        wbuf_add(&f->conn->worker->wbufs, &s->early, data, len);
+        s->unconsumed += len;
+        return 0;
+    }
+    exchange_request_body(s->x, (const char *)data, len);
+    if (s->held) {
+        s->unconsumed += len;
+        return 0;
+    }
+    return nghttp2_session_consume(session, id, len);
+}
+
+static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error, void *arg)
+{
+    struct front_h2 *f = arg;
+    (void)error;
+    struct h2_stream *s = stream_of(session, id);
+    if (s == NULL || f->conn == NULL) {
+        return 0;
+    }
+    size_t unconsumed = s->unconsumed;
+    (void)nghttp2_session_set_stream_user_data(session, id, NULL);
+    h2_stream_gone(s, f->conn->worker);
+    return unconsumed > 0 ? nghttp2_session_consume_connection(session, unconsumed) : 0;
+}
+
+/* RFC 9113 8.1: the answer is complete, the rest of the request is not wanted. */
+static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
+{
+    (void)arg;
+    if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+        (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
+        struct h2_stream *s = stream_of(session, frame->hd.stream_id);
+        if (s != NULL && !s->request_ended) {
+            return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
+        }
+    }
+    return 0;
+}
+
+static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *to, size_t max,
+                       uint32_t *flags, nghttp2_data_source *source, void *arg)
+{
+    (void)to;
+    (void)arg;
+    struct h2_stream *s = source->ptr;
+    size_t len = wbuf_len(&s->queue);
+    if (len == 0 && !s->ended) {
+        s->deferred = true;
+        return NGHTTP2_ERR_DEFERRED;
+    }
+    if (len <= max && s->ended) {
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+        if (s->end_count > 0) {
+            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+            if (nghttp2_submit_trailer(session, id, s->end_fields, s->end_count) != 0) {
+                return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+            }
+        }
+    }
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    return (ssize_t)(len < max ? len : max);
+}
+
+static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head,
+                        size_t len, nghttp2_data_source *source, void *arg)
+{
+    struct front_h2 *f = arg;
+    struct h2_stream *s = source->ptr;
+    (void)session;
+    CHECK(frame->data.padlen == 0 && len <= wbuf_len(&s->queue));
+    conn_write(f->conn, head, 9);
+    if (len == 0) {
+        return 0;
+    }
+    conn_write(f->conn, wbuf_data(&s->queue), len);
+    wbuf_consume(&f->conn->worker->wbufs, &s->queue, len);
+    if (s->paused && s->x != NULL && wbuf_len(&s->queue) < H2_QUEUE_MAX / 2) {
+        s->paused = false;
+        exchange_front_ready(s->x, true);
+    }
+    return 0;
+}
+
+void h2_stream_set_callbacks(nghttp2_session_callbacks *callbacks)
+{
+    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
+    nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);
+}
+
+static nghttp2_nv field_of(struct str name, struct str value)
+{
+    /* nghttp2 copies both before the submit returns and writes to neither. */
+    return (nghttp2_nv){(uint8_t *)(uintptr_t)name.ptr, (uint8_t *)(uintptr_t)value.ptr, name.len,
+                        value.len, NGHTTP2_NV_FLAG_NONE};
+}
+
+static struct str lower(struct arena *arena, struct str name)
+{
+    char *copy = arena_alloc(arena, name.len);
+    for (size_t i = 0; i < name.len; i++) {
+        copy[i] = ascii_lower(name.ptr[i]);
+    }
+    return (struct str){copy, name.len};
+}
+
+static bool is_forwarded(const struct exchange *x, const struct head *h, struct str name)
+{
+    if (head_is_hop_by_hop(h, name)) {
+        return false;
+    }
+    return !(x->tunnel && str_eq_nocase(name, STR("sec-websocket-accept")));
+}
+
+static void front_head(struct exchange *x, const struct head *response, bool end)
+{
+    struct h2_stream *s = x->front_owner;
+    struct front_h2 *f = s->front;
+    bool interim = response->status < 200 && !x->tunnel;
+    bool has_date = interim;
+    size_t count = 0;
+    nghttp2_nv *fields = arena_alloc(&x->arena, (response->count + 2) * sizeof *fields);
+    const char *status = arena_printf(&x->arena, "%03u", x->tunnel ? 200u : response->status);
+    fields[count++] = field_of(STR(":status"), str_of(status));
+    for (uint32_t i = 0; i < response->count; i++) {
+        const struct head_field *field = &response->fields[i];
+        if (is_forwarded(x, response, field->name)) {
+            has_date = has_date || str_eq_nocase(field->name, STR("date"));
+            fields[count++] = field_of(lower(&x->arena, field->name), field->value);
+        }
+    }
+    if (!has_date) {
+        fields[count++] = field_of(STR("date"), worker_date(x->worker));
+    }
+    int result;
+    if (interim) {
+        result =
+            nghttp2_submit_headers(f->session, NGHTTP2_FLAG_NONE, s->id, NULL, fields, count, NULL);
+    } else {
+        nghttp2_data_provider provider = {.source.ptr = s, .read_callback = on_read};
+        result = nghttp2_submit_response(f->session, s->id, fields, count, end ? NULL : &provider);
+    }
+    if (result != 0) {
+        (void)nghttp2_submit_rst_stream(f->session, NGHTTP2_FLAG_NONE, s->id,
+                                        NGHTTP2_INTERNAL_ERROR);
+    }
+    conn_mark_dirty(f->conn);
+    if (x->tunnel && wbuf_len(&s->early) > 0) {
+        exchange_request_body(x, wbuf_data(&s->early), wbuf_len(&s->early));
+        wbuf_release(&f->conn->worker->wbufs, &s->early);
+    }
+    if (x->tunnel && s->unconsumed > 0) {
+        (void)nghttp2_session_consume(f->session, s->id, s->unconsumed);
+        s->unconsumed = 0;
+    }
+    if (x->tunnel && s->request_ended) {
+        exchange_request_end(x, NULL);
+    }
+}
+
+static void resume_data(struct h2_stream *s)
+{
+    if (s->deferred) {
+        s->deferred = false;
+        (void)nghttp2_session_resume_data(s->front->session, s->id); /* the stream may be closing */
+    }
+    conn_mark_dirty(s->front->conn);
+}
+
+static void front_body(struct exchange *x, const char *data, size_t len)
+{
+    struct h2_stream *s = x->front_owner;
+    wbuf_add(&x->worker->wbufs, &s->queue, data, len);
+    if (!s->paused && wbuf_len(&s->queue) >= H2_QUEUE_MAX) {
+        s->paused = true;
+        exchange_front_ready(x, false);
+    }
+    resume_data(s);
+}
+
+/* Trailers outlive the exchange: one block of names and values behind the fields. */
+static void keep_trailers(struct h2_stream *s, const struct head *trailers)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < trailers->count; i++) {
+        bytes += trailers->fields[i].name.len + trailers->fields[i].value.len;
+    }
+    nghttp2_nv *fields = xmalloc(trailers->count * sizeof *fields + bytes);
+    char *at = (char *)(fields + trailers->count);
+    for (uint32_t i = 0; i < trailers->count; i++) {
+        struct str name = trailers->fields[i].name;
+        struct str value = trailers->fields[i].value;
+        if (!head_trailer_allowed(name)) {
+            continue;
+        }
+        for (size_t k = 0; k < name.len; k++) {
+            at[k] = ascii_lower(name.ptr[k]);
+        }
+        if (value.len > 0) {
+            memcpy(at + name.len, value.ptr, value.len);
+        }
+        fields[s->end_count++] =
+            field_of((struct str){at, name.len}, (struct str){at + name.len, value.len});
+        at += name.len + value.len;
+    }
+    s->end_fields = fields;
+}
+
+static void front_end(struct exchange *x, const struct head *trailers)
+{
+    struct h2_stream *s = x->front_owner;
+    CHECK(s->x == x);
+    if (trailers != NULL && trailers->count > 0) {
+        keep_trailers(s, trailers);
+    }
+    s->x = NULL;
+    s->ended = true;
+    resume_data(s);
+}
+
+static void front_abort(struct exchange *x)
+{
+    struct h2_stream *s = x->front_owner;
+    CHECK(s->x == x);
+    s->x = NULL;
+    (void)nghttp2_submit_rst_stream(s->front->session, NGHTTP2_FLAG_NONE, s->id,
+                                    NGHTTP2_INTERNAL_ERROR);
+    conn_mark_dirty(s->front->conn);
+}
+
+static void front_want(struct exchange *x, bool more)
+{
+    struct h2_stream *s = x->front_owner;
+    s->held = !more;
+    if (more && s->unconsumed > 0 && (!s->is_connect || x->tunnel)) {
+        (void)nghttp2_session_consume(s->front->session, s->id, s->unconsumed);
+        s->unconsumed = 0;
+        conn_mark_dirty(s->front->conn);
+    }
+}
+
+static const struct front_ops front_ops = {front_head, front_body, front_end, front_abort,
+                                           front_want};

@@ -1,0 +1,55 @@
+/* front_h2_stream: one HTTP/2 request and its answer; the nghttp2 callbacks
+ * that feed it. Shared between front_h2.c and front_h2_stream.c only. */
+#ifndef WOS_GATEWAY_FRONT_H2_STREAM_H
+#define WOS_GATEWAY_FRONT_H2_STREAM_H
+
+#include <nghttp2/nghttp2.h>
+
+#include "gateway/conn.h"
+#include "gateway/exchange.h"
+
+enum {
+    FRONT_H2_MAGIC = 0x66723268,
+    H2_WINDOW_STREAM = 256 * 1024,
+    H2_QUEUE_MAX = 128 * 1024, /* answer bytes a stream holds before its service waits */
+};
+
+struct h2_stream;
+
+struct front_h2 {
+    uint32_t magic;
+    struct conn *conn;         /* borrowed; NULL when it is over */
+    nghttp2_session *session;  /* owned */
+    struct h2_stream *streams; /* owned */
+    bool failed;
+    bool draining;
+    bool goaway_sent;
+};
+
+struct h2_stream {
+    struct front_h2 *front; /* borrowed */
+    struct h2_stream *next;
+    struct h2_stream **prev;
+    struct exchange *x; /* borrowed; NULL when the answer is complete */
+    int32_t id;
+    struct wbuf queue;      /* answer bytes for nghttp2 to take */
+    struct wbuf early;      /* CONNECT: bytes before the service agreed */
+    struct head *trailers;  /* of the request; in the exchange's arena */
+    nghttp2_nv *end_fields; /* owned: trailers of the answer, one block */
+    size_t end_count;
+    size_t unconsumed; /* request bytes whose window is not given back */
+    bool is_connect;
+    bool too_many; /* header fields */
+    bool started;
+    bool request_ended;
+    bool held;     /* the service takes no more of the request */
+    bool paused;   /* we take no more of the answer */
+    bool ended;    /* the answer is complete */
+    bool deferred; /* nghttp2 waits for h2 data */
+};
+
+void h2_stream_set_callbacks(nghttp2_session_callbacks *callbacks);
+/* The client is gone: ends the exchange and frees the stream. */
+void h2_stream_gone(struct h2_stream *s, struct worker *w);
+
+#endif

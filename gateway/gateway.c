@@ -1,0 +1,290 @@
+/* gateway: the data process: main thread, link to the daemon, workers.
+ *
+ * The main thread never touches a client's bytes. It accepts the daemon on
+ * the inherited Unix socket, decodes snapshots, hands every worker its view
+ * by mail, and acknowledges when all have it. It outlives the daemon: the last
+ * snapshot is served until another daemon connects. */
+#include "gateway/gateway.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/build.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "gateway/link_protocol.h"
+#include "gateway/tls.h"
+
+/* One publish on its way through the workers. */
+struct publish {
+    struct gateway *gateway;
+    uint64_t generation;
+    unsigned waiting;
+};
+
+struct view_letter {
+    struct worker *worker;
+    struct view *view;
+    struct publish *publish;
+};
+
+struct listener_letter {
+    struct worker *worker;
+    int fd;
+};
+
+struct drain_letter {
+    struct gateway *gateway;
+    struct worker *worker;
+    uint64_t limit_ms;
+};
+
+static void on_applied(void *arg)
+{
+    struct publish *p = arg;
+    if (--p->waiting > 0) {
+        return;
+    }
+    struct gateway *g = p->gateway;
+    CHECK(g->magic == GATEWAY_MAGIC);
+    cJSON *ack = cJSON_CreateObject();
+    (void)json_add_int(ack, "generation", (int64_t)p->generation);
+    link_send(g, LINK_ACK, ack);
+    free(p);
+}
+
+static void worker_on_view(void *arg)
+{
+    struct view_letter *letter = arg;
+    worker_set_view(letter->worker, letter->view);
+    mail_post(letter->publish->gateway->mail, on_applied, letter->publish);
+    free(letter);
+}
+
+static void nack(struct gateway *g, const struct err *err)
+{
+    log_error("gateway", "refused a snapshot; the old one stays", LOG_STR("error", err->msg));
+    cJSON *object = cJSON_CreateObject();
+    (void)json_add_str(object, "error", err->msg);
+    link_send(g, LINK_NACK, object);
+}
+
+static struct certset *make_certs(struct gateway *g, const struct snapshot_spec *spec,
+                                  struct err *err)
+{
+    struct certset_pair *pairs = xcalloc(spec->cert_count, sizeof *pairs);
+    for (uint32_t i = 0; i < spec->cert_count; i++) {
+        pairs[i].chain_pem = spec->certs[i].chain_pem;
+        pairs[i].key_pem = spec->certs[i].key_pem;
+    }
+    struct certset *set = certset_new(pairs, spec->cert_count, g->certs, err);
+    free(pairs);
+    return set;
+}
+
+void gateway_publish(struct gateway *g, struct str bytes)
+{
+    struct err err = {0};
+    struct snapshot *snapshot = snapshot_decode(bytes, &err);
+    if (snapshot == NULL) {
+        nack(g, &err);
+        return;
+    }
+    const struct snapshot_spec *spec = &snapshot->spec;
+    struct certset *certs = NULL;
+    if (spec->tls) {
+        certs = make_certs(g, spec, &err);
+        if (certs == NULL) {
+            snapshot_unref(snapshot);
+            nack(g, &err);
+            return;
+        }
+        tlsctx_set_ticket_keys(g->tlsctx, spec->ticket_keys, spec->ticket_key_count);
+    }
+    struct publish *p = xcalloc(1, sizeof *p);
+    *p = (struct publish){.gateway = g, .generation = spec->generation, .waiting = g->worker_count};
+    for (unsigned i = 0; i < g->worker_count; i++) {
+        struct view_letter *letter = xcalloc(1, sizeof *letter);
+        letter->worker = g->workers[i];
+        letter->view = view_new(snapshot_ref(snapshot), certs == NULL ? NULL : certset_ref(certs));
+        letter->publish = p;
+        mail_post(g->workers[i]->mail, worker_on_view, letter);
+    }
+    if (g->worker_count == 0) {
+        free(p);
+    }
+    snapshot_unref(g->snapshot);
+    certset_unref(g->certs);
+    g->snapshot = snapshot;
+    g->certs = certs;
+}
+
+void gateway_setup(struct gateway *g, unsigned workers)
+{
+    struct err err = {0};
+    if (g->worker_count > 0) {
+        return;
+    }
+    workers = workers < 1 ? 1 : workers > WORKERS_MAX ? WORKERS_MAX : workers;
+    for (unsigned i = 0; i < workers; i++) {
+        g->workers[i] = worker_new(i, g->tlsctx, &err);
+        if (g->workers[i] == NULL || worker_start(g->workers[i], &err) < 0) {
+            log_error("gateway", "cannot start a worker", LOG_STR("error", err.msg));
+            exit(EXIT_FAILURE); /* the supervisor starts another gateway */
+        }
+        g->worker_count++;
+    }
+}
+
+static void worker_on_listener(void *arg)
+{
+    struct listener_letter *letter = arg;
+    worker_add_listener(letter->worker, letter->fd);
+    free(letter);
+}
+
+void gateway_add_listeners(struct gateway *g, unsigned worker, const cJSON *addresses,
+                           const int *fds, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const cJSON *address = cJSON_GetArrayItem(addresses, (int)i);
+        int kept = worker < g->worker_count && cJSON_IsString(address) &&
+                           fd_set_nonblock(fds[i], NULL) == 0
+                       ? fcntl(fds[i], F_DUPFD_CLOEXEC, 0)
+                       : -1;
+        if (kept < 0) {
+            log_error("gateway", "cannot use a listening socket", LOG_INT("worker", worker));
+            (void)close(fds[i]);
+            continue;
+        }
+        g->kept = xrealloc(g->kept, (g->kept_count + 1) * sizeof *g->kept);
+        g->kept[g->kept_count++] = (struct kept_listener){
+            .fd = kept, .address = xstrdup(address->valuestring), .worker = worker};
+        struct listener_letter *letter = xcalloc(1, sizeof *letter);
+        *letter = (struct listener_letter){g->workers[worker], fds[i]};
+        mail_post(g->workers[worker]->mail, worker_on_listener, letter);
+    }
+}
+
+static void on_worker_drained(void *arg)
+{
+    struct gateway *g = arg;
+    CHECK(g->magic == GATEWAY_MAGIC);
+    if (++g->idle_count == g->worker_count) {
+        log_info("gateway", "drained");
+        loop_stop(g->loop);
+    }
+}
+
+/* In the worker's thread. */
+static void worker_on_idle(void *arg)
+{
+    struct gateway *g = arg;
+    mail_post(g->mail, on_worker_drained, g);
+}
+
+static void worker_on_drain(void *arg)
+{
+    struct drain_letter *letter = arg;
+    letter->worker->on_idle = worker_on_idle;
+    letter->worker->on_idle_arg = letter->gateway;
+    worker_drain(letter->worker, letter->limit_ms);
+    free(letter);
+}
+
+void gateway_drain(struct gateway *g, uint64_t limit_ms)
+{
+    if (g->draining) {
+        return;
+    }
+    g->draining = true;
+    log_info("gateway", "draining", LOG_INT("limit_ms", limit_ms));
+    for (unsigned i = 0; i < g->worker_count; i++) {
+        struct drain_letter *letter = xcalloc(1, sizeof *letter);
+        *letter = (struct drain_letter){g, g->workers[i], limit_ms};
+        mail_post(g->workers[i]->mail, worker_on_drain, letter);
+    }
+    if (g->worker_count == 0) {
+        loop_stop(g->loop);
+    }
+}
+
+static void worker_on_stop(void *arg)
+{
+    worker_stop(arg);
+}
+
+static void on_signal(int signo, void *arg)
+{
+    struct gateway *g = arg;
+    enum { SIGNAL_DRAIN_MS = 30000 };
+    if (signo == SIGTERM || signo == SIGINT) {
+        gateway_drain(g, SIGNAL_DRAIN_MS);
+    }
+}
+
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit); /* fewer clients then, nothing worse */
+    }
+}
+
+static void gateway_fini(struct gateway *g)
+{
+    link_close(g);
+    for (unsigned i = 0; i < g->worker_count; i++) {
+        mail_post(g->workers[i]->mail, worker_on_stop, g->workers[i]);
+    }
+    for (unsigned i = 0; i < g->worker_count; i++) {
+        worker_join(g->workers[i]);
+        worker_free(g->workers[i]);
+    }
+    for (size_t i = 0; i < g->kept_count; i++) {
+        (void)close(g->kept[i].fd);
+        free(g->kept[i].address);
+    }
+    free(g->kept);
+    snapshot_unref(g->snapshot);
+    certset_unref(g->certs);
+    mail_free(g->mail);
+    tlsctx_free(g->tlsctx);
+    loop_free(g->loop);
+}
+
+static int gateway_init(struct gateway *g, struct err *err)
+{
+    const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+    g->loop = loop_new(err);
+    if (g->loop == NULL ||
+        loop_watch_signals(g->loop, signals, COUNT_OF(signals), on_signal, g, err) < 0) {
+        return -1;
+    }
+    g->mail = mail_new(g->loop, err);
+    g->tlsctx = g->mail == NULL ? NULL : tlsctx_new(tls_find_context, err);
+    return g->tlsctx == NULL ? -1 : link_open(g, err);
+}
+
+int gateway_main(void)
+{
+    struct gateway g = {.magic = GATEWAY_MAGIC};
+    struct err err = {0};
+    (void)signal(SIGPIPE, SIG_IGN);
+    raise_descriptors();
+    (void)build_id();
+    if (gateway_init(&g, &err) < 0) {
+        log_error("gateway", "cannot start", LOG_STR("error", err.msg));
+        return EXIT_FAILURE;
+    }
+    log_info("gateway", "started", LOG_STR("build", build_id()), LOG_INT("pid", getpid()));
+    loop_run(g.loop);
+    gateway_fini(&g);
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,55 @@
+/* gateway: the main thread's state, shared by gateway.c (workers, publishing,
+ * draining) and link.c (talking with the daemon). Main thread only. */
+#ifndef WOS_GATEWAY_GATEWAY_H
+#define WOS_GATEWAY_GATEWAY_H
+
+#include "base/frame.h"
+#include "base/json.h"
+#include "base/loop.h"
+#include "base/mail.h"
+#include "certs/certset.h"
+#include "certs/tlsctx.h"
+#include "gateway/worker.h"
+#include "routing/snapshot.h"
+
+enum { GATEWAY_MAGIC = 0x67617465, WORKERS_MAX = 64 };
+
+/* A listening descriptor kept for the next daemon and generation. */
+struct kept_listener {
+    int fd; /* owned: a duplicate of what the worker has */
+    char *address;
+    unsigned worker;
+};
+
+struct gateway {
+    uint32_t magic;
+    struct loop *loop;                   /* owned */
+    struct mailbox *mail;                /* owned: from the workers */
+    struct event *link_event;            /* owned: the listening link socket */
+    struct frame_channel *link;          /* owned; NULL without a daemon */
+    struct tlsctx *tlsctx;               /* owned */
+    struct snapshot *snapshot;           /* shared */
+    struct certset *certs;               /* shared */
+    struct worker *workers[WORKERS_MAX]; /* owned */
+    unsigned worker_count;
+    bool draining;
+    unsigned idle_count;        /* workers done draining */
+    struct kept_listener *kept; /* owned array */
+    size_t kept_count;
+};
+
+/* Starts the workers, once. */
+void gateway_setup(struct gateway *g, unsigned workers);
+/* Takes the descriptors; addresses[i] names fds[i]. */
+void gateway_add_listeners(struct gateway *g, unsigned worker, const cJSON *addresses,
+                           const int *fds, size_t count);
+void gateway_publish(struct gateway *g, struct str bytes);
+void gateway_drain(struct gateway *g, uint64_t limit_ms);
+
+/* link.c */
+int link_open(struct gateway *g, struct err *err);
+void link_close(struct gateway *g);
+/* Takes the object over. */
+void link_send(struct gateway *g, unsigned type, cJSON *object);
+
+#endif

@@ -1,0 +1,152 @@
+/* head_write: a checked head, written anew as HTTP/1.1 for the service.
+ * Worker threads; no state. */
+#include <stdio.h>
+
+#include "base/auto.h"
+#include "gateway/head.h"
+
+/* What only the gateway may say about the client (contract, decision 6). */
+static bool is_ours(struct str name)
+{
+    static const struct str names[] = {
+        {"host", 4},
+        {"forwarded", 9},
+        {"x-real-ip", 9},
+        {"content-length", 14},
+        {"x-forwarded-for", 15},
+        {"x-forwarded-host", 16},
+        {"x-forwarded-port", 16},
+        {"x-forwarded-proto", 17},
+        {"x-forwarded-server", 18},
+    };
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        if (name.len == names[i].len && str_eq_nocase(name, names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_line(struct wbuf_pool *pool, struct wbuf *out, struct str name, struct str value)
+{
+    char *to = wbuf_reserve(pool, out, name.len + value.len + 4);
+    memcpy(to, name.ptr, name.len);
+    to += name.len;
+    *to++ = ':';
+    *to++ = ' ';
+    if (value.len > 0) {
+        memcpy(to, value.ptr, value.len);
+        to += value.len;
+    }
+    *to++ = '\r';
+    *to = '\n';
+    wbuf_commit(out, name.len + value.len + 4);
+}
+
+static void write_forwarded(struct wbuf_pool *pool, struct wbuf *out, const struct head *h,
+                            const struct head_forward *fwd)
+{
+    char text[512];
+    int len = snprintf(text, sizeof text,
+                       "X-Forwarded-For: %s\r\nX-Forwarded-Host: %.*s\r\nX-Forwarded-Proto: %s\r\n"
+                       "X-Forwarded-Port: %u\r\n",
+                       fwd->peer, STR_ARG(h->host_text), fwd->proto, fwd->public_port);
+    CHECK(len > 0 && (size_t)len < sizeof text);
+    wbuf_add(pool, out, text, (size_t)len);
+    /* RFC 7239 section 6: an IPv6 node is quoted and in brackets. */
+    const char *open = fwd->peer_is_v6 ? "\"[" : "";
+    const char *shut = fwd->peer_is_v6 ? "]\"" : "";
+    len = snprintf(text, sizeof text, "Forwarded: for=%s%s%s;host=\"%.*s\";proto=%s\r\n", open,
+                   fwd->peer, shut, STR_ARG(h->host_text), fwd->proto);
+    CHECK(len > 0 && (size_t)len < sizeof text);
+    wbuf_add(pool, out, text, (size_t)len);
+}
+
+static void write_request_line(struct wbuf_pool *pool, struct wbuf *out, const struct head *h,
+                               const struct head_forward *fwd)
+{
+    wbuf_add_str(pool, out, fwd->upgrade_from_h2 ? STR("GET") : h->method);
+    wbuf_add_str(pool, out, STR(" "));
+    wbuf_add_str(pool, out, h->target);
+    wbuf_add_str(pool, out, STR(" HTTP/1.1\r\n"));
+    if (fwd->route->host_mode == ROUTE_HOST_REWRITE) {
+        char text[48];
+        int len = snprintf(text, sizeof text, "Host: localhost:%u\r\n", fwd->route->port);
+        wbuf_add(pool, out, text, (size_t)len);
+    } else {
+        add_line(pool, out, STR("Host"), h->host_text);
+    }
+}
+
+static void write_framing(struct wbuf_pool *pool, struct wbuf *out, const struct head *h,
+                          const struct head_forward *fwd)
+{
+    if (fwd->upgrade_from_h2) {
+        wbuf_add_str(pool, out, STR("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
+        add_line(pool, out, STR("Sec-WebSocket-Key"), str_of(fwd->ws_key));
+        return;
+    }
+    if (h->wants_upgrade) {
+        wbuf_add_str(pool, out, STR("Connection: Upgrade\r\n"));
+        add_line(pool, out, STR("Upgrade"), h->upgrade);
+    } else if (h->te_trailers) {
+        wbuf_add_str(pool, out, STR("Connection: TE\r\nTE: trailers\r\n"));
+    }
+    if (h->content_length != LENGTH_NONE) {
+        char text[48];
+        int len =
+            snprintf(text, sizeof text, "Content-Length: %lld\r\n", (long long)h->content_length);
+        wbuf_add(pool, out, text, (size_t)len);
+    } else if (fwd->has_body) {
+        wbuf_add_str(pool, out, STR("Transfer-Encoding: chunked\r\n"));
+    } else if (h->is_h2 && (str_eq(h->method, STR("POST")) || str_eq(h->method, STR("PUT")) ||
+                            str_eq(h->method, STR("PATCH")))) {
+        wbuf_add_str(pool, out, STR("Content-Length: 0\r\n")); /* RFC 9110 8.6 */
+    }
+}
+
+/* RFC 9113 8.2.3: cookie crumbs of HTTP/2 become one field again. */
+static void write_cookies(struct wbuf_pool *pool, struct wbuf *out, const struct head *h)
+{
+    bool first = true;
+    for (uint32_t i = 0; i < h->count; i++) {
+        if (str_eq_nocase(h->fields[i].name, STR("cookie"))) {
+            wbuf_add_str(pool, out, first ? STR("Cookie: ") : STR("; "));
+            wbuf_add_str(pool, out, h->fields[i].value);
+            first = false;
+        }
+    }
+    if (!first) {
+        wbuf_add_str(pool, out, STR("\r\n"));
+    }
+}
+
+void head_write_request(struct wbuf_pool *pool, struct wbuf *out, const struct head *h,
+                        const struct head_forward *fwd)
+{
+    write_request_line(pool, out, h, fwd);
+    for (uint32_t i = 0; i < h->count; i++) {
+        const struct head_field *f = &h->fields[i];
+        bool crumb = h->is_h2 && str_eq_nocase(f->name, STR("cookie"));
+        bool key = fwd->upgrade_from_h2 && str_eq_nocase(f->name, STR("sec-websocket-key"));
+        if (!crumb && !key && !is_ours(f->name) && !head_is_hop_by_hop(h, f->name)) {
+            add_line(pool, out, f->name, f->value);
+        }
+    }
+    if (h->is_h2) {
+        write_cookies(pool, out, h);
+    }
+    write_forwarded(pool, out, h, fwd);
+    write_framing(pool, out, h, fwd);
+    wbuf_add_str(pool, out, STR("\r\n"));
+}
+
+void head_write_trailers(struct wbuf_pool *pool, struct wbuf *out, const struct head *trailers)
+{
+    for (uint32_t i = 0; trailers != NULL && i < trailers->count; i++) {
+        if (head_trailer_allowed(trailers->fields[i].name)) {
+            add_line(pool, out, trailers->fields[i].name, trailers->fields[i].value);
+        }
+    }
+    wbuf_add_str(pool, out, STR("\r\n"));
+}

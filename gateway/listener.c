@@ -1,0 +1,165 @@
+/* listener: see listener.h. The worker's thread. */
+#include "gateway/listener.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/log.h"
+#include "gateway/conn.h"
+#include "gateway/front_h1.h"
+#include "gateway/front_h2.h"
+
+enum { LISTENER_BATCH = 10, PAUSE_MS = 100, LISTENER_MAGIC = 0x6c737472 };
+
+struct listener {
+    uint32_t magic;
+    struct worker *worker; /* borrowed */
+    int fd;                /* owned */
+    struct event *event;   /* owned */
+    struct loop_timer pause;
+    bool enabled;
+};
+
+/* A client connection before its protocol is known. */
+static size_t fresh_on_data(struct conn *c, const char *data, size_t len)
+{
+    (void)c;
+    (void)data;
+    (void)len;
+    return 0; /* READY comes first and changes the ops */
+}
+
+static void fresh_on_event(struct conn *c, enum conn_event event)
+{
+    switch (event) {
+    case CONN_READY:
+        if (c->alpn_h2) {
+            front_h2_open(c);
+        } else {
+            front_h1_open(c);
+        }
+        break;
+    case CONN_EOF:
+    case CONN_DEADLINE:
+        conn_abort(c);
+        break;
+    case CONN_BLOCKED:
+    case CONN_DRAINED:
+    case CONN_DRAIN:
+    case CONN_DEAD:
+        break;
+    }
+}
+
+static void fresh_on_flush(struct conn *c)
+{
+    (void)c; /* nothing of ours to send */
+}
+
+static const struct conn_ops fresh_ops = {fresh_on_data, fresh_on_event, fresh_on_flush};
+
+static void take_client(struct listener *l, int fd, const struct sockaddr *peer, socklen_t len)
+{
+    struct worker *w = l->worker;
+    bool tls = w->view->snapshot->spec.tls;
+    struct conn *c = conn_accept(w, fd, peer, len, tls, &fresh_ops, NULL);
+    if (c == NULL) {
+        return;
+    }
+    stat_add(&w->stats.accepted, 1);
+    stat_add(&w->stats.connections, 1);
+    if (tls) {
+        conn_set_deadline(c, worker_limits(w)->handshake_timeout_ms);
+    } else {
+        front_h1_open(c);
+    }
+}
+
+static void listener_rest(struct listener *l)
+{
+    (void)event_del(l->event);
+    loop_timer_set(&l->pause, PAUSE_MS);
+}
+
+static void listener_on_pause_over(void *arg)
+{
+    struct listener *l = arg;
+    CHECK(l->magic == LISTENER_MAGIC);
+    if (l->enabled) {
+        CHECK(event_add(l->event, NULL) == 0);
+    }
+}
+
+static void listener_on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)what;
+    struct listener *l = arg;
+    CHECK(l->magic == LISTENER_MAGIC);
+    struct worker *w = l->worker;
+    for (int i = 0; i < LISTENER_BATCH; i++) {
+        if (w->stats.connections >= worker_limits(w)->connections_max) {
+            log_warn("gateway", "the connection limit is reached; new clients wait",
+                     LOG_INT("worker", w->id), LOG_INT("connections", w->stats.connections));
+            listener_rest(l);
+            return;
+        }
+        struct sockaddr_in6 peer = {0};
+        socklen_t len = sizeof peer;
+        int client = accept4(fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (client >= 0) {
+            take_client(l, client, (const struct sockaddr *)&peer, len);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            log_error("gateway", "out of file descriptors; new clients wait",
+                      LOG_INT("worker", w->id));
+            listener_rest(l);
+        }
+        if (errno != ECONNABORTED && errno != EINTR) {
+            return;
+        }
+    }
+}
+
+struct listener *listener_open(struct worker *w, int fd)
+{
+    struct listener *l = xcalloc(1, sizeof *l);
+    l->magic = LISTENER_MAGIC;
+    l->worker = w;
+    l->fd = fd;
+    l->event = event_new(loop_base(w->loop), fd, EV_READ | EV_PERSIST, listener_on_readable, l);
+    CHECK(l->event != NULL);
+    loop_timer_init(&l->pause, w->loop, listener_on_pause_over, l);
+    return l;
+}
+
+void listener_enable(struct listener *l, bool on)
+{
+    if (l->enabled == on) {
+        return;
+    }
+    l->enabled = on;
+    if (on) {
+        CHECK(event_add(l->event, NULL) == 0);
+    } else {
+        (void)event_del(l->event);
+        loop_timer_clear(&l->pause);
+    }
+}
+
+void listener_close(struct listener *l)
+{
+    if (l == NULL) {
+        return;
+    }
+    CHECK(l->magic == LISTENER_MAGIC);
+    event_free(l->event);
+    loop_timer_fini(&l->pause);
+    (void)close(l->fd);
+    l->magic = 0;
+    free(l);
+}

@@ -1,0 +1,19 @@
+/* listener: one listening socket of one worker.
+ *
+ * Accepts at most LISTENER_BATCH connections a turn (a TLS handshake costs a
+ * fraction of a millisecond; others must not wait behind a burst). Pauses for
+ * a moment when descriptors run out or the client limit is reached.
+ */
+#ifndef WOS_GATEWAY_LISTENER_H
+#define WOS_GATEWAY_LISTENER_H
+
+#include "gateway/worker.h"
+
+struct listener;
+
+/* Takes the descriptor. Accepting begins with listener_enable. */
+struct listener *listener_open(struct worker *w, int fd);
+void listener_enable(struct listener *l, bool on);
+void listener_close(struct listener *l);
+
+#endif

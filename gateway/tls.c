@@ -1,0 +1,216 @@
+/* tls: see tls.h. The worker's thread. */
+#include "gateway/tls.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <sys/socket.h>
+
+#include "base/auto.h"
+#include "certs/certset.h"
+
+static int bio_read(BIO *bio, char *data, int cap)
+{
+    struct worker *w = BIO_get_data(bio);
+    struct conn *c = w->bio_conn;
+    CHECK(c != NULL && c->magic == CONN_MAGIC && cap >= 0);
+    BIO_clear_retry_flags(bio);
+    size_t saved = wbuf_len(&c->cipher_in);
+    if (saved > 0) {
+        size_t n = saved < (size_t)cap ? saved : (size_t)cap;
+        memcpy(data, wbuf_data(&c->cipher_in), n);
+        wbuf_consume(&w->wbufs, &c->cipher_in, n);
+        return (int)n;
+    }
+    if (w->rx_pos == w->rx_len) {
+        if (!c->can_read) {
+            BIO_set_retry_read(bio);
+            return -1;
+        }
+        ssize_t n = recv(c->fd, w->rx, WORKER_RX_SIZE, 0);
+        if (n <= 0) {
+            c->can_read = false;
+            if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+                c->can_read = errno == EINTR;
+                BIO_set_retry_read(bio);
+                return -1;
+            }
+            c->got_eof = true;
+            c->error = n < 0 ? errno : 0;
+            return n < 0 ? -1 : 0;
+        }
+        /* A short read has emptied the socket, unless a FIN waits behind it. */
+        c->can_read = n == WORKER_RX_SIZE || c->peer_closed;
+        w->rx_pos = 0;
+        w->rx_len = (size_t)n;
+        c->bytes_in += (uint64_t)n;
+    }
+    size_t left = w->rx_len - w->rx_pos;
+    size_t n = left < (size_t)cap ? left : (size_t)cap;
+    memcpy(data, w->rx + w->rx_pos, n);
+    w->rx_pos += n;
+    return (int)n;
+}
+
+static int bio_write(BIO *bio, const char *data, int len)
+{
+    struct worker *w = BIO_get_data(bio);
+    struct conn *c = w->bio_conn;
+    CHECK(c != NULL && c->magic == CONN_MAGIC && len >= 0);
+    BIO_clear_retry_flags(bio);
+    wbuf_add(&w->wbufs, &c->out, data, (size_t)len);
+    return len;
+}
+
+static long bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
+{
+    (void)bio;
+    (void)num;
+    (void)ptr;
+    return cmd == BIO_CTRL_FLUSH || cmd == BIO_CTRL_DUP ? 1 : 0;
+}
+
+static const BIO_METHOD *bio_method(void)
+{
+    /* Made once by the first worker, in the main thread, and kept for good. */
+    static BIO_METHOD *method;
+    if (method == NULL) {
+        method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "wos connection");
+        CHECK(method != NULL);
+        CHECK(BIO_meth_set_read(method, bio_read) == 1);
+        CHECK(BIO_meth_set_write(method, bio_write) == 1);
+        CHECK(BIO_meth_set_ctrl(method, bio_ctrl) == 1);
+    }
+    return method;
+}
+
+BIO *tls_bio_new(struct worker *w)
+{
+    BIO *bio = BIO_new(bio_method());
+    if (bio != NULL) {
+        BIO_set_data(bio, w);
+        BIO_set_init(bio, 1);
+    }
+    return bio;
+}
+
+bool tls_attach(struct conn *c, SSL_CTX *ctx, bool server)
+{
+    c->ssl = SSL_new(ctx);
+    if (c->ssl == NULL) {
+        return false;
+    }
+    CHECK(SSL_set_app_data(c->ssl, c) == 1);
+    /* SSL_set_bio takes one reference when both ends are the same BIO. */
+    CHECK(BIO_up_ref(c->worker->bio) == 1);
+    SSL_set_bio(c->ssl, c->worker->bio, c->worker->bio);
+    if (server) {
+        SSL_set_accept_state(c->ssl);
+    } else {
+        SSL_set_connect_state(c->ssl);
+    }
+    return true;
+}
+
+static enum tls_result result_of(struct conn *c, int ret)
+{
+    switch (SSL_get_error(c->ssl, ret)) {
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+        return c->got_eof ? TLS_EOF : TLS_AGAIN;
+    case SSL_ERROR_ZERO_RETURN:
+        return TLS_EOF;
+    default:
+        break;
+    }
+    if (c->got_eof) {
+        ERR_clear_error();
+        return TLS_EOF;
+    }
+    unsigned long code = ERR_peek_last_error();
+    c->error = -(int)ERR_GET_REASON(code);
+    ERR_clear_error();
+    return TLS_ERROR;
+}
+
+enum tls_result tls_handshake(struct conn *c)
+{
+    c->worker->bio_conn = c;
+    ERR_clear_error();
+    int ret = SSL_do_handshake(c->ssl);
+    if (ret == 1) {
+        const unsigned char *alpn = NULL;
+        unsigned len = 0;
+        SSL_get0_alpn_selected(c->ssl, &alpn, &len);
+        c->alpn_h2 = len == 2 && memcmp(alpn, "h2", 2) == 0;
+        return TLS_OK;
+    }
+    return result_of(c, ret);
+}
+
+enum tls_result tls_read(struct conn *c, char *data, size_t cap, size_t *out_len)
+{
+    size_t got = 0;
+    enum tls_result result = TLS_OK;
+    c->worker->bio_conn = c;
+    ERR_clear_error();
+    while (got < cap) {
+        int ret = SSL_read(c->ssl, data + got, (int)(cap - got));
+        if (ret <= 0) {
+            result = result_of(c, ret);
+            break;
+        }
+        got += (size_t)ret;
+    }
+    *out_len = got;
+    if (got > 0 && result == TLS_AGAIN) {
+        result = TLS_OK;
+    }
+    return result;
+}
+
+enum tls_result tls_write(struct conn *c, const char *data, size_t len)
+{
+    c->worker->bio_conn = c;
+    ERR_clear_error();
+    while (len > 0) {
+        int piece = len < CONN_RECORD ? (int)len : CONN_RECORD;
+        int ret = SSL_write(c->ssl, data, piece);
+        if (ret <= 0) {
+            enum tls_result result = result_of(c, ret);
+            return result == TLS_AGAIN ? TLS_ERROR : result;
+        }
+        data += ret;
+        len -= (size_t)ret;
+    }
+    return TLS_OK;
+}
+
+void tls_send_close_notify(struct conn *c)
+{
+    if (c->ssl != NULL && SSL_is_init_finished(c->ssl)) {
+        c->worker->bio_conn = c;
+        ERR_clear_error();
+        (void)SSL_shutdown(c->ssl); /* only queues the alert; the peer's is not awaited */
+        ERR_clear_error();
+    }
+}
+
+void tls_save_rest(struct conn *c)
+{
+    struct worker *w = c->worker;
+    if (w->rx_pos < w->rx_len) {
+        if (c->state != CONN_GONE) {
+            wbuf_add(&w->wbufs, &c->cipher_in, w->rx + w->rx_pos, w->rx_len - w->rx_pos);
+        }
+        w->rx_pos = 0;
+        w->rx_len = 0;
+    }
+}
+
+SSL_CTX *tls_find_context(SSL *ssl, struct str sni)
+{
+    struct conn *c = SSL_get_app_data(ssl);
+    CHECK(c != NULL && c->magic == CONN_MAGIC);
+    struct view *view = c->worker->view;
+    return view == NULL || view->certs == NULL ? NULL : certset_find(view->certs, sni);
+}

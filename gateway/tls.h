@@ -1,0 +1,32 @@
+/* tls: the BIO between OpenSSL and a conn, and the calls that drive an SSL.
+ *
+ * One BIO per worker serves all its connections: worker->bio_conn says whose
+ * call is running. Reading takes what the conn has left over, then the bytes
+ * of this turn's recv; writing appends to the conn's out buffer and so never
+ * blocks. All records of a turn leave in one send.
+ */
+#ifndef WOS_GATEWAY_TLS_H
+#define WOS_GATEWAY_TLS_H
+
+#include <openssl/ssl.h>
+
+#include "gateway/conn.h"
+
+enum tls_result { TLS_OK, TLS_AGAIN, TLS_EOF, TLS_ERROR };
+
+/* The worker's BIO; NULL when out of memory. */
+BIO *tls_bio_new(struct worker *w);
+/* Gives the connection its SSL; false when out of memory. */
+bool tls_attach(struct conn *c, SSL_CTX *ctx, bool server);
+enum tls_result tls_handshake(struct conn *c);
+/* Up to `cap` plain bytes. */
+enum tls_result tls_read(struct conn *c, char *data, size_t cap, size_t *out_len);
+/* Encrypts all of it into c->out. */
+enum tls_result tls_write(struct conn *c, const char *data, size_t len);
+void tls_send_close_notify(struct conn *c);
+/* Keeps what this turn received and was not decrypted. */
+void tls_save_rest(struct conn *c);
+/* For tlsctx_new: finds the certificate in the view of the conn's worker. */
+SSL_CTX *tls_find_context(SSL *ssl, struct str sni);
+
+#endif

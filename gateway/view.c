@@ -1,0 +1,32 @@
+/* view: see view.h. The worker's thread. */
+#include "gateway/view.h"
+
+#include <stdlib.h>
+
+#include "base/auto.h"
+
+struct view *view_new(struct snapshot *snapshot, struct certset *certs)
+{
+    struct view *view = xcalloc(1, sizeof *view);
+    *view = (struct view){.pins = 1, .snapshot = snapshot, .certs = certs};
+    return view;
+}
+
+struct view *view_pin(struct view *view)
+{
+    view->pins++;
+    return view;
+}
+
+void view_unpin(struct view *view)
+{
+    if (view == NULL) {
+        return;
+    }
+    CHECK(view->pins > 0);
+    if (--view->pins == 0) {
+        snapshot_unref(view->snapshot);
+        certset_unref(view->certs);
+        free(view);
+    }
+}

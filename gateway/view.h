@@ -1,0 +1,26 @@
+/* view: a worker's private handle on the present snapshot and its certificates.
+ *
+ * Counted with plain integers by the one worker that has it: looking a route
+ * up costs no lock and no atomic. An exchange pins the view it matched its
+ * route in; the view goes with its last pin after a newer one replaced it.
+ */
+#ifndef WOS_GATEWAY_VIEW_H
+#define WOS_GATEWAY_VIEW_H
+
+#include <stdint.h>
+
+#include "certs/certset.h"
+#include "routing/snapshot.h"
+
+struct view {
+    uint32_t pins;             /* this worker only */
+    struct snapshot *snapshot; /* shared */
+    struct certset *certs;     /* shared; NULL without TLS */
+};
+
+/* Takes over one reference on each; pinned once, for the worker. */
+struct view *view_new(struct snapshot *snapshot, struct certset *certs);
+struct view *view_pin(struct view *view);
+void view_unpin(struct view *view);
+
+#endif

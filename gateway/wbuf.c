@@ -1,0 +1,93 @@
+/* wbuf: see wbuf.h. Worker threads, each with its own pool. */
+#include "gateway/wbuf.h"
+
+#include <stdlib.h>
+
+#include "base/auto.h"
+
+static void memory_put(struct wbuf_pool *pool, char *ptr, size_t cap)
+{
+    if (ptr != NULL && cap == WBUF_SIZE && pool->count < WBUF_POOL_MAX) {
+        pool->free[pool->count++] = ptr;
+    } else {
+        free(ptr);
+    }
+}
+
+static char *memory_get(struct wbuf_pool *pool, size_t cap)
+{
+    if (cap == WBUF_SIZE && pool->count > 0) {
+        return pool->free[--pool->count];
+    }
+    return xmalloc(cap);
+}
+
+char *wbuf_reserve(struct wbuf_pool *pool, struct wbuf *b, size_t len)
+{
+    if (b->cap - b->tail >= len && b->ptr != NULL) {
+        return b->ptr + b->tail;
+    }
+    size_t used = wbuf_len(b);
+    size_t want;
+    CHECK(!__builtin_add_overflow(used, len, &want));
+    if (b->ptr != NULL && b->cap >= want && b->head >= used) {
+        /* Enough room once moved, and the move is cheaper than what was sent. */
+        memmove(b->ptr, b->ptr + b->head, used);
+    } else {
+        size_t cap = WBUF_SIZE;
+        while (cap < want) {
+            CHECK(!__builtin_mul_overflow(cap, (size_t)2, &cap));
+        }
+        char *grown = memory_get(pool, cap);
+        if (used > 0) {
+            memcpy(grown, b->ptr + b->head, used);
+        }
+        memory_put(pool, b->ptr, b->cap);
+        b->ptr = grown;
+        b->cap = cap;
+    }
+    b->head = 0;
+    b->tail = used;
+    return b->ptr + b->tail;
+}
+
+void wbuf_commit(struct wbuf *b, size_t len)
+{
+    CHECK(len <= b->cap - b->tail);
+    b->tail += len;
+}
+
+void wbuf_add(struct wbuf_pool *pool, struct wbuf *b, const void *data, size_t len)
+{
+    if (len > 0) {
+        memcpy(wbuf_reserve(pool, b, len), data, len);
+        b->tail += len;
+    }
+}
+
+void wbuf_add_str(struct wbuf_pool *pool, struct wbuf *b, struct str s)
+{
+    wbuf_add(pool, b, s.ptr, s.len);
+}
+
+void wbuf_consume(struct wbuf_pool *pool, struct wbuf *b, size_t len)
+{
+    CHECK(len <= wbuf_len(b));
+    b->head += len;
+    if (b->head == b->tail) {
+        wbuf_release(pool, b);
+    }
+}
+
+void wbuf_release(struct wbuf_pool *pool, struct wbuf *b)
+{
+    memory_put(pool, b->ptr, b->cap);
+    *b = (struct wbuf){0};
+}
+
+void wbuf_pool_fini(struct wbuf_pool *pool)
+{
+    while (pool->count > 0) {
+        free(pool->free[--pool->count]);
+    }
+}

@@ -1,0 +1,50 @@
+/* wbuf: a contiguous queue of bytes on its way out (or waiting to be parsed),
+ * with memory borrowed from a worker-private pool only while it is not empty.
+ *
+ * An idle connection owns no buffer. One thread; zero-initialised is empty.
+ * Buffers start at WBUF_SIZE and double; big ones are freed, not pooled.
+ */
+#ifndef WOS_GATEWAY_WBUF_H
+#define WOS_GATEWAY_WBUF_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+/* Room for 64 KiB of body in TLS records of 16 KiB, plus a head. */
+enum { WBUF_SIZE = 80 * 1024, WBUF_POOL_MAX = 64 };
+
+struct wbuf_pool {
+    void *free[WBUF_POOL_MAX]; /* owned: WBUF_SIZE each, last in first out */
+    size_t count;
+};
+
+struct wbuf {
+    char *ptr; /* owned while not empty */
+    size_t cap;
+    size_t head;
+    size_t tail;
+};
+
+static inline size_t wbuf_len(const struct wbuf *b)
+{
+    return b->tail - b->head;
+}
+
+static inline const char *wbuf_data(const struct wbuf *b)
+{
+    return b->ptr + b->head;
+}
+
+/* Room for `len` more bytes; the caller writes there and calls wbuf_commit. */
+char *wbuf_reserve(struct wbuf_pool *pool, struct wbuf *b, size_t len);
+void wbuf_commit(struct wbuf *b, size_t len);
+void wbuf_add(struct wbuf_pool *pool, struct wbuf *b, const void *data, size_t len);
+void wbuf_add_str(struct wbuf_pool *pool, struct wbuf *b, struct str s);
+/* Drops bytes at the front; an emptied buffer goes back to the pool. */
+void wbuf_consume(struct wbuf_pool *pool, struct wbuf *b, size_t len);
+void wbuf_release(struct wbuf_pool *pool, struct wbuf *b);
+void wbuf_pool_fini(struct wbuf_pool *pool);
+
+#endif

@@ -1,0 +1,229 @@
+/* worker: see worker.h. */
+#include "gateway/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/auto.h"
+#include "base/log.h"
+#include "gateway/back_h1.h"
+#include "gateway/conn.h"
+#include "gateway/exchange.h"
+#include "gateway/listener.h"
+#include "gateway/tls.h"
+
+enum { PORTS = 65536 };
+
+static void wake_again(void *arg)
+{
+    (void)arg; /* that a call is deferred makes the next turn not wait */
+}
+
+/* End of turn: read what was put off, then send everything written. */
+static void worker_on_flush(void *arg)
+{
+    struct worker *w = arg;
+    CHECK(w->magic == WORKER_MAGIC);
+    struct conn *again = w->again;
+    size_t count = 0;
+    for (struct conn *c = again; c != NULL; c = c->again_next) {
+        count++;
+    }
+    /* Only those listed now: a connection may put itself off again. */
+    while (count-- > 0 && w->again != NULL) {
+        struct conn *c = w->again;
+        w->again = c->again_next;
+        c->again_next = NULL;
+        c->in_again = false;
+        conn_read(c);
+    }
+    while (w->dirty != NULL) {
+        conn_flush(w->dirty);
+    }
+    if (w->again != NULL) {
+        loop_defer(w->loop, wake_again, NULL);
+    }
+}
+
+static void worker_on_tick(void *arg)
+{
+    struct worker *w = arg;
+    CHECK(w->magic == WORKER_MAGIC);
+    uint64_t now = loop_now_ms(w->loop);
+    deadline_wheel_run(&w->wheel, now, conn_on_due, NULL);
+    if (w->draining && now >= w->drain_deadline_ms) {
+        while (w->fronts != NULL) {
+            conn_kill(w->fronts);
+        }
+    }
+    loop_timer_set(&w->tick, DEADLINE_TICK_MS);
+}
+
+struct worker *worker_new(unsigned id, struct tlsctx *tlsctx, struct err *err)
+{
+    struct worker *w = xcalloc(1, sizeof *w);
+    w->magic = WORKER_MAGIC;
+    w->id = id;
+    w->tlsctx = tlsctx;
+    w->loop = loop_new(err);
+    if (w->loop == NULL) {
+        goto fail_loop;
+    }
+    w->mail = mail_new(w->loop, err);
+    if (w->mail == NULL) {
+        goto fail_mail;
+    }
+    w->bio = tls_bio_new(w);
+    if (w->bio == NULL) {
+        (void)err_set(err, ERR_FAILED, "out of memory");
+        goto fail_bio;
+    }
+    w->rx = xmalloc(WORKER_RX_SIZE);
+    w->plain = xmalloc(WORKER_PLAIN_SIZE);
+    w->pools = xcalloc(PORTS, sizeof *w->pools);
+    deadline_wheel_init(&w->wheel, clock_now_ms());
+    loop_timer_init(&w->tick, w->loop, worker_on_tick, w);
+    loop_timer_set(&w->tick, DEADLINE_TICK_MS);
+    loop_add_flush(w->loop, worker_on_flush, w);
+    return w;
+fail_bio:
+    mail_free(w->mail);
+fail_mail:
+    loop_free(w->loop);
+fail_loop:
+    free(w);
+    return NULL;
+}
+
+static void *worker_run(void *arg)
+{
+    struct worker *w = arg;
+    CHECK(w->magic == WORKER_MAGIC);
+    loop_run(w->loop);
+    return NULL;
+}
+
+int worker_start(struct worker *w, struct err *err)
+{
+    int error = pthread_create(&w->thread, NULL, worker_run, w);
+    if (error != 0) {
+        errno = error;
+        return err_set_sys(err, "cannot start worker %u", w->id);
+    }
+    return 0;
+}
+
+void worker_stop(struct worker *w)
+{
+    loop_stop(w->loop);
+}
+
+void worker_join(struct worker *w)
+{
+    CHECK(pthread_join(w->thread, NULL) == 0);
+}
+
+static void listeners_close(struct worker *w)
+{
+    while (w->listener_count > 0) {
+        listener_close(w->listeners[--w->listener_count]);
+    }
+}
+
+void worker_free(struct worker *w)
+{
+    if (w == NULL) {
+        return;
+    }
+    CHECK(w->magic == WORKER_MAGIC);
+    listeners_close(w);
+    w->on_idle = NULL;
+    while (w->fronts != NULL) {
+        conn_kill(w->fronts);
+    }
+    back_h1_pools_free(w);
+    loop_turn(w->loop, false); /* what was deferred */
+    mail_free(w->mail);
+    loop_timer_fini(&w->tick);
+    BIO_free(w->bio);
+    view_unpin(w->view);
+    while (w->exchanges_free != NULL) {
+        struct exchange *x = w->exchanges_free;
+        w->exchanges_free = x->next;
+        exchange_free(x);
+    }
+    wbuf_pool_fini(&w->wbufs);
+    free(w->rx);
+    free(w->plain);
+    free(w->pools);
+    loop_free(w->loop);
+    w->magic = 0;
+    free(w);
+}
+
+void worker_set_view(struct worker *w, struct view *view)
+{
+    CHECK(w->magic == WORKER_MAGIC);
+    struct view *old = w->view;
+    w->view = view;
+    view_unpin(old);
+    for (size_t i = 0; i < w->listener_count; i++) {
+        listener_enable(w->listeners[i], !w->draining);
+    }
+}
+
+void worker_add_listener(struct worker *w, int fd)
+{
+    CHECK(w->listener_count < WORKER_LISTENERS_MAX);
+    struct listener *l = listener_open(w, fd);
+    w->listeners[w->listener_count++] = l;
+    listener_enable(l, w->view != NULL && !w->draining);
+}
+
+static void check_drained(void *arg)
+{
+    struct worker *w = arg;
+    CHECK(w->magic == WORKER_MAGIC);
+    if (w->draining && w->fronts == NULL && w->on_idle != NULL) {
+        void (*on_idle)(void *) = w->on_idle;
+        w->on_idle = NULL;
+        on_idle(w->on_idle_arg);
+    }
+}
+
+void worker_drain(struct worker *w, uint64_t limit_ms)
+{
+    CHECK(w->magic == WORKER_MAGIC);
+    w->draining = true;
+    w->drain_deadline_ms = clock_now_ms() + limit_ms;
+    listeners_close(w); /* the supervisor holds duplicates: nothing queued is reset */
+    for (struct conn *c = w->fronts; c != NULL;) {
+        struct conn *next = c->front_next;
+        if (c->state == CONN_OPEN) {
+            c->ops->on_event(c, CONN_DRAIN);
+        }
+        c = next;
+    }
+    loop_defer(w->loop, check_drained, w);
+}
+
+void worker_on_front_closed(struct worker *w)
+{
+    stat_add(&w->stats.connections, UINT64_MAX); /* minus one */
+    if (w->draining && w->fronts == NULL) {
+        loop_defer(w->loop, check_drained, w);
+    }
+}
+
+struct str worker_date(struct worker *w)
+{
+    time_t now = time(NULL);
+    if (now != w->date_s) {
+        struct tm utc;
+        w->date_s = now;
+        (void)gmtime_r(&now, &utc);
+        (void)strftime(w->date, sizeof w->date, "%a, %d %b %Y %H:%M:%S GMT", &utc);
+    }
+    return (struct str){w->date, 29};
+}

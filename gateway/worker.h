@@ -1,0 +1,117 @@
+/* worker: one thread, one event loop, its own listeners, connections, pools
+ * and view. Nothing in it is touched by another thread except through `mail`
+ * and the relaxed reads of `stats`.
+ *
+ * Life cycle: worker_new (main thread) → worker_start → … letters … →
+ * worker_join after the worker stopped itself (drained or told to) → worker_free.
+ */
+#ifndef WOS_GATEWAY_WORKER_H
+#define WOS_GATEWAY_WORKER_H
+
+#include <openssl/bio.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/loop.h"
+#include "base/mail.h"
+#include "certs/tlsctx.h"
+#include "gateway/deadline.h"
+#include "gateway/view.h"
+#include "gateway/wbuf.h"
+
+enum {
+    WORKER_MAGIC = 0x776f726b,
+    WORKER_LISTENERS_MAX = 8,
+    WORKER_RX_SIZE = 64 * 1024,    /* one recv */
+    WORKER_PLAIN_SIZE = 64 * 1024, /* one batch of decrypted bytes */
+};
+
+struct conn;
+struct exchange;
+struct listener;
+struct pool; /* upstream.h */
+
+/* Plain counters: written by the worker, read by the main thread (relaxed). */
+struct worker_stats {
+    uint64_t accepted;
+    uint64_t connections; /* now open, client side */
+    uint64_t handshakes;
+    uint64_t handshake_failures;
+    uint64_t requests;
+    uint64_t responses[6]; /* by class: [2] = 2xx; [0] = none sent */
+    uint64_t bytes_in;     /* from clients, wire */
+    uint64_t bytes_out;
+    uint64_t upstream_dials;
+    uint64_t upstream_reuses;
+    uint64_t upstream_errors;
+};
+
+struct worker {
+    uint32_t magic;
+    unsigned id;
+    struct loop *loop;    /* owned */
+    struct mailbox *mail; /* owned */
+    pthread_t thread;
+    struct tlsctx *tlsctx; /* shared: the gateway's */
+    struct view *view;     /* owned pin; NULL before the first snapshot */
+
+    struct listener *listeners[WORKER_LISTENERS_MAX]; /* owned */
+    size_t listener_count;
+
+    struct conn *dirty;              /* connections with bytes to flush at the end of the turn */
+    struct conn *again;              /* connections whose read budget ran out */
+    struct conn *fronts;             /* all client connections */
+    struct exchange *exchanges_free; /* owned: recycled */
+    size_t exchanges_free_count;
+    struct pool **pools; /* owned: by port, 65536 slots */
+
+    struct wbuf_pool wbufs;
+    struct deadline_wheel wheel;
+    struct loop_timer tick;
+
+    BIO *bio;              /* owned: one pair of ends for all SSLs of this worker */
+    struct conn *bio_conn; /* whose SSL call is running */
+    char *rx;              /* owned: bytes of the recv in progress */
+    size_t rx_pos;
+    size_t rx_len;
+    char *plain; /* owned: decrypted bytes of the read in progress */
+
+    char date[32]; /* for Date fields, of second date_s */
+    int64_t date_s;
+    bool draining;
+    uint64_t drain_deadline_ms;
+    struct worker_stats stats;
+    void (*on_idle)(void *arg); /* after draining, in the worker's thread */
+    void *on_idle_arg;          /* borrowed */
+};
+
+struct worker *worker_new(unsigned id, struct tlsctx *tlsctx, struct err *err);
+int worker_start(struct worker *w, struct err *err);
+/* Own thread: ends the loop after this turn. */
+void worker_stop(struct worker *w);
+void worker_join(struct worker *w);
+void worker_free(struct worker *w);
+/* Own thread: takes the pin over; accepting starts with the first view. */
+void worker_set_view(struct worker *w, struct view *view);
+/* Own thread, or before worker_start: takes the listening descriptor. */
+void worker_add_listener(struct worker *w, int fd);
+/* Own thread. */
+void worker_drain(struct worker *w, uint64_t limit_ms);
+/* Own thread: called by conn when a client connection is gone. */
+void worker_on_front_closed(struct worker *w);
+
+/* The IMF-fixdate of now, 29 characters. */
+struct str worker_date(struct worker *w);
+
+static inline const struct limits *worker_limits(const struct worker *w)
+{
+    return &w->view->snapshot->spec.limits;
+}
+
+static inline void stat_add(uint64_t *counter, uint64_t n)
+{
+    __atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}
+
+#endif
