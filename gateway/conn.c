@@ -3,13 +3,13 @@
 #include "gateway/conn.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "gateway/conn_private.h"
 #include "gateway/tls.h"
 
 enum {
@@ -87,7 +87,7 @@ static void conn_end(struct conn *c)
 }
 
 /* Dies by itself: the owner, if there still is one, hears of it last. */
-static void conn_die(struct conn *c, int error)
+void conn_die(struct conn *c, int error)
 {
     if (c->state == CONN_GONE) {
         return;
@@ -102,14 +102,14 @@ static void conn_die(struct conn *c, int error)
     }
 }
 
-static void conn_register(struct conn *c)
+void conn_register(struct conn *c)
 {
     CHECK(event_assign(&c->event, loop_base(c->worker->loop), c->fd,
                        EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, conn_on_ready, c) == 0);
     CHECK(event_add(&c->event, NULL) == 0);
 }
 
-static struct conn *conn_new(struct worker *w, const struct conn_ops *ops, void *owner)
+struct conn *conn_new(struct worker *w, const struct conn_ops *ops, void *owner)
 {
     struct conn *c = xcalloc(1, sizeof *c);
     c->magic = CONN_MAGIC;
@@ -142,102 +142,6 @@ struct conn *conn_accept(struct worker *w, int fd, const struct sockaddr *peer, 
     w->fronts = c;
     conn_register(c);
     return c;
-}
-
-/* Starts a connect on a fresh socket. 0, or an errno. */
-static int dial_start(struct conn *c)
-{
-    bool v6 = !c->try_v6;
-    int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return errno;
-    }
-    int on = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* only latency is lost */
-    int result;
-    if (v6) {
-        struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(c->port)};
-        to.sin6_addr = in6addr_loopback;
-        result = connect(fd, (const struct sockaddr *)&to, sizeof to);
-    } else {
-        struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(c->port)};
-        to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        result = connect(fd, (const struct sockaddr *)&to, sizeof to);
-    }
-    if (result != 0 && errno != EINPROGRESS) {
-        int error = errno;
-        (void)close(fd);
-        return error;
-    }
-    c->fd = fd;
-    conn_register(c);
-    return 0;
-}
-
-static void dial_on_failed(void *arg)
-{
-    struct conn *c = arg;
-    CHECK(c->magic == CONN_MAGIC);
-    conn_die(c, c->error);
-}
-
-/* The next address, or CONN_DEAD at the end of the turn with the first error:
- * what people configured is 127.0.0.1. */
-static void dial_next(struct conn *c, int error)
-{
-    if (c->error == 0) {
-        c->error = error;
-    }
-    if (c->try_v6 && error == ECONNREFUSED) {
-        c->try_v6 = false;
-        if (c->fd >= 0) {
-            (void)event_del(&c->event);
-            (void)close(c->fd);
-            c->fd = -1;
-        }
-        if (dial_start(c) == 0) {
-            return;
-        }
-    }
-    loop_defer(c->worker->loop, dial_on_failed, c);
-}
-
-struct conn *conn_dial(struct worker *w, uint16_t port, bool tls, const struct conn_ops *ops,
-                       void *owner)
-{
-    struct conn *c = conn_new(w, ops, owner);
-    c->port = port;
-    c->try_v6 = true;
-    c->state = CONN_CONNECTING;
-    stat_add(&w->stats.upstream_dials, 1);
-    if (tls) {
-        CHECK(tls_attach(c, tlsctx_client_insecure(w->tlsctx), false));
-    }
-    int error = dial_start(c);
-    if (error != 0) {
-        dial_next(c, error);
-    }
-    return c;
-}
-
-static void dial_finish(struct conn *c)
-{
-    int error = 0;
-    socklen_t len = sizeof error;
-    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) {
-        error = errno;
-    }
-    if (error != 0) {
-        dial_next(c, error);
-        return;
-    }
-    c->error = 0;
-    c->can_write = true;
-    c->state = c->ssl != NULL ? CONN_HANDSHAKE : CONN_OPEN;
-    conn_mark_dirty(c);
-    if (c->state == CONN_OPEN) {
-        c->ops->on_event(c, CONN_READY);
-    }
 }
 
 void conn_mark_dirty(struct conn *c)
@@ -499,7 +403,7 @@ static void conn_on_ready(evutil_socket_t fd, short what, void *arg)
     CHECK(c->magic == CONN_MAGIC);
     if ((what & EV_WRITE) != 0) {
         if (c->state == CONN_CONNECTING) {
-            dial_finish(c);
+            conn_dial_finish(c);
             if (c->state == CONN_CONNECTING || c->state == CONN_GONE) {
                 return;
             }
