@@ -30,10 +30,10 @@ enum route_host_mode {
 };
 
 struct route {
-    struct str host;     /* lower-case, no port, no trailing dot */
-    struct str owner;    /* session name, "publish" or "daemon" */
-    struct str worktree; /* label shown to people; may be empty */
-    struct str service;  /* service name or publish name */
+    struct str host;       /* lower-case, no port, no trailing dot */
+    struct str owner;      /* session name, "publish" or "daemon" */
+    struct str worktree;   /* label shown to people; may be empty */
+    struct str service;    /* service name or publish name */
     uint16_t service_port; /* the port declared in deploy.yaml, 0 if none */
     uint16_t port;         /* the loopback port to dial; 0 only when not LIVE */
     uint8_t route_class;   /* enum route_class */

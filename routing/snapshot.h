@@ -39,37 +39,37 @@ struct snapshot_cert {
 /* Bounds and waits; each has a config key under tunnel.limits. 0 = no limit
  * only where said. */
 struct limits {
-    uint32_t handshake_timeout_ms;      /* 10000: TCP accept to TLS done */
-    uint32_t header_timeout_ms;         /* 30000: first byte of a head to its end */
-    uint32_t idle_timeout_ms;           /* 75000: keep-alive without a request */
-    uint32_t body_timeout_ms;           /* 60000: request body with no byte, before the answer */
-    uint32_t write_timeout_ms;          /* 60000: client that takes no byte */
-    uint32_t connect_timeout_ms;        /* 5000: dialling the service */
-    uint32_t response_timeout_ms;       /* 0 = none (long polls): request sent to first byte */
-    uint32_t tunnel_idle_timeout_ms;    /* 3600000: WebSocket or stream with no byte at all */
-    uint32_t upstream_idle_timeout_ms;  /* 60000: pooled connection */
-    uint32_t upstream_idle_max;         /* 128: pooled connections per service and worker */
-    uint32_t header_bytes_max;          /* 65536: whole head */
-    uint32_t header_count_max;          /* 200 */
-    uint32_t uri_bytes_max;             /* 16384 */
-    uint32_t streams_max;               /* 128: HTTP/2 streams per connection */
-    uint32_t connections_max;           /* 16000: client connections, all workers */
+    uint32_t handshake_timeout_ms;     /* 10000: TCP accept to TLS done */
+    uint32_t header_timeout_ms;        /* 30000: first byte of a head to its end */
+    uint32_t idle_timeout_ms;          /* 75000: keep-alive without a request */
+    uint32_t body_timeout_ms;          /* 60000: request body with no byte, before the answer */
+    uint32_t write_timeout_ms;         /* 60000: client that takes no byte */
+    uint32_t connect_timeout_ms;       /* 5000: dialling the service */
+    uint32_t response_timeout_ms;      /* 0 = none (long polls): request sent to first byte */
+    uint32_t tunnel_idle_timeout_ms;   /* 3600000: WebSocket or stream with no byte at all */
+    uint32_t upstream_idle_timeout_ms; /* 60000: pooled connection */
+    uint32_t upstream_idle_max;        /* 128: pooled connections per service and worker */
+    uint32_t header_bytes_max;         /* 65536: whole head */
+    uint32_t header_count_max;         /* 200 */
+    uint32_t uri_bytes_max;            /* 16384 */
+    uint32_t streams_max;              /* 128: HTTP/2 streams per connection */
+    uint32_t connections_max;          /* 16000: client connections, all workers */
 };
 
 extern const struct limits limits_default;
 
 struct snapshot_spec {
     uint64_t generation;
-    bool tls;               /* false: cleartext HTTP/1.1 on the tunnel port */
-    uint16_t public_port;   /* for X-Forwarded-Port and for links */
-    struct str domain;      /* lower-case; may be empty */
+    bool tls;             /* false: cleartext HTTP/1.1 on the tunnel port */
+    uint16_t public_port; /* for X-Forwarded-Port and for links */
+    struct str domain;    /* lower-case; may be empty */
     struct limits limits;
     const struct route *routes; /* hosts unique */
     uint32_t route_count;
     const struct policy *policies;
     uint32_t policy_count;
     const struct snapshot_cert *certs;
-    uint32_t cert_count;    /* >= 1 when tls */
+    uint32_t cert_count; /* >= 1 when tls */
     /* TLS session ticket keys, 80 bytes each (16 name, 32 HMAC, 32 AES); the
      * first one encrypts, all decrypt. Secret. */
     const uint8_t (*ticket_keys)[80];

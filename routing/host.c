@@ -1,0 +1,230 @@
+/* host: see host.h. Pure functions, any thread.
+ *
+ * Callers: the gateway for every Host and :authority, the snapshot decoder for
+ * every route, the daemon when it gives out names. Nothing else in the tree
+ * compares host names.
+ */
+#include "routing/host.h"
+
+#include <arpa/inet.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/auto.h"
+
+enum { NAME_MAX_BYTES = 253, LABEL_MAX_BYTES = 63, LABEL_HASH_DIGITS = 6, PORT_DIGITS_MAX = 5 };
+
+static bool is_label_byte(char c)
+{
+    return (c >= 'a' && c <= 'z') || ascii_is_digit(c) || c == '-' || c == '_';
+}
+
+static bool label_is_legal(struct str label)
+{
+    if (label.len == 0 || label.len > LABEL_MAX_BYTES || label.ptr[0] == '-' ||
+        label.ptr[label.len - 1] == '-') {
+        return false;
+    }
+    for (size_t i = 0; i < label.len; i++) {
+        if (!is_label_byte(ascii_lower(label.ptr[i]))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool label_is_numeric(struct str label)
+{
+    for (size_t i = 0; i < label.len; i++) {
+        if (!ascii_is_digit(label.ptr[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Legal labels all the way; *out_numeric says whether the last one is digits
+ * only, which makes the whole either an IPv4 address or nothing (a browser
+ * would read "1.2" as an address too, and two readings are one too many). */
+static bool labels_are_legal(struct str name, bool *out_numeric)
+{
+    if (name.len == 0 || name.len > NAME_MAX_BYTES || name.ptr[name.len - 1] == '.') {
+        return false;
+    }
+    struct str rest = name;
+    struct str label;
+    bool numeric = false;
+    while (str_next(&rest, '.', &label)) {
+        if (!label_is_legal(label)) {
+            return false;
+        }
+        numeric = label_is_numeric(label);
+    }
+    *out_numeric = numeric;
+    return true;
+}
+
+static bool port_parse(struct str digits, uint16_t *out_port)
+{
+    if (digits.len == 0) {
+        *out_port = 0;
+        return true;
+    }
+    uint16_t port;
+    if (digits.len > PORT_DIGITS_MAX || !str_to_u16(digits, &port) || port == 0) {
+        return false;
+    }
+    *out_port = port;
+    return true;
+}
+
+/* "[...]": the address in its canonical spelling, so that "[::0:1]" and
+ * "[::1]" are one name. */
+static bool parse_bracketed(struct str inside, struct host *out)
+{
+    char text[INET6_ADDRSTRLEN];
+    struct in6_addr address;
+    if (inside.len == 0 || inside.len >= sizeof(text) ||
+        memchr(inside.ptr, '\0', inside.len) != NULL) {
+        return false;
+    }
+    memcpy(text, inside.ptr, inside.len);
+    text[inside.len] = '\0';
+    if (inet_pton(AF_INET6, text, &address) != 1 ||
+        inet_ntop(AF_INET6, &address, text, sizeof(text)) == NULL) {
+        return false;
+    }
+    int len = snprintf(out->name, sizeof(out->name), "[%s]", text);
+    out->len = (uint8_t)len;
+    out->is_ip = true;
+    return true;
+}
+
+static bool parse_name(struct str name, struct host *out)
+{
+    if (name.len > 1 && name.ptr[name.len - 1] == '.') {
+        name.len--;
+    }
+    bool numeric;
+    if (!labels_are_legal(name, &numeric)) {
+        return false;
+    }
+    for (size_t i = 0; i < name.len; i++) {
+        out->name[i] = ascii_lower(name.ptr[i]);
+    }
+    out->name[name.len] = '\0';
+    out->len = (uint8_t)name.len;
+    out->is_ip = numeric;
+    struct in_addr address;
+    return !numeric || inet_pton(AF_INET, out->name, &address) == 1;
+}
+
+bool host_parse(struct str value, struct host *out)
+{
+    struct host host = {.len = 0};
+    struct str port = STR_NONE;
+    if (value.len > 0 && value.ptr[0] == '[') {
+        size_t end = str_find(value, ']');
+        if (end == value.len || !parse_bracketed((struct str){value.ptr + 1, end - 1}, &host)) {
+            return false;
+        }
+        struct str after = {value.ptr + end + 1, value.len - end - 1};
+        if (after.len > 0 && after.ptr[0] != ':') {
+            return false;
+        }
+        if (after.len > 0) {
+            port = (struct str){after.ptr + 1, after.len - 1};
+        }
+    } else {
+        size_t colon = str_find(value, ':');
+        if (!parse_name((struct str){value.ptr, colon}, &host)) {
+            return false;
+        }
+        if (colon < value.len) {
+            port = (struct str){value.ptr + colon + 1, value.len - colon - 1};
+        }
+    }
+    if (!port_parse(port, &host.port)) {
+        return false;
+    }
+    *out = host;
+    return true;
+}
+
+uint64_t host_hash(struct str name)
+{
+    /* FNV-1a mixes its low bits badly and the index takes just those. */
+    uint64_t h = str_hash(name);
+    h ^= h >> 33;
+    h *= UINT64_C(0xff51afd7ed558ccd);
+    h ^= h >> 33;
+    return h;
+}
+
+bool host_is_under(struct str name, struct str suffix)
+{
+    if (suffix.len == 0 || !str_ends(name, suffix)) {
+        return false;
+    }
+    return name.len == suffix.len || name.ptr[name.len - suffix.len - 1] == '.';
+}
+
+char *host_label_sanitise(struct str text, const char *fallback)
+{
+    char *label = xmalloc(text.len + 1);
+    size_t len = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = ascii_lower(text.ptr[i]);
+        bool keep = (c >= 'a' && c <= 'z') || ascii_is_digit(c);
+        if (keep) {
+            label[len++] = c;
+        } else if (len > 0 && label[len - 1] != '-') {
+            label[len++] = '-';
+        }
+    }
+    if (len > 0 && label[len - 1] == '-') {
+        len--;
+    }
+    if (len == 0) {
+        free(label);
+        return xstrdup(fallback);
+    }
+    label[len] = '\0';
+    return label;
+}
+
+char *host_service_label(const char *worktree, unsigned attempt, const char *service, uint16_t port)
+{
+    char number[16] = "";
+    char suffix[16] = "";
+    if (attempt > 1) {
+        (void)snprintf(number, sizeof(number), "%u", attempt); /* cannot be cut */
+    }
+    if (port != 0) {
+        (void)snprintf(suffix, sizeof(suffix), "-%u", port); /* cannot be cut */
+    }
+    char *label = xasprintf("%s%s-%s%s", worktree, number, service, suffix);
+    size_t len = strlen(label);
+    if (len <= LABEL_MAX_BYTES) {
+        return label;
+    }
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    CHECK(EVP_Digest(label, len, digest, NULL, EVP_sha256(), NULL) == 1);
+    size_t keep = LABEL_MAX_BYTES - 1 - LABEL_HASH_DIGITS;
+    while (keep > 0 && label[keep - 1] == '-') {
+        keep--;
+    }
+    (void)snprintf(label + keep, len + 1 - keep, "-%02x%02x%02x", digest[0], digest[1],
+                   digest[2]); /* fits: the label was longer than 63 */
+    return label;
+}
+
+bool host_is_domain(struct str name)
+{
+    bool numeric;
+    if (!labels_are_legal(name, &numeric) || numeric) {
+        return false;
+    }
+    return memchr(name.ptr, '_', name.len) == NULL;
+}

@@ -1,0 +1,537 @@
+/* snapshot: see snapshot.h. Encoded by the daemon's publisher, decoded by the
+ * gateway's main thread, read by all workers.
+ *
+ * The decoder copies the bytes once into the arena and lets every string,
+ * certificate and key point into that copy: a route costs its text, one
+ * struct route and eight bytes or so of index. The encoding is canonical: what
+ * decodes encodes to the same bytes again.
+ *
+ *   magic[4] version:u16 flags:u16 (1 = tls) generation:u64 public_port:u16
+ *   domain:str  limits: count:u16 then u32 each
+ *   policies: u32 × { u32 × { family:u8 bits:u8 address[4 or 16] } }
+ *   certs: u32 × { chain:u32+bytes key:u32+bytes }   ticket keys: u32 × bytes[80]
+ *   routes: u32 × { host owner worktree service: str; service_port:u16 port:u16
+ *                   class:u8 state:u8 host_mode:u8 backend_tls:u8 policy:u32 }
+ *   str = length:u16 and the bytes
+ */
+#include "routing/snapshot.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+
+#include "base/auto.h"
+#include "routing/host.h"
+
+static const char magic[4] = {'W', 'O', 'S', 'N'};
+
+enum {
+    FLAG_TLS = 1,
+    HEADER_BYTES = 4 + 2 + 2 + 8 + 2,
+    LIMIT_COUNT = sizeof(struct limits) / sizeof(uint32_t),
+    ROUTE_BYTES_MIN = 4 * 2 + 2 + 2 + 4 + 4,
+    POLICY_BYTES_MIN = 4,
+    PREFIX_BYTES_MIN = 2 + 4,
+    CERT_BYTES_MIN = 4 + 4,
+    TICKET_BYTES = 80,
+    INDEX_MIN = 8,
+};
+
+const struct limits limits_default = {
+    .handshake_timeout_ms = 10000,
+    .header_timeout_ms = 30000,
+    .idle_timeout_ms = 75000,
+    .body_timeout_ms = 60000,
+    .write_timeout_ms = 60000,
+    .connect_timeout_ms = 5000,
+    .response_timeout_ms = 0,
+    .tunnel_idle_timeout_ms = 3600000,
+    .upstream_idle_timeout_ms = 60000,
+    .upstream_idle_max = 128,
+    .header_bytes_max = 65536,
+    .header_count_max = 200,
+    .uri_bytes_max = 16384,
+    .streams_max = 128,
+    .connections_max = 16000,
+};
+
+_Static_assert(sizeof(struct limits) == 15 * sizeof(uint32_t),
+               "struct limits is uint32_t only; a new one needs a new SNAPSHOT_VERSION");
+
+/* ---- encoding ---- */
+
+static void put_uint(struct buf *out, uint64_t value, unsigned bytes)
+{
+    uint8_t raw[8];
+    for (unsigned i = 0; i < bytes; i++) {
+        raw[i] = (uint8_t)(value >> (8 * i));
+    }
+    buf_add(out, raw, bytes);
+}
+
+static void put_str(struct buf *out, struct str s)
+{
+    CHECK(s.len <= UINT16_MAX);
+    put_uint(out, s.len, 2);
+    buf_add_str(out, s);
+}
+
+static void put_blob(struct buf *out, struct str s)
+{
+    CHECK(s.len <= SNAPSHOT_PEM_MAX);
+    put_uint(out, s.len, 4);
+    buf_add_str(out, s);
+}
+
+/* Reserved at once: growing by realloc would leave copies of keys behind. */
+static size_t encoded_size(const struct snapshot_spec *spec)
+{
+    size_t size = HEADER_BYTES + 2 + spec->domain.len + 2 + sizeof(struct limits) + 4 * 4;
+    for (uint32_t i = 0; i < spec->policy_count; i++) {
+        size += 4 + (size_t)spec->policies[i].allow_count * (2 + 16);
+    }
+    for (uint32_t i = 0; i < spec->cert_count; i++) {
+        size += CERT_BYTES_MIN + spec->certs[i].chain_pem.len + spec->certs[i].key_pem.len;
+    }
+    size += (size_t)spec->ticket_key_count * TICKET_BYTES;
+    for (uint32_t i = 0; i < spec->route_count; i++) {
+        const struct route *r = &spec->routes[i];
+        size += ROUTE_BYTES_MIN + r->host.len + r->owner.len + r->worktree.len + r->service.len;
+    }
+    return size;
+}
+
+static void put_policies(struct buf *out, const struct snapshot_spec *spec)
+{
+    put_uint(out, spec->policy_count, 4);
+    for (uint32_t i = 0; i < spec->policy_count; i++) {
+        const struct policy *policy = &spec->policies[i];
+        put_uint(out, policy->allow_count, 4);
+        for (uint32_t j = 0; j < policy->allow_count; j++) {
+            const struct ip_prefix *prefix = &policy->allow[j];
+            put_uint(out, prefix->family, 1);
+            put_uint(out, prefix->bits, 1);
+            buf_add(out, prefix->bytes, prefix->family == 4 ? 4 : 16);
+        }
+    }
+}
+
+static void put_routes(struct buf *out, const struct snapshot_spec *spec)
+{
+    put_uint(out, spec->route_count, 4);
+    for (uint32_t i = 0; i < spec->route_count; i++) {
+        const struct route *r = &spec->routes[i];
+        put_str(out, r->host);
+        put_str(out, r->owner);
+        put_str(out, r->worktree);
+        put_str(out, r->service);
+        put_uint(out, r->service_port, 2);
+        put_uint(out, r->port, 2);
+        put_uint(out, r->route_class, 1);
+        put_uint(out, r->state, 1);
+        put_uint(out, r->host_mode, 1);
+        put_uint(out, r->backend_tls, 1);
+        put_uint(out, r->policy, 4);
+    }
+}
+
+void snapshot_encode(const struct snapshot_spec *spec, struct buf *out)
+{
+    buf_reserve(out, encoded_size(spec));
+    buf_add(out, magic, sizeof(magic));
+    put_uint(out, SNAPSHOT_VERSION, 2);
+    put_uint(out, spec->tls ? FLAG_TLS : 0, 2);
+    put_uint(out, spec->generation, 8);
+    put_uint(out, spec->public_port, 2);
+    put_str(out, spec->domain);
+    uint32_t limits[LIMIT_COUNT]; /* in the order of the struct */
+    memcpy(limits, &spec->limits, sizeof(limits));
+    put_uint(out, LIMIT_COUNT, 2);
+    for (unsigned i = 0; i < LIMIT_COUNT; i++) {
+        put_uint(out, limits[i], 4);
+    }
+    put_policies(out, spec);
+    put_uint(out, spec->cert_count, 4);
+    for (uint32_t i = 0; i < spec->cert_count; i++) {
+        put_blob(out, spec->certs[i].chain_pem);
+        put_blob(out, spec->certs[i].key_pem);
+    }
+    put_uint(out, spec->ticket_key_count, 4);
+    if (spec->ticket_key_count > 0) {
+        buf_add(out, spec->ticket_keys, (size_t)spec->ticket_key_count * TICKET_BYTES);
+    }
+    put_routes(out, spec);
+}
+
+/* ---- decoding ---- */
+
+/* Reads past the end give zeros and set `cut`, which the section's end checks. */
+struct reader {
+    struct str left;
+    bool cut;
+};
+
+static const char *take(struct reader *r, size_t len)
+{
+    if (r->cut || r->left.len < len) {
+        r->cut = true;
+        return NULL;
+    }
+    const char *at = r->left.ptr;
+    r->left.ptr += len;
+    r->left.len -= len;
+    return at;
+}
+
+static uint64_t take_uint(struct reader *r, unsigned bytes)
+{
+    const char *at = take(r, bytes);
+    uint64_t value = 0;
+    for (unsigned i = 0; at != NULL && i < bytes; i++) {
+        value |= (uint64_t)(uint8_t)at[i] << (8 * i);
+    }
+    return value;
+}
+
+static struct str take_bytes(struct reader *r, size_t len)
+{
+    const char *at = take(r, len);
+    return at == NULL ? STR_NONE : (struct str){at, len};
+}
+
+static struct str take_str(struct reader *r)
+{
+    return take_bytes(r, take_uint(r, 2));
+}
+
+static int cut_error(struct err *err, const char *section)
+{
+    return err_set(err, ERR_REFUSED, "snapshot: cut off in the %s", section);
+}
+
+/* A count of things that take at least `each` bytes: never more than fit, so
+ * that what is allocated stays in proportion to what was sent. */
+static int take_count(struct reader *r, size_t each, uint32_t max, const char *section,
+                      uint32_t *out_count, struct err *err)
+{
+    uint32_t count = (uint32_t)take_uint(r, 4);
+    if (r->cut || count > r->left.len / each) {
+        return cut_error(err, section);
+    }
+    if (count > max) {
+        return err_set(err, ERR_REFUSED, "snapshot: %u %s, more than the %u allowed", count,
+                       section, max);
+    }
+    *out_count = count;
+    return 0;
+}
+
+static void *alloc_array(struct arena *arena, size_t count, size_t size, struct err *err)
+{
+    void *array = arena_try_alloc(arena, count * size); /* count is bounded by take_count */
+    if (array == NULL) {
+        (void)err_set(err, ERR_FAILED, "snapshot: out of memory"); /* NULL tells the caller */
+    }
+    return array;
+}
+
+/* The one spelling the index knows: lower-case, canonical, no port, no dot at the end. */
+static bool host_is_canonical(struct str name)
+{
+    struct host host;
+    return host_parse(name, &host) && str_eq((struct str){host.name, host.len}, name);
+}
+
+static int decode_head(struct reader *r, struct snapshot_spec *spec, struct err *err)
+{
+    struct str start = take_bytes(r, sizeof(magic));
+    if (r->cut || memcmp(start.ptr, magic, sizeof(magic)) != 0) {
+        return err_set(err, ERR_REFUSED, "snapshot: not a snapshot");
+    }
+    unsigned version = (unsigned)take_uint(r, 2);
+    if (r->cut || version != SNAPSHOT_VERSION) {
+        return err_set(err, ERR_REFUSED, "snapshot: version %u, this program knows %d", version,
+                       SNAPSHOT_VERSION);
+    }
+    unsigned flags = (unsigned)take_uint(r, 2);
+    spec->tls = (flags & FLAG_TLS) != 0;
+    spec->generation = take_uint(r, 8);
+    spec->public_port = (uint16_t)take_uint(r, 2);
+    spec->domain = take_str(r);
+    unsigned limit_count = (unsigned)take_uint(r, 2);
+    if (r->cut) {
+        return cut_error(err, "head");
+    }
+    if ((flags & ~(unsigned)FLAG_TLS) != 0 || limit_count != LIMIT_COUNT) {
+        return err_set(err, ERR_REFUSED, "snapshot: unknown flags or limits");
+    }
+    if (spec->domain.len > 0 && !host_is_canonical(spec->domain)) {
+        return err_set(err, ERR_REFUSED, "snapshot: the domain is not a lower-case host name");
+    }
+    uint32_t limits[LIMIT_COUNT];
+    for (unsigned i = 0; i < LIMIT_COUNT; i++) {
+        limits[i] = (uint32_t)take_uint(r, 4);
+        bool may_be_none = i == offsetof(struct limits, response_timeout_ms) / sizeof(uint32_t);
+        if (!r->cut && limits[i] == 0 && !may_be_none) {
+            return err_set(err, ERR_REFUSED, "snapshot: limit %u is 0", i + 1);
+        }
+    }
+    memcpy(&spec->limits, limits, sizeof(spec->limits));
+    return r->cut ? cut_error(err, "limits") : 0;
+}
+
+static int decode_policy(struct reader *r, struct arena *arena, struct policy *policy,
+                         struct err *err)
+{
+    uint32_t count;
+    if (take_count(r, PREFIX_BYTES_MIN, UINT32_MAX, "address lists", &count, err) < 0) {
+        return -1;
+    }
+    *policy = (struct policy){.allow_count = count};
+    if (count == 0) {
+        return 0;
+    }
+    struct ip_prefix *allow = alloc_array(arena, count, sizeof(*allow), err);
+    if (allow == NULL) {
+        return -1;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        allow[i] = (struct ip_prefix){.family = (uint8_t)take_uint(r, 1)};
+        allow[i].bits = (uint8_t)take_uint(r, 1);
+        if (r->cut) {
+            return cut_error(err, "address lists");
+        }
+        bool v4 = allow[i].family == 4;
+        if ((!v4 && allow[i].family != 6) || allow[i].bits > (v4 ? 32 : 128)) {
+            return err_set(err, ERR_REFUSED, "snapshot: an address list has a bad prefix");
+        }
+        struct str bytes = take_bytes(r, v4 ? 4 : 16);
+        if (r->cut) {
+            return cut_error(err, "address lists");
+        }
+        memcpy(allow[i].bytes, bytes.ptr, bytes.len);
+    }
+    policy->allow = allow;
+    return 0;
+}
+
+static int decode_policies(struct reader *r, struct arena *arena, struct snapshot_spec *spec,
+                           struct err *err)
+{
+    if (take_count(r, POLICY_BYTES_MIN, SNAPSHOT_POLICIES_MAX, "policies", &spec->policy_count,
+                   err) < 0) {
+        return -1;
+    }
+    struct policy *policies = alloc_array(arena, spec->policy_count, sizeof(*policies), err);
+    if (policies == NULL) {
+        return -1;
+    }
+    for (uint32_t i = 0; i < spec->policy_count; i++) {
+        if (decode_policy(r, arena, &policies[i], err) < 0) {
+            return -1;
+        }
+    }
+    spec->policies = policies;
+    return 0;
+}
+
+static int take_pem(struct reader *r, struct str *out, struct err *err)
+{
+    size_t len = take_uint(r, 4);
+    if (len > SNAPSHOT_PEM_MAX) {
+        return err_set(err, ERR_REFUSED, "snapshot: a certificate or key of %zu bytes", len);
+    }
+    *out = take_bytes(r, len);
+    if (r->cut) {
+        return cut_error(err, "certificates");
+    }
+    if (len == 0) {
+        return err_set(err, ERR_REFUSED, "snapshot: an empty certificate or key");
+    }
+    return 0;
+}
+
+static int decode_secrets(struct reader *r, struct arena *arena, struct snapshot_spec *spec,
+                          struct err *err)
+{
+    uint32_t count;
+    if (take_count(r, CERT_BYTES_MIN, SNAPSHOT_CERTS_MAX, "certificates", &count, err) < 0) {
+        return -1;
+    }
+    if (spec->tls && count == 0) {
+        return err_set(err, ERR_REFUSED, "snapshot: TLS without a certificate");
+    }
+    struct snapshot_cert *certs = alloc_array(arena, count, sizeof(*certs), err);
+    if (certs == NULL) {
+        return -1;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (take_pem(r, &certs[i].chain_pem, err) < 0 || take_pem(r, &certs[i].key_pem, err) < 0) {
+            return -1;
+        }
+    }
+    spec->certs = certs;
+    spec->cert_count = count;
+    if (take_count(r, TICKET_BYTES, SNAPSHOT_TICKET_KEYS_MAX, "ticket keys", &count, err) < 0) {
+        return -1;
+    }
+    struct str keys = take_bytes(r, (size_t)count * TICKET_BYTES);
+    spec->ticket_keys = (const uint8_t(*)[TICKET_BYTES])(const void *)keys.ptr;
+    spec->ticket_key_count = count;
+    return 0;
+}
+
+static int route_check(const struct route *route, const struct snapshot_spec *spec, struct err *err)
+{
+    if (!host_is_canonical(route->host)) {
+        return err_set(err, ERR_REFUSED, "snapshot: \"%.*s\" is not a lower-case host name",
+                       STR_ARG(route->host));
+    }
+    const char *what = NULL;
+    if (route->route_class > ROUTE_PUBLISHED) {
+        what = "an unknown class";
+    } else if (route->state > ROUTE_STOPPED) {
+        what = "an unknown state";
+    } else if (route->host_mode > ROUTE_HOST_REWRITE) {
+        what = "an unknown host mode";
+    } else if (route->backend_tls > 1) {
+        what = "a bad backend";
+    } else if (route->policy >= spec->policy_count) {
+        what = "a policy that is not there";
+    } else if (route->port == 0 && route->state == ROUTE_LIVE) {
+        what = "no port though it is live";
+    }
+    if (what != NULL) {
+        return err_set(err, ERR_REFUSED, "snapshot: route %.*s has %s", STR_ARG(route->host), what);
+    }
+    return 0;
+}
+
+static int decode_routes(struct reader *r, struct arena *arena, struct snapshot_spec *spec,
+                         struct err *err)
+{
+    uint32_t count;
+    if (take_count(r, ROUTE_BYTES_MIN, SNAPSHOT_ROUTES_MAX, "routes", &count, err) < 0) {
+        return -1;
+    }
+    struct route *routes = alloc_array(arena, count, sizeof(*routes), err);
+    if (routes == NULL) {
+        return -1;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct route *route = &routes[i];
+        *route = (struct route){.host = take_str(r)};
+        route->owner = take_str(r);
+        route->worktree = take_str(r);
+        route->service = take_str(r);
+        route->service_port = (uint16_t)take_uint(r, 2);
+        route->port = (uint16_t)take_uint(r, 2);
+        route->route_class = (uint8_t)take_uint(r, 1);
+        route->state = (uint8_t)take_uint(r, 1);
+        route->host_mode = (uint8_t)take_uint(r, 1);
+        route->backend_tls = (uint8_t)take_uint(r, 1);
+        route->policy = (uint32_t)take_uint(r, 4);
+        if (r->cut) {
+            return cut_error(err, "routes");
+        }
+        if (route_check(route, spec, err) < 0) {
+            return -1;
+        }
+    }
+    spec->routes = routes;
+    spec->route_count = count;
+    return 0;
+}
+
+/* At most two thirds full. */
+static int index_build(struct snapshot *s, struct err *err)
+{
+    const struct snapshot_spec *spec = &s->spec;
+    if (spec->route_count == 0) {
+        return 0;
+    }
+    uint32_t size = INDEX_MIN;
+    while (size / 3 * 2 < spec->route_count) {
+        size *= 2;
+    }
+    s->index = alloc_array(&s->arena, size, sizeof(*s->index), err);
+    if (s->index == NULL) {
+        return -1;
+    }
+    memset(s->index, 0, size * sizeof(*s->index));
+    s->index_mask = size - 1;
+    for (uint32_t i = 0; i < spec->route_count; i++) {
+        struct str host = spec->routes[i].host;
+        uint32_t at = (uint32_t)host_hash(host) & s->index_mask;
+        for (; s->index[at] != 0; at = (at + 1) & s->index_mask) {
+            if (str_eq(spec->routes[s->index[at] - 1].host, host)) {
+                return err_set(err, ERR_REFUSED, "snapshot: two routes for %.*s", STR_ARG(host));
+            }
+        }
+        s->index[at] = i + 1;
+    }
+    return 0;
+}
+
+static int decode_all(struct snapshot *s, struct str copy, struct err *err)
+{
+    struct reader r = {.left = copy};
+    if (decode_head(&r, &s->spec, err) < 0 || decode_policies(&r, &s->arena, &s->spec, err) < 0 ||
+        decode_secrets(&r, &s->arena, &s->spec, err) < 0 ||
+        decode_routes(&r, &s->arena, &s->spec, err) < 0) {
+        return -1;
+    }
+    if (r.left.len > 0) {
+        return err_set(err, ERR_REFUSED, "snapshot: %zu bytes too many", r.left.len);
+    }
+    return index_build(s, err);
+}
+
+struct snapshot *snapshot_decode(struct str bytes, struct err *err)
+{
+    struct snapshot *s = xcalloc(1, sizeof(*s));
+    atomic_init(&s->refs, 1);
+    arena_init(&s->arena, 0);
+    char *copy = arena_try_alloc(&s->arena, bytes.len);
+    if (copy == NULL) {
+        (void)err_set(err, ERR_FAILED, "snapshot: out of memory"); /* NULL tells the caller */
+        goto fail_arena;
+    }
+    if (bytes.len > 0) {
+        memcpy(copy, bytes.ptr, bytes.len);
+    }
+    if (decode_all(s, (struct str){copy, bytes.len}, err) < 0) {
+        goto fail_copy;
+    }
+    return s;
+fail_copy:
+    OPENSSL_cleanse(copy, bytes.len); /* half decoded: where its keys are is not known */
+fail_arena:
+    arena_fini(&s->arena);
+    free(s);
+    return NULL;
+}
+
+struct snapshot *snapshot_ref(struct snapshot *s)
+{
+    uint32_t before = atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    CHECK(before > 0);
+    return s;
+}
+
+void snapshot_unref(struct snapshot *s)
+{
+    if (s == NULL || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) > 1) {
+        return;
+    }
+    /* Casting const away: the bytes are our own copy, const only to readers. */
+    for (uint32_t i = 0; i < s->spec.cert_count; i++) {
+        struct str key = s->spec.certs[i].key_pem;
+        OPENSSL_cleanse((void *)(uintptr_t)key.ptr, key.len);
+    }
+    if (s->spec.ticket_key_count > 0) {
+        OPENSSL_cleanse((void *)(uintptr_t)s->spec.ticket_keys,
+                        (size_t)s->spec.ticket_key_count * TICKET_BYTES);
+    }
+    arena_fini(&s->arena);
+    free(s);
+}
