@@ -32,7 +32,8 @@ SSL_CTX *tlsctx_server(struct tlsctx *ctx);
  * an old key is renewed). Any thread; readers are never blocked. At most 8. */
 void tlsctx_set_ticket_keys(struct tlsctx *ctx, const uint8_t (*keys)[TICKET_KEY_SIZE],
                             size_t count);
-/* Puts the ALPN callback and modes on a certificate's context (certset_new calls it). */
+/* Puts the ALPN callback, modes and cipher suites on a certificate's context
+ * (certset_new calls it): these follow SSL_set_SSL_CTX, the rest of the policy does not. */
 void tlsctx_prepare(SSL_CTX *ssl_ctx);
 /* A client context without verification, for loopback services only. Borrowed. */
 SSL_CTX *tlsctx_client_insecure(struct tlsctx *ctx);
