@@ -66,10 +66,9 @@ void err_clear(struct err *err)
 const char *err_code_name(enum err_code code)
 {
     static const char *const names[] = {
-        [ERR_NONE] = "ok",           [ERR_FAILED] = "failed", [ERR_USAGE] = "usage",
-        [ERR_CONFIG] = "config",     [ERR_NOT_FOUND] = "not-found",
-        [ERR_BUSY] = "busy",         [ERR_TIMEOUT] = "timeout",
-        [ERR_REFUSED] = "refused",   [ERR_SYSTEM] = "system",
+        [ERR_NONE] = "ok",         [ERR_FAILED] = "failed",       [ERR_USAGE] = "usage",
+        [ERR_CONFIG] = "config",   [ERR_NOT_FOUND] = "not-found", [ERR_BUSY] = "busy",
+        [ERR_TIMEOUT] = "timeout", [ERR_REFUSED] = "refused",     [ERR_SYSTEM] = "system",
     };
     if ((unsigned)code >= sizeof names / sizeof names[0]) {
         return "failed";

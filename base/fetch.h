@@ -9,6 +9,8 @@
  * on_done is called exactly once per started fetch, always from the loop, never
  * from inside fetch_start, and not after fetch_cancel. The response is borrowed
  * for the call. A transport error has status 0 and a sentence in `error`.
+ * No proxy is ever used, whatever the environment says. The process ignores
+ * SIGPIPE. fetch_cancel and fetch_client_free may be called from any callback.
  */
 #ifndef WOS_BASE_FETCH_H
 #define WOS_BASE_FETCH_H
@@ -25,17 +27,17 @@ struct fetch_client; /* one per loop: connection cache and timers */
 struct fetch;        /* one request under way */
 
 struct fetch_request {
-    const char *method;         /* "GET", "POST", … */
-    const char *url;            /* http or https */
-    const char *unix_socket;    /* NULL, or connect there instead of by the URL's host */
-    const char *const *headers; /* NULL, or "Name: value" strings ending in NULL */
-    struct str body;            /* copied */
-    uint32_t timeout_ms;        /* whole exchange; 0 = none (streams) */
+    const char *method;          /* "GET", "POST", … */
+    const char *url;             /* http or https */
+    const char *unix_socket;     /* NULL, or connect there instead of by the URL's host */
+    const char *const *headers;  /* NULL, or "Name: value" strings ending in NULL */
+    struct str body;             /* copied */
+    uint32_t timeout_ms;         /* whole exchange; 0 = none (streams) */
     uint32_t connect_timeout_ms; /* 0 = 5000 */
-    size_t body_limit;          /* larger answers fail; 0 = 1 MiB. Not applied with on_data */
-    bool follow_redirects;      /* at most 10, http and https only */
-    bool insecure;              /* no certificate check: only for health checks on loopback */
-    const char *ca_file;        /* NULL = the system's */
+    size_t body_limit;           /* larger answers fail; 0 = 1 MiB. Not applied with on_data */
+    bool follow_redirects;       /* at most 10, http and https only */
+    bool insecure;               /* no certificate check: only for health checks on loopback */
+    const char *ca_file;         /* NULL = the system's */
     /* NULL, or called with each piece of the body as it comes; then body in
      * the response stays empty. Return false to end the fetch (an error). */
     bool (*on_data)(void *arg, struct str piece);

@@ -10,6 +10,7 @@
  * Received descriptors belong to the callee of on_frame; payload is borrowed
  * for the call. After on_close (called once, deferred, never from inside
  * frame_send) the owner calls frame_free; freeing from inside on_frame is allowed.
+ * frame_free closes the descriptor and drops what is still queued.
  */
 #ifndef WOS_BASE_FRAME_H
 #define WOS_BASE_FRAME_H

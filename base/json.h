@@ -20,10 +20,11 @@ char *json_print(const cJSON *value);
 const cJSON *json_get(const cJSON *object, const char *name);
 /* The string member, or `fallback` when absent or not a string. */
 const char *json_get_str(const cJSON *object, const char *name, const char *fallback);
-/* Integers exactly representable only; else the fallback. */
+/* Integers up to 2^53 either way only; else (1.5, 1e300) the fallback. */
 int64_t json_get_int(const cJSON *object, const char *name, int64_t fallback);
 bool json_get_bool(const cJSON *object, const char *name, bool fallback);
-/* Adders; they take copies and return the object for chaining. */
+/* Adders; they take copies and return the object for chaining. Integers print
+ * with every digit; who reads them back here loses those beyond 2^53. */
 cJSON *json_add_str(cJSON *object, const char *name, const char *value); /* NULL adds null */
 cJSON *json_add_slice(cJSON *object, const char *name, struct str value);
 cJSON *json_add_int(cJSON *object, const char *name, int64_t value);

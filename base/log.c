@@ -96,7 +96,8 @@ void log_write(enum log_level level, const char *module, const char *sentence,
     buf_add_text(&line, " msg=");
     add_quoted(&line, str_of(sentence));
     buf_add_char(&line, '\n');
-    ssize_t ignored = write(atomic_load_explicit(&log_fd, memory_order_relaxed), line.ptr, line.len);
+    ssize_t ignored =
+        write(atomic_load_explicit(&log_fd, memory_order_relaxed), line.ptr, line.len);
     (void)ignored; /* a log that cannot be written has nowhere to be reported */
     buf_fini(&line);
 }

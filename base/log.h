@@ -43,7 +43,7 @@ void log_write(enum log_level level, const char *module, const char *sentence,
     do {                                                                                           \
         if (log_get_level() >= (level)) {                                                          \
             log_write((level), (module), (sentence),                                               \
-                      (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ) {.name = NULL}});      \
+                      (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.name = NULL}});       \
         }                                                                                          \
     } while (0)
 #define log_error(module, sentence, ...) LOG_AT_(LOG_LEVEL_ERROR, module, sentence, __VA_ARGS__)

@@ -1,9 +1,10 @@
-/* loop: see loop.h. */
+/* loop: see loop.h. One thread: the one that runs it. */
 #include "base/loop.h"
 
+#include <errno.h>
 #include <event2/event.h>
-#include <event2/event_struct.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,21 +13,30 @@
 
 enum { FLUSH_MAX = 4, LOOP_MAGIC = 0x6c6f6f70 };
 
+/* A delay beyond this cannot be told from "never", and cannot overflow. */
+static const uint64_t DELAY_MAX_MS = 10ull * 365 * 24 * 3600 * 1000;
+
 struct deferred {
     loop_fn *fn;
     void *arg; /* borrowed */
 };
 
+struct deferred_list {
+    struct deferred *items; /* owned */
+    size_t count;
+    size_t cap;
+};
+
 struct loop {
     uint32_t magic;
     struct event_base *base; /* owned */
-    struct deferred *deferred; /* owned: growing array */
-    size_t deferred_count;
-    size_t deferred_cap;
+    struct deferred_list deferred;
+    struct deferred_list at_free;
     struct deferred flush[FLUSH_MAX];
     size_t flush_count;
     uint64_t now_ms; /* 0: not read in this turn yet */
     bool stopping;
+    bool in_turn;       /* turns do not nest */
     struct event *wake; /* owned: makes a turn end when calls were deferred outside one */
     int signal_fd;
     struct event *signal_event; /* owned */
@@ -50,6 +60,8 @@ struct loop *loop_new(struct err *err)
     }
     /* One thread owns the loop: no locks. Edge triggering needs epoll. */
     (void)event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+    /* EVENT_NOEPOLL and the like in the environment must not choose for us. */
+    (void)event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV);
     (void)event_config_require_features(config, EV_FEATURE_ET);
     struct event_base *base = event_base_new_with_config(config);
     event_config_free(config);
@@ -66,12 +78,46 @@ struct loop *loop_new(struct err *err)
     return loop;
 }
 
+static void list_add(struct deferred_list *list, loop_fn *fn, void *arg)
+{
+    if (list->count == list->cap) {
+        list->cap = list->cap == 0 ? 64 : list->cap * 2;
+        list->items = xrealloc(list->items, list->cap * sizeof *list->items);
+    }
+    list->items[list->count++] = (struct deferred){fn, arg};
+}
+
+static void run_deferred(struct loop *loop)
+{
+    /* The array may grow and move while calls run: index, never point. */
+    for (size_t i = 0; i < loop->deferred.count; i++) {
+        struct deferred call = loop->deferred.items[i];
+        call.fn(call.arg);
+    }
+    loop->deferred.count = 0;
+}
+
+static void end_of_turn(struct loop *loop)
+{
+    for (size_t i = 0; i < loop->flush_count; i++) {
+        loop->flush[i].fn(loop->flush[i].arg);
+    }
+    run_deferred(loop);
+    loop->now_ms = 0;
+}
+
 void loop_free(struct loop *loop)
 {
     if (loop == NULL) {
         return;
     }
-    CHECK(loop->magic == LOOP_MAGIC);
+    CHECK(loop->magic == LOOP_MAGIC && !loop->in_turn);
+    run_deferred(loop); /* mostly memory that waits to be freed */
+    while (loop->at_free.count > 0) {
+        struct deferred call = loop->at_free.items[--loop->at_free.count];
+        call.fn(call.arg);
+    }
+    run_deferred(loop);
     if (loop->signal_event != NULL) {
         event_free(loop->signal_event);
     }
@@ -80,7 +126,8 @@ void loop_free(struct loop *loop)
     }
     event_free(loop->wake);
     event_base_free(loop->base);
-    free(loop->deferred);
+    free(loop->deferred.items);
+    free(loop->at_free.items);
     loop->magic = 0;
     free(loop);
 }
@@ -91,39 +138,28 @@ struct event_base *loop_base(struct loop *loop)
     return loop->base;
 }
 
-static void end_of_turn(struct loop *loop)
-{
-    for (size_t i = 0; i < loop->flush_count; i++) {
-        loop->flush[i].fn(loop->flush[i].arg);
-    }
-    /* The array may grow and move while calls run: index, never point. */
-    for (size_t i = 0; i < loop->deferred_count; i++) {
-        struct deferred call = loop->deferred[i];
-        call.fn(call.arg);
-    }
-    loop->deferred_count = 0;
-    loop->now_ms = 0;
-}
-
 void loop_turn(struct loop *loop, bool block)
 {
-    CHECK(loop->magic == LOOP_MAGIC);
+    CHECK(loop->magic == LOOP_MAGIC && !loop->in_turn);
+    loop->in_turn = true;
+    loop->now_ms = 0; /* somebody may have asked between two turns */
     (void)event_base_loop(loop->base, EVLOOP_ONCE | (block ? 0 : EVLOOP_NONBLOCK));
     end_of_turn(loop);
+    loop->in_turn = false;
 }
 
 void loop_run(struct loop *loop)
 {
-    CHECK(loop->magic == LOOP_MAGIC);
+    CHECK(loop->magic == LOOP_MAGIC && !loop->in_turn);
+    loop->in_turn = true;
     loop->stopping = false;
     end_of_turn(loop); /* what was deferred before the first turn */
-    while (!loop->stopping) {
-        if (event_base_loop(loop->base, EVLOOP_ONCE) != 0) {
-            break; /* no events left: nothing could ever stop it */
-        }
+    /* Twice without an event, the end of turn between: nothing could ever stop it. */
+    for (int idle = 0; !loop->stopping && idle < 2;) {
+        idle = event_base_loop(loop->base, EVLOOP_ONCE) == 0 ? 0 : idle + 1;
         end_of_turn(loop);
     }
-    end_of_turn(loop);
+    loop->in_turn = false;
 }
 
 void loop_stop(struct loop *loop)
@@ -135,14 +171,30 @@ void loop_stop(struct loop *loop)
 void loop_defer(struct loop *loop, loop_fn *fn, void *arg)
 {
     CHECK(loop->magic == LOOP_MAGIC);
-    if (loop->deferred_count == loop->deferred_cap) {
-        loop->deferred_cap = loop->deferred_cap == 0 ? 64 : loop->deferred_cap * 2;
-        loop->deferred = xrealloc(loop->deferred, loop->deferred_cap * sizeof *loop->deferred);
-    }
-    loop->deferred[loop->deferred_count++] = (struct deferred){fn, arg};
-    if (loop->deferred_count == 1) {
+    list_add(&loop->deferred, fn, arg);
+    if (loop->deferred.count == 1) {
         /* End the wait soon even when nothing else is ready. */
         event_active(loop->wake, EV_TIMEOUT, 0);
+    }
+}
+
+void loop_at_free(struct loop *loop, loop_fn *fn, void *arg)
+{
+    CHECK(loop->magic == LOOP_MAGIC);
+    list_add(&loop->at_free, fn, arg);
+}
+
+void loop_at_free_cancel(struct loop *loop, loop_fn *fn, void *arg)
+{
+    CHECK(loop->magic == LOOP_MAGIC);
+    struct deferred_list *list = &loop->at_free;
+    for (size_t i = list->count; i-- > 0;) {
+        if (list->items[i].fn == fn && list->items[i].arg == arg) {
+            memmove(&list->items[i], &list->items[i + 1],
+                    (list->count - i - 1) * sizeof list->items[0]);
+            list->count--;
+            return;
+        }
     }
 }
 
@@ -179,26 +231,40 @@ uint64_t loop_now_ms(struct loop *loop)
     return loop->now_ms;
 }
 
+static void timer_arm(struct loop_timer *t, uint64_t delay_us)
+{
+    struct timeval tv = {.tv_sec = (time_t)(delay_us / 1000000u),
+                         .tv_usec = (suseconds_t)(delay_us % 1000000u)};
+    CHECK(event_add(t->event, &tv) == 0);
+}
+
 static void timer_on_event(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
     struct loop_timer *t = arg;
+    uint64_t now_us = clock_now_us();
+    if (now_us < t->due_us) {
+        /* libevent reads a coarse clock, which is up to a tick behind: early. */
+        timer_arm(t, t->due_us - now_us);
+        return;
+    }
+    t->loop->now_ms = now_us / 1000u; /* who checks a deadline now finds it passed */
     t->fn(t->arg);
 }
 
 void loop_timer_init(struct loop_timer *t, struct loop *loop, loop_fn *fn, void *arg)
 {
-    *t = (struct loop_timer){.fn = fn, .arg = arg};
+    *t = (struct loop_timer){.loop = loop, .fn = fn, .arg = arg};
     t->event = event_new(loop_base(loop), -1, 0, timer_on_event, t);
     CHECK(t->event != NULL);
 }
 
 void loop_timer_set(struct loop_timer *t, uint64_t delay_ms)
 {
-    struct timeval tv = {.tv_sec = (time_t)(delay_ms / 1000u),
-                         .tv_usec = (suseconds_t)(delay_ms % 1000u * 1000u)};
-    CHECK(event_add(t->event, &tv) == 0);
+    uint64_t delay_us = (delay_ms < DELAY_MAX_MS ? delay_ms : DELAY_MAX_MS) * 1000u;
+    t->due_us = clock_now_us() + delay_us;
+    timer_arm(t, delay_us);
 }
 
 bool loop_timer_is_set(const struct loop_timer *t)
@@ -235,12 +301,15 @@ static void loop_on_signal(evutil_socket_t fd, short what, void *arg)
 int loop_watch_signals(struct loop *loop, const int *signals, int count, loop_signal_fn *fn,
                        void *arg, struct err *err)
 {
+    CHECK(loop->signal_fd < 0);
     sigset_t set;
     (void)sigemptyset(&set);
     for (int i = 0; i < count; i++) {
         (void)sigaddset(&set, signals[i]);
     }
-    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0) {
+    int failed = pthread_sigmask(SIG_BLOCK, &set, NULL);
+    if (failed != 0) {
+        errno = failed;
         return err_set_sys(err, "cannot block signals");
     }
     loop->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);

@@ -14,6 +14,7 @@
 struct map_entry {
     char *key; /* owned; NULL: removed */
     size_t key_len;
+    uint64_t hash;
     void *value; /* borrowed */
 };
 

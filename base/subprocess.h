@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/loop.h"
+#include "base/process.h"
 #include "base/str.h"
 
 struct subprocess;
@@ -27,42 +28,50 @@ struct subprocess_spec {
     const char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH of `env` */
     const char *const *env;  /* NULL-terminated "K=V"; NULL = ours */
     const char *cwd;         /* NULL = ours */
-    int stdin_fd;            /* -1 = /dev/null */
+    int stdin_fd;            /* -1 = /dev/null; beware: 0 is our own standard input */
     int stdout_fd;           /* -1 = /dev/null */
     int stderr_fd;           /* -1 = /dev/null */
     const struct subprocess_fd *fds;
     size_t fd_count;
 };
 
-/* status: as waitpid's; -1 when it cannot be known (not our child). */
+/* status: as waitpid's; -1 when it cannot be known (not our child). Called once,
+ * from the loop; p may be released in it. Without subprocess_stop it comes at the
+ * leader's end, whoever else of the group lives on: stop then ends those, silently. */
 typedef void subprocess_exit_fn(void *arg, int status);
 
 /* A failed exec is reported here, with its errno, not as exit 127. */
 struct subprocess *subprocess_start(struct loop *loop, const struct subprocess_spec *spec,
                                     subprocess_exit_fn *on_exit, void *arg, struct err *err);
 /* Watches a process that another daemon started: it is taken only if its start
- * time (clock ticks since boot, field 22 of /proc/PID/stat) equals start_ticks. */
+ * time (clock ticks since boot, field 22 of /proc/PID/stat) equals start_ticks and
+ * it leads its own group. A leader that is gone while members of its session are
+ * left is taken too: on_exit comes in the next turn, subprocess_stop ends the rest.
+ * ERR_NOT_FOUND when nobody is left. */
 struct subprocess *subprocess_adopt(struct loop *loop, pid_t pid, uint64_t start_ticks,
                                     subprocess_exit_fn *on_exit, void *arg, struct err *err);
 pid_t subprocess_pid(const struct subprocess *p);
 uint64_t subprocess_start_ticks(const struct subprocess *p);
 bool subprocess_is_running(const struct subprocess *p);
-/* Signals the whole group, only while the leader is verified to be ours or any
- * member with its session id remains. ESRCH is success. */
+/* Signals the whole group and session, only while the leader is verified to be
+ * ours or any member with its session id remains. ESRCH is success. */
 int subprocess_signal(struct subprocess *p, int signo, struct err *err);
 /* SIGTERM to the group; SIGKILL after grace_ms; on_exit comes when the leader
- * is gone and the group empty (SIGKILL again for stragglers). */
+ * is gone and the group empty (SIGKILL again for stragglers, for 5 s at most).
+ * May be called again to shorten the grace. */
 void subprocess_stop(struct subprocess *p, uint32_t grace_ms);
-/* Stops watching without signalling; frees. No on_exit afterwards. */
+/* Stops watching without signalling; frees (a child that ends later is still
+ * reaped). No on_exit afterwards. NULL is allowed. */
 void subprocess_release(struct subprocess *p);
 
-/* Start time of a live pid, 0 if there is none. */
-uint64_t process_start_ticks(pid_t pid);
 /* "exit 3" or "signal 9 (Killed)". */
 const char *subprocess_status_text(int status, char *buf, size_t size);
 
-/* Runs to the end and collects output, each stream at most `limit` bytes, on
- * the given loop without blocking it. For git and other short helpers. */
+/* Runs to the end and collects output, on the given loop without blocking it.
+ * For git and other short helpers. The spec's stdout_fd and stderr_fd are not
+ * looked at. Each stream keeps its first `limit` bytes; the rest is read and
+ * dropped. At timeout_ms (0 = none) the group is stopped. on_done is called once,
+ * from the loop. A program that cannot be started is an error here. */
 struct subprocess_output {
     int status;
     struct str out; /* borrowed */

@@ -1,0 +1,110 @@
+/* process: see process.h. Control plane, any thread. */
+#include "base/process.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/str.h"
+
+enum { STAT_MAX = 1024, FIELD_GROUP = 5, FIELD_SESSION = 6, FIELD_START = 22 };
+
+/* `rest` follows the command's closing parenthesis: " S 1 2 3 …". */
+static bool parse_stat(struct str rest, struct process_info *info)
+{
+    struct str part;
+    (void)str_next(&rest, ' ', &part); /* empty: before the first space */
+    for (int field = 3; field <= FIELD_START; field++) {
+        uint64_t value = 0;
+        if (!str_next(&rest, ' ', &part) || part.len == 0) {
+            return false;
+        }
+        if (field == 3) {
+            info->state = part.ptr[0];
+            continue;
+        }
+        if (field != FIELD_GROUP && field != FIELD_SESSION && field != FIELD_START) {
+            continue; /* some of them may be negative */
+        }
+        if (!str_to_u64(part, &value)) {
+            return false;
+        }
+        if (field == FIELD_GROUP) {
+            info->group = (pid_t)value;
+        } else if (field == FIELD_SESSION) {
+            info->session = (pid_t)value;
+        } else {
+            info->start_ticks = value;
+        }
+    }
+    return true;
+}
+
+bool process_read(pid_t pid, struct process_info *out_info)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (pid <= 0 || fd < 0) {
+        return false;
+    }
+    char text[STAT_MAX];
+    ssize_t len = read(fd, text, sizeof text);
+    if (len <= 0) {
+        return false; /* it ended between the open and the read */
+    }
+    /* The command's name may itself hold parentheses and spaces: the last one counts. */
+    const char *close = memrchr(text, ')', (size_t)len);
+    struct process_info info = {.pid = pid};
+    if (close == NULL ||
+        !parse_stat((struct str){close + 1, (size_t)(text + len - close) - 1}, &info)) {
+        return false;
+    }
+    *out_info = info;
+    return true;
+}
+
+uint64_t process_start_ticks(pid_t pid)
+{
+    struct process_info info;
+    return process_read(pid, &info) ? info.start_ticks : 0;
+}
+
+size_t process_members(pid_t id, process_fn *fn, void *arg)
+{
+    DIR *dir = opendir("/proc");
+    if (dir == NULL) {
+        return 0;
+    }
+    size_t count = 0;
+    struct dirent *entry;
+    while ((entry = readdir(dir)) != NULL) {
+        uint64_t pid;
+        struct process_info info;
+        if (!str_to_u64(str_of(entry->d_name), &pid) || pid > INT32_MAX ||
+            !process_read((pid_t)pid, &info)) {
+            continue;
+        }
+        if ((info.session == id || info.group == id) && info.state != 'Z' && info.state != 'X') {
+            count++;
+            if (fn != NULL) {
+                fn(&info, arg);
+            }
+        }
+    }
+    (void)closedir(dir);
+    return count;
+}
+
+void process_signal(const struct process_info *info, int signo)
+{
+    autoclose int pidfd = pidfd_open(info->pid, 0);
+    if (pidfd >= 0 && process_start_ticks(info->pid) == info->start_ticks) {
+        (void)pidfd_send_signal(pidfd, signo, NULL, 0); /* gone meanwhile is as good */
+    }
+}

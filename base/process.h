@@ -1,0 +1,36 @@
+/* process: what /proc says about processes, by pid and by session.
+ *
+ * A pid alone names nobody for long; a pid with its start time does. While a
+ * process of a session or group lives, the kernel gives the session's number
+ * to nobody else, so that "members of session N" stays meaningful after the
+ * leader is gone. Zombies hold numbers too but do not count as members here.
+ */
+#ifndef WOS_BASE_PROCESS_H
+#define WOS_BASE_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct process_info {
+    pid_t pid;
+    pid_t group;
+    pid_t session;
+    char state;           /* 'R', 'S', 'Z' … as in /proc/PID/stat */
+    uint64_t start_ticks; /* clock ticks since boot: field 22 */
+};
+
+typedef void process_fn(const struct process_info *info, void *arg);
+
+/* False when there is no such process (any more). */
+bool process_read(pid_t pid, struct process_info *out_info);
+/* Start time of a pid (a zombie's too), 0 if there is none. */
+uint64_t process_start_ticks(pid_t pid);
+/* Calls fn (may be NULL) for each living member of session or group `id`;
+ * returns how many there were. Reads all of /proc: some milliseconds. */
+size_t process_members(pid_t id, process_fn *fn, void *arg);
+/* Signals this very process, or nobody if the pid has been given away. */
+void process_signal(const struct process_info *info, int signo);
+
+#endif

@@ -1,0 +1,138 @@
+/* Tests of base/str: slices, lists, numbers, and the growing buffer. */
+#include "base/str.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+// clang-format off
+#include <cmocka.h>
+// clang-format on
+
+static void test_compare(void **state)
+{
+    (void)state;
+    assert_true(str_eq(STR("abc"), STR("abc")));
+    assert_false(str_eq(STR("abc"), STR("abd")));
+    assert_false(str_eq(STR("abc"), STR("ab")));
+    assert_true(str_eq(STR_NONE, STR("")));
+    assert_true(str_eq(STR("a\0b"), STR("a\0b")));
+    assert_false(str_eq(STR("a\0b"), STR("a\0c")));
+    assert_true(str_eq_nocase(STR("Content-Type"), STR("cONTENT-tYPE")));
+    /* '[' and '{' differ by the case bit, but are no letters. */
+    assert_false(str_eq_nocase(STR("["), STR("{")));
+    assert_false(str_eq_nocase(STR("\xc4"), STR("\xe4")));
+    assert_true(str_starts(STR("abc"), STR("ab")));
+    assert_true(str_starts(STR("abc"), STR("")));
+    assert_false(str_starts(STR("a"), STR("ab")));
+    assert_true(str_ends(STR("abc"), STR("bc")));
+    assert_true(str_ends(STR_NONE, STR_NONE));
+    assert_false(str_ends(STR("c"), STR("bc")));
+    assert_int_equal(str_of(NULL).len, 0);
+}
+
+static void test_find_and_trim(void **state)
+{
+    (void)state;
+    assert_int_equal(str_find(STR("a:b:"), ':'), 1);
+    assert_int_equal(str_find(STR("abc"), ':'), 3);
+    assert_int_equal(str_find(STR_NONE, ':'), 0);
+    assert_true(str_eq(str_trim(STR(" \t a b\t ")), STR("a b")));
+    assert_true(str_eq(str_trim(STR(" \t ")), STR("")));
+    /* Line ends are no OWS. */
+    assert_true(str_eq(str_trim(STR("\ra\n")), STR("\ra\n")));
+}
+
+static void test_next(void **state)
+{
+    (void)state;
+    struct str rest = STR("a,,b,");
+    struct str part;
+    assert_true(str_next(&rest, ',', &part));
+    assert_true(str_eq(part, STR("a")));
+    assert_true(str_next(&rest, ',', &part));
+    assert_int_equal(part.len, 0);
+    assert_true(str_next(&rest, ',', &part));
+    assert_true(str_eq(part, STR("b")));
+    assert_true(str_next(&rest, ',', &part));
+    assert_int_equal(part.len, 0);
+    assert_false(str_next(&rest, ',', &part));
+    assert_null(rest.ptr);
+    assert_false(str_next(&rest, ',', &part));
+}
+
+static void test_list_has(void **state)
+{
+    (void)state;
+    assert_true(str_list_has(STR("keep-alive, Upgrade"), STR("upgrade")));
+    assert_true(str_list_has(STR(" ,\tclose ,"), STR("close")));
+    assert_false(str_list_has(STR("not-close, closed"), STR("close")));
+    assert_false(str_list_has(STR_NONE, STR("close")));
+}
+
+static void test_numbers(void **state)
+{
+    (void)state;
+    uint64_t value = 7;
+    assert_true(str_to_u64(STR("0"), &value));
+    assert_int_equal(value, 0);
+    assert_true(str_to_u64(STR("18446744073709551615"), &value));
+    assert_true(value == UINT64_MAX);
+    const char *bad[] = {"",
+                         "-1",
+                         "+1",
+                         " 1",
+                         "1 ",
+                         "0x1",
+                         "1a",
+                         "18446744073709551616",
+                         "99999999999999999999999999"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        value = 7;
+        assert_false(str_to_u64(str_of(bad[i]), &value));
+        assert_int_equal(value, 7);
+    }
+    uint16_t port = 7;
+    assert_true(str_to_u16(STR("65535"), &port));
+    assert_int_equal(port, 65535);
+    assert_false(str_to_u16(STR("65536"), &port));
+    assert_int_equal(port, 65535);
+}
+
+static void test_buf(void **state)
+{
+    (void)state;
+    struct buf b = {0};
+    assert_string_equal(buf_cstr(&b), "");
+    buf_add_text(&b, "abc");
+    buf_add_char(&b, '-');
+    buf_printf(&b, "%d/%s", 42, "x");
+    buf_add(&b, NULL, 0);
+    assert_string_equal(buf_cstr(&b), "abc-42/x");
+    buf_consume(&b, 4);
+    assert_true(str_eq(buf_str(&b), STR("42/x")));
+    for (int i = 0; i < 10000; i++) {
+        buf_add_str(&b, STR("0123456789"));
+    }
+    assert_int_equal(b.len, 100004);
+    buf_consume(&b, 100000);
+    assert_string_equal(buf_cstr(&b), "6789");
+    char *taken = buf_take(&b);
+    assert_string_equal(taken, "6789");
+    assert_null(b.ptr);
+    free(taken);
+    buf_fini(&b);
+    char *copy = str_dup(STR_NONE);
+    assert_string_equal(copy, "");
+    free(copy);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_compare), cmocka_unit_test(test_find_and_trim),
+        cmocka_unit_test(test_next),    cmocka_unit_test(test_list_has),
+        cmocka_unit_test(test_numbers), cmocka_unit_test(test_buf),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
