@@ -211,7 +211,9 @@ static struct head_fault check_fields(struct head *h, bool *has_host)
     if (h->chunked && h->content_length != LENGTH_NONE) {
         return fault(400, "both Content-Length and Transfer-Encoding");
     }
-    h->wants_upgrade = h->wants_upgrade && h->upgrade.len > 0;
+    /* h2c ends at this hop: what follows it would be frames nobody checks. */
+    h->wants_upgrade = h->wants_upgrade && head_is_token(h->upgrade) &&
+                       !str_eq_nocase(h->upgrade, STR("h2c"));
     return fault(0, NULL);
 }
 

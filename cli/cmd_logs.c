@@ -1,0 +1,103 @@
+/* cmd_logs: `wos logs`: what a service wrote. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/auto.h"
+#include "base/json.h"
+#include "cli/args.h"
+#include "cli/client.h"
+#include "cli/command.h"
+#include "cli/follow.h"
+#include "cli/launch.h"
+#include "cli/print.h"
+
+struct logs {
+    bool follow;
+    bool json;
+    cJSON *lines; /* owned: with --json and without -f, collected for the envelope */
+};
+
+static bool logs_on_line(void *arg, const cJSON *line)
+{
+    struct logs *logs = arg;
+    const char *chunk = json_get_str(line, "chunk", NULL);
+    if (chunk == NULL) {
+        return true;
+    }
+    if (logs->json && !logs->follow) {
+        cJSON_AddItemToArray(logs->lines, cJSON_Duplicate(line, 1));
+    } else if (logs->json) {
+        autofree char *text = json_print(line);
+        printf("%s\n", text);
+    } else {
+        bool is_error = strcmp(json_get_str(line, "stream", "stdout"), "stderr") == 0;
+        fputs(chunk, is_error ? stderr : stdout);
+    }
+    return fflush(stdout) == 0; /* nobody reads any more: stop */
+}
+
+static int logs_stream(struct cli *cli, const char *service, struct logs *logs, struct err *err)
+{
+    autojson cJSON *detail = NULL;
+    if (launch_ensure(cli, NULL, NULL, err) < 0 || follow_detail(cli, &detail, err) < 0) {
+        return -1;
+    }
+    struct buf path = {0};
+    buf_add_text(&path, "/sessions/");
+    print_url_encode(&path, json_get_str(json_get(detail, "worktree"), "sessionName", "?"));
+    buf_printf(&path, "/logs?follow=%d", logs->follow ? 1 : 0);
+    if (service != NULL) {
+        buf_add_text(&path, "&service=");
+        print_url_encode(&path, service);
+    }
+    int result = client_stream(cli->client, buf_cstr(&path), logs_on_line, logs, err);
+    buf_fini(&path);
+    return result;
+}
+
+static int logs_run(struct cli *cli, int argc, char **argv)
+{
+    static const struct arg_option options[] = {{"--follow", "-f", false}};
+    struct args args;
+    struct err err = {0};
+    if (args_parse(&args, options, COUNT_OF(options), argc, argv, &err) < 0) {
+        return command_fail(cli, &err);
+    }
+    const char *service = args.word_count > 0 ? args.words[0] : NULL;
+    struct logs logs = {.follow = args_has(&args, "--follow"), .json = cli->json};
+    int result = 0;
+    if (args.word_count > 1) {
+        result = err_set(&err, ERR_USAGE, "logs takes one service, not also '%s'", args.words[1]);
+    }
+    args_fini(&args); /* `service` points into argv */
+    logs.lines = cJSON_CreateArray();
+    if (result == 0) {
+        result = logs_stream(cli, service, &logs, &err);
+    }
+    if (result < 0) {
+        cJSON_Delete(logs.lines);
+        return command_fail(cli, &err);
+    }
+    if (logs.follow) {
+        cJSON_Delete(logs.lines);
+        return EXIT_DONE; /* with --json every line was an object of its own */
+    }
+    cJSON *data = cJSON_CreateObject();
+    cJSON_AddItemToObject(data, "lines", logs.lines);
+    return command_succeed(cli, data);
+}
+
+const struct command cmd_logs = {
+    .name = "logs",
+    .args = "[SERVICE] [-f]",
+    .summary = "print what this worktree's services wrote",
+    .help =
+        "  -f, --follow   go on as more is written, until Ctrl-C\n"
+        "\n"
+        "A service's stdout goes to stdout, its stderr to stderr. With --json and -f every line\n"
+        "is an object of its own.\n"
+        "\n"
+        "Example:\n"
+        "  wos logs web -f\n",
+    .run = logs_run,
+};
