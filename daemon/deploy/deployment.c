@@ -1,0 +1,288 @@
+/* deployment: one session's services: life cycle, `down`, look-ups. Called by
+ * the daemon's core; loop thread. The steps of `up` are in deployment_up.c. */
+#include "daemon/deploy/deployment.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/json.h"
+#include "daemon/deploy/deployment_internal.h"
+#include "daemon/store/store.h"
+
+static void deployment_on_timer(void *arg)
+{
+    struct deployment *d = arg;
+    CHECK(d->magic == DEPLOYMENT_MAGIC && d->next != NULL);
+    loop_fn *next = d->next;
+    d->next = NULL;
+    next(d);
+}
+
+void deployment_continue(struct deployment *d, loop_fn *fn, uint64_t delay_ms)
+{
+    d->next = fn;
+    loop_timer_set(&d->timer, delay_ms);
+}
+
+static void deployment_on_monitor(void *arg)
+{
+    struct deployment *d = arg;
+    CHECK(d->magic == DEPLOYMENT_MAGIC);
+    deployment_monitor(d);
+}
+
+/* Takes the state, or makes an empty one for NULL. */
+static struct deployment *deployment_make(const struct deployment_env *env,
+                                          const struct worktree *wt, cJSON *state,
+                                          const struct health_settings *health,
+                                          const struct deployment_ops *ops, void *arg)
+{
+    struct deployment *d = xcalloc(1, sizeof(*d));
+    d->magic = DEPLOYMENT_MAGIC;
+    d->env = *env;
+    worktree_copy(&d->wt, wt);
+    d->ops = *ops;
+    d->arg = arg;
+    d->state = state == NULL ? cJSON_CreateObject() : state;
+    d->initialised = json_get_bool(d->state, "initialized", false);
+    if (health != NULL) {
+        d->health = *health;
+    }
+    loop_timer_init(&d->timer, env->loop, deployment_on_timer, d);
+    loop_timer_init(&d->monitor, env->loop, deployment_on_monitor, d);
+    cJSON *failure = store_load_failure(env->home, wt->session_name);
+    d->failed_before = failure != NULL;
+    cJSON_Delete(failure);
+    state_restore_services(d);
+    return d;
+}
+
+struct deployment *deployment_new(const struct deployment_env *env, const struct worktree *wt,
+                                  const struct deployment_ops *ops, void *arg)
+{
+    cJSON *state = store_load_state(env->home, wt->session_name, NULL);
+    const char *owner = json_get_str(state, "worktreeRoot", wt->root);
+    if (state != NULL && strcmp(owner, wt->root) != 0) {
+        cJSON_Delete(state); /* another worktree's; worktree_session_name avoids this */
+        state = NULL;
+    }
+    return deployment_make(env, wt, state, NULL, ops, arg);
+}
+
+struct deployment *deployment_restore(const struct deployment_env *env, const char *session_name,
+                                      const struct health_settings *health,
+                                      const struct deployment_ops *ops, void *arg, struct err *err)
+{
+    cJSON *state = store_load_state(env->home, session_name, err);
+    if (state == NULL) {
+        return NULL;
+    }
+    const char *root = json_get_str(state, "worktreeRoot", NULL);
+    const char *project = json_get_str(state, "projectName", NULL);
+    if (root == NULL || project == NULL || root[0] != '/') {
+        (void)err_set(err, ERR_CONFIG, "session %s: state.json names no worktree", session_name);
+        cJSON_Delete(state);
+        return NULL;
+    }
+    const char *slash = strrchr(root, '/');
+    autofree char *dir = store_session_dir(env->home, session_name);
+    const char *source = json_get_str(state, "sourcePath", root);
+    const struct worktree wt = {.root = (char *)root,
+                                .source = (char *)source,
+                                .session_name = (char *)session_name,
+                                .session_dir = dir,
+                                .project_name = (char *)project,
+                                .label = (char *)json_get_str(state, "label", slash + 1),
+                                .is_source = strcmp(source, root) == 0};
+    return deployment_make(env, &wt, state, health, ops, arg);
+}
+
+void deployment_free(struct deployment *d)
+{
+    if (d == NULL) {
+        return;
+    }
+    CHECK(d->magic == DEPLOYMENT_MAGIC);
+    up_free(d);
+    deployment_clear_services(d);
+    loop_timer_fini(&d->timer);
+    loop_timer_fini(&d->monitor);
+    cJSON_Delete(d->state);
+    worktree_fini(&d->wt);
+    d->magic = 0;
+    free(d);
+}
+
+static char *dup_or_null(const char *text)
+{
+    return text == NULL ? NULL : xstrdup(text);
+}
+
+static char **dup_strings(const char *const *list)
+{
+    size_t count = 0;
+    while (list[count] != NULL) {
+        count++;
+    }
+    char **copy = xcalloc(count + 1, sizeof(*copy));
+    for (size_t i = 0; i < count; i++) {
+        copy[i] = xstrdup(list[i]);
+    }
+    return copy;
+}
+
+static struct up *up_new(const struct deployment_request *request)
+{
+    struct up *up = xcalloc(1, sizeof(*up));
+    up->operation_id = dup_or_null(request->operation_id);
+    up->force = request->force;
+    up->no_tunnel = request->no_tunnel;
+    up->services = request->services == NULL ? NULL : dup_strings(request->services);
+    up->target = dup_or_null(request->target);
+    up->arguments = xcalloc(request->argument_count + 1, sizeof(up->arguments[0]));
+    up->argument_count = request->argument_count;
+    for (size_t i = 0; i < request->argument_count; i++) {
+        const char *value = request->arguments[i].value;
+        up->arguments[i].key = xstrdup(request->arguments[i].key);
+        up->arguments[i].value = xstrdup(value == NULL ? "" : value);
+    }
+    envlist_add_all(&up->base_env,
+                    request->env != NULL ? request->env : (const char *const *)environ);
+    up->domain = dup_or_null(request->domain);
+    up->service_bind = dup_or_null(request->service_bind);
+    up->head = dup_or_null(request->head);
+    return up;
+}
+
+int deployment_up(struct deployment *d, const struct deployment_request *request, struct err *err)
+{
+    CHECK(d->magic == DEPLOYMENT_MAGIC);
+    if (deployment_is_busy(d)) {
+        return err_set(err, ERR_BUSY, "session %s is busy", d->wt.session_name);
+    }
+    d->up = up_new(request);
+    d->health = request->health;
+    deployment_cancel_checks(d); /* the monitor's */
+    up_begin(d);
+    return 0;
+}
+
+static void down_on_stopped(struct deployment *d)
+{
+    struct err err = {0};
+    deployment_clear_services(d);
+    int rc = 0;
+    if (cJSON_GetArraySize(d->state) > 0) {
+        rc = state_save(d, &err);
+    }
+    d->is_down = false;
+    loop_timer_clear(&d->monitor);
+    d->ops.on_drop(d->arg);
+    d->ops.on_done(d->arg, rc < 0 ? DEPLOYMENT_FAILED : DEPLOYMENT_SUCCEEDED, err.code,
+                   rc < 0 ? err.msg : NULL);
+}
+
+static void down_begin(void *arg)
+{
+    struct deployment *d = arg;
+    CHECK(d->magic == DEPLOYMENT_MAGIC && d->is_down);
+    deployment_cancel_checks(d);
+    if (d->up != NULL) {
+        up_free(d);
+        d->ops.on_done(d->arg, DEPLOYMENT_CANCELLED, ERR_NONE, NULL);
+    }
+    deployment_stop_all(d, down_on_stopped);
+}
+
+int deployment_down(struct deployment *d, struct err *err)
+{
+    CHECK(d->magic == DEPLOYMENT_MAGIC);
+    if (d->is_down) {
+        return err_set(err, ERR_BUSY, "session %s is busy", d->wt.session_name);
+    }
+    d->is_down = true;
+    d->on_stopped = NULL; /* of the up that ends here */
+    /* From the loop: this may be called from inside a callback of the up. */
+    deployment_continue(d, down_begin, 0);
+    return 0;
+}
+
+static void replace_text(char **slot, const char *text)
+{
+    free(*slot);
+    *slot = dup_or_null(text);
+}
+
+void deployment_published(struct deployment *d, const struct deployment_port *ports, size_t count)
+{
+    CHECK(d->magic == DEPLOYMENT_MAGIC);
+    for (size_t i = 0; i < count; i++) {
+        struct service_run *s = deployment_find(d, ports[i].service);
+        struct port_run *p = s == NULL ? NULL : service_find_port(s, ports[i].container_port);
+        if (p == NULL) {
+            continue;
+        }
+        replace_text(&p->hostname, ports[i].hostname);
+        replace_text(&p->url, ports[i].url);
+        replace_text(&p->error, ports[i].error);
+        if (p->hostname != NULL) {
+            state_set_hostname(d, s->name, p->container_port, p->hostname);
+        }
+    }
+    if (d->up != NULL && d->up->awaiting_publish && !d->is_down) {
+        d->up->awaiting_publish = false;
+        up_step_done(d);
+    }
+}
+
+const struct worktree *deployment_worktree(const struct deployment *d)
+{
+    return &d->wt;
+}
+
+bool deployment_is_busy(const struct deployment *d)
+{
+    return d->up != NULL || d->is_down;
+}
+
+bool deployment_is_initialised(const struct deployment *d)
+{
+    return d->initialised;
+}
+
+size_t deployment_ports(const struct deployment *d, struct deployment_port **out_ports)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < d->service_count; i++) {
+        count += d->services[i]->port_count;
+    }
+    struct deployment_port *ports = xcalloc(count + 1, sizeof(*ports));
+    count = 0;
+    for (size_t i = 0; i < d->service_count; i++) {
+        const struct service_run *s = d->services[i];
+        for (size_t j = 0; j < s->port_count; j++) {
+            const struct port_run *p = &s->ports[j];
+            ports[count++] = (struct deployment_port){.service = s->name,
+                                                      .container_port = p->container_port,
+                                                      .host_port = p->host_port,
+                                                      .host_mode = p->host_mode,
+                                                      .state = p->route,
+                                                      .hostname = p->hostname,
+                                                      .url = p->url,
+                                                      .error = p->error};
+        }
+    }
+    *out_ports = ports;
+    return count;
+}
+
+bool deployment_wants_routes(const struct deployment *d)
+{
+    return !json_get_bool(d->state, "noTunnel", false);
+}
+
+char *deployment_log_path(const struct deployment *d, const char *service, const char *stream)
+{
+    return store_log_path(d->env.home, d->wt.session_name, service, stream);
+}

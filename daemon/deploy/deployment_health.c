@@ -1,0 +1,164 @@
+/* deployment_health: the checks during `up`, and the monitor after it. Called
+ * by the other deployment files; loop thread. */
+#include <stdlib.h>
+
+#include "base/auto.h"
+#include "base/json.h"
+#include "daemon/deploy/deployment_internal.h"
+
+enum { MONITOR_MS = 5000 };
+
+void port_set_route(struct port_run *p, enum route_state state)
+{
+    struct deployment *d = p->service->deployment;
+    if (p->route == state) {
+        return;
+    }
+    p->route = state;
+    d->ops.on_port_state(d->arg, p->service->name, p->container_port, state);
+}
+
+static void port_note(struct port_run *p, bool healthy, int status, const char *message)
+{
+    p->health = healthy ? HEALTH_HEALTHY : HEALTH_FAILED;
+    p->observed = status;
+    free(p->message);
+    p->message = message == NULL ? NULL : xstrdup(message);
+    if (p->service->state == SERVICE_RUNNING) {
+        port_set_route(p, healthy ? ROUTE_LIVE : ROUTE_FAILING);
+    }
+}
+
+void deployment_cancel_checks(struct deployment *d)
+{
+    for (size_t i = 0; i < d->service_count; i++) {
+        struct service_run *s = d->services[i];
+        for (size_t j = 0; j < s->port_count; j++) {
+            health_cancel(s->ports[j].check);
+            s->ports[j].check = NULL;
+        }
+    }
+}
+
+static void port_check(struct port_run *p, enum health_mode mode, health_attempt_fn *on_attempt,
+                       health_done_fn *on_done)
+{
+    struct deployment *d = p->service->deployment;
+    struct health_target target = {
+        .path = p->path, .port = p->host_port, .expect = p->expect, .settings = p->settings};
+    p->check = health_start(d->env.loop, d->env.fetch, &target, mode, on_attempt, on_done, p);
+}
+
+static void port_on_attempt(void *arg, const struct health_attempt *attempt)
+{
+    struct port_run *p = arg;
+    CHECK(p->magic == PORT_RUN_MAGIC);
+    cJSON *event = cJSON_CreateObject();
+    json_add_str(event, "type", "healthcheck-attempt");
+    json_add_str(event, "service", p->service->name);
+    json_add_int(event, "containerPort", p->container_port);
+    json_add_int(event, "attempt", attempt->attempt);
+    json_add_int(event, "maxAttempts", attempt->max_attempts);
+    json_add_str(event, "url", attempt->url);
+    if (attempt->status != 0) {
+        json_add_int(event, "status", attempt->status);
+    }
+    if (attempt->error != NULL) {
+        json_add_str(event, "error", attempt->error);
+    }
+    json_add_bool(event, "matched", attempt->matched);
+    event_send(p->service->deployment, event);
+}
+
+/* All checks are over: one sentence per port that may not fail. */
+static void up_judge_health(struct deployment *d)
+{
+    struct buf text = {0};
+    for (size_t i = 0; i < d->service_count; i++) {
+        const struct service_run *s = d->services[i];
+        for (size_t j = 0; j < s->port_count; j++) {
+            const struct port_run *p = &s->ports[j];
+            if (p->check_enabled && !p->allow_failure && p->health != HEALTH_HEALTHY) {
+                buf_printf(&text,
+                           "%shealth check of service %s port %u failed: %s (GET "
+                           "http://localhost:%u%s)",
+                           text.len == 0 ? "" : "\n", s->name, (unsigned)p->container_port,
+                           p->message == NULL ? "no answer" : p->message, (unsigned)p->host_port,
+                           p->path);
+            }
+        }
+    }
+    if (text.len > 0) {
+        up_fail(d, ERR_FAILED, buf_cstr(&text));
+    } else {
+        up_step_done(d);
+    }
+    buf_fini(&text);
+}
+
+static void port_on_up_checked(void *arg, bool healthy, int status, const char *message)
+{
+    struct port_run *p = arg;
+    CHECK(p->magic == PORT_RUN_MAGIC);
+    struct deployment *d = p->service->deployment;
+    p->check = NULL;
+    port_note(p, healthy, status, message);
+    CHECK(d->up != NULL && d->up->checks_left > 0);
+    if (--d->up->checks_left == 0) {
+        up_judge_health(d);
+    }
+}
+
+void up_check_health(struct deployment *d)
+{
+    for (size_t i = 0; i < d->service_count; i++) {
+        struct service_run *s = d->services[i];
+        for (size_t j = 0; j < s->port_count; j++) {
+            struct port_run *p = &s->ports[j];
+            if (!p->check_enabled) {
+                port_set_route(p, ROUTE_LIVE);
+                continue;
+            }
+            d->up->checks_left++;
+            port_check(p, HEALTH_UNTIL, port_on_attempt, port_on_up_checked);
+        }
+    }
+    if (d->up->checks_left == 0) {
+        up_step_done(d);
+    }
+}
+
+static void port_on_monitored(void *arg, bool healthy, int status, const char *message)
+{
+    struct port_run *p = arg;
+    CHECK(p->magic == PORT_RUN_MAGIC);
+    p->check = NULL;
+    port_note(p, healthy, status, message);
+}
+
+void deployment_monitor_start(struct deployment *d, bool at_once)
+{
+    loop_timer_set(&d->monitor, at_once ? 0 : MONITOR_MS);
+}
+
+/* One look at every running port that has a check, and again in five seconds. */
+void deployment_monitor(struct deployment *d)
+{
+    bool any = false;
+    for (size_t i = 0; i < d->service_count; i++) {
+        struct service_run *s = d->services[i];
+        for (size_t j = 0; j < s->port_count && s->state == SERVICE_RUNNING; j++) {
+            struct port_run *p = &s->ports[j];
+            if (!p->check_enabled) {
+                continue;
+            }
+            any = true;
+            if (p->check == NULL && !deployment_is_busy(d)) {
+                port_check(p, HEALTH_ONCE, NULL, port_on_monitored);
+            }
+        }
+    }
+    if (any) {
+        deployment_monitor_start(d, false);
+    }
+}

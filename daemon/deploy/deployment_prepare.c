@@ -1,0 +1,208 @@
+/* deployment_prepare: what an `up` is to do: manifest, selection, ports. Called
+ * by deployment_up.c; loop thread. Reads deploy.yaml and state files. */
+#include <stdlib.h>
+
+#include "base/auto.h"
+#include "base/json.h"
+#include "daemon/deploy/deployment_internal.h"
+#include "daemon/deploy/order.h"
+#include "daemon/deploy/ports.h"
+#include "daemon/store/store.h"
+
+static char *known_services(const struct manifest *m)
+{
+    struct buf text = {0};
+    for (size_t i = 0; i < m->service_count; i++) {
+        buf_printf(&text, "%s%s", i == 0 ? "" : ", ", m->services[i].name);
+    }
+    return buf_take(&text);
+}
+
+static const struct manifest_target *find_target(const struct manifest *m, const char *name)
+{
+    for (size_t i = 0; i < m->target_count; i++) {
+        if (strcmp(m->targets[i].name, name) == 0) {
+            return &m->targets[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_selected(const struct up *up, const struct manifest_target *target, const char *name)
+{
+    for (size_t i = 0; target != NULL && i < target->service_count; i++) {
+        if (strcmp(target->services[i], name) == 0) {
+            return true;
+        }
+    }
+    for (size_t i = 0; up->services != NULL && up->services[i] != NULL; i++) {
+        if (strcmp(up->services[i], name) == 0) {
+            return true;
+        }
+    }
+    return target == NULL && up->services == NULL;
+}
+
+static int up_check_selection(const struct up *up, struct err *err)
+{
+    const struct manifest *m = up->manifest;
+    autofree char *known = known_services(m);
+    if (up->target != NULL && up->services != NULL) {
+        return err_set(err, ERR_USAGE, "give either services or a target, not both");
+    }
+    if (up->target != NULL && find_target(m, up->target) == NULL) {
+        return err_set(err, ERR_USAGE, "no target named %s in %s", up->target, m->file);
+    }
+    for (size_t i = 0; up->services != NULL && up->services[i] != NULL; i++) {
+        if (manifest_find(m, up->services[i]) == NULL) {
+            return err_set(err, ERR_USAGE, "no service named %s; services: %s", up->services[i],
+                           known);
+        }
+    }
+    for (size_t i = 0; i < up->argument_count; i++) {
+        if (!manifest_has_argument(m, up->arguments[i].key)) {
+            return err_set(err, ERR_USAGE, "argument %s is not declared under arguments in %s",
+                           up->arguments[i].key, m->file);
+        }
+    }
+    if (m->service_count == 0) {
+        return err_set(err, ERR_CONFIG, "%s declares no services under app.services", m->file);
+    }
+    return 0;
+}
+
+static int up_select(struct up *up, struct err *err)
+{
+    const struct manifest *m = up->manifest;
+    if (up_check_selection(up, err) < 0) {
+        return -1;
+    }
+    const struct manifest_target *target = up->target == NULL ? NULL : find_target(m, up->target);
+    up->selected = order_services(m, NULL, err);
+    if (up->selected == NULL) {
+        return -1;
+    }
+    for (size_t i = 0; i < m->service_count; i++) {
+        if (is_selected(up, target, up->selected[i]->name)) {
+            up->selected[up->selected_count++] = up->selected[i];
+        }
+    }
+    return 0;
+}
+
+int up_prepare(struct deployment *d, enum err_code *out_code, char **out_message)
+{
+    struct up *up = d->up;
+    autofree char *path = manifest_path(d->wt.source, d->wt.is_source);
+    up->manifest = manifest_load(path);
+    if (up->manifest->warnings.count > 0) {
+        autofree char *warnings = manifest_warnings_text(up->manifest);
+        autofree char *line = xasprintf("%s\n", warnings);
+        event_log(d, "deployment", "stderr", str_of(line));
+    }
+    if (!manifest_ok(up->manifest)) {
+        *out_code = ERR_CONFIG;
+        *out_message = manifest_errors_text(up->manifest);
+        return -1;
+    }
+    struct err err = {0};
+    if (up_select(up, &err) < 0) {
+        *out_code = err.code;
+        *out_message = xstrdup(err.msg);
+        return -1;
+    }
+    return 0;
+}
+
+static bool port_is_reserved(void *arg, uint16_t port)
+{
+    return port_set_has(arg, port);
+}
+
+/* Ports of services that deploy.yaml no longer has are given back. */
+static void forget_old_assignments(struct deployment *d)
+{
+    cJSON *assignments = cJSON_GetObjectItemCaseSensitive(d->state, "portAssignments");
+    cJSON *entry = assignments == NULL ? NULL : assignments->child;
+    while (entry != NULL) {
+        cJSON *next = entry->next;
+        if (entry->string != NULL && manifest_find(d->up->manifest, entry->string) == NULL) {
+            cJSON_Delete(cJSON_DetachItemViaPointer(assignments, entry));
+        }
+        entry = next;
+    }
+}
+
+static void port_run_fill(struct deployment *d, struct port_run *p, const struct manifest_port *mp)
+{
+    p->container_port = mp->port;
+    p->host_mode = mp->host;
+    p->check_enabled = mp->health.enabled;
+    p->allow_failure = mp->allow_failure;
+    p->path = xstrdup(mp->health.path);
+    p->expect = mp->health.status;
+    p->settings = health_effective(&mp->health, &d->health);
+    p->route = ROUTE_STARTING;
+}
+
+/* Makes d->services of the selection, by name, without processes. */
+static void make_services(struct deployment *d)
+{
+    const struct manifest *m = d->up->manifest;
+    deployment_clear_services(d);
+    for (size_t i = 0; i < m->service_count; i++) {
+        const struct manifest_service *ms = &m->services[i];
+        bool selected = false;
+        for (size_t j = 0; j < d->up->selected_count; j++) {
+            selected = selected || d->up->selected[j] == ms;
+        }
+        if (!selected) {
+            continue;
+        }
+        struct service_run *s = service_run_new(d, ms->name, ms->port_count);
+        for (size_t j = 0; j < ms->port_count; j++) {
+            port_run_fill(d, &s->ports[j], &ms->ports[j]);
+        }
+    }
+}
+
+int up_assign_ports(struct deployment *d, struct err *err)
+{
+    make_services(d);
+    forget_old_assignments(d);
+    size_t count = 0;
+    for (size_t i = 0; i < d->service_count; i++) {
+        count += d->services[i]->port_count;
+    }
+    autofree struct port_binding *bindings = xcalloc(count + 1, sizeof(*bindings));
+    size_t at = 0;
+    for (size_t i = 0; i < d->service_count; i++) {
+        const struct service_run *s = d->services[i];
+        for (size_t j = 0; j < s->port_count; j++) {
+            uint16_t port = s->ports[j].container_port;
+            bindings[at++] = (struct port_binding){.kind = "app",
+                                                   .service = s->name,
+                                                   .container_port = port,
+                                                   .previous_port = state_port(d, s->name, port)};
+        }
+    }
+    autofree struct port_set *reserved = xcalloc(1, sizeof(*reserved));
+    store_collect_ports(d->env.home, d->wt.session_name, reserved);
+    const struct manifest *m = d->up->manifest;
+    struct ports_request request = {.project = d->wt.project_name,
+                                    .start = m->port_start,
+                                    .end = m->port_end,
+                                    .dynamic = m->dynamic_ports,
+                                    .is_reserved = m->dynamic_ports ? port_is_reserved : NULL,
+                                    .arg = reserved};
+    if (ports_assign(&request, bindings, count, err) < 0) {
+        return -1;
+    }
+    at = 0;
+    for (size_t i = 0; i < d->service_count; i++) {
+        for (size_t j = 0; j < d->services[i]->port_count; j++) {
+            d->services[i]->ports[j].host_port = bindings[at++].host_port;
+        }
+    }
+    return state_save(d, err);
+}

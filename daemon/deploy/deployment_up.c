@@ -1,0 +1,398 @@
+/* deployment_up: the steps of `wos up`. Called by deployment.c; loop thread.
+ *
+ * Each step's `enter` begins its work and, when that is done, up_step_done is
+ * called, at once or from a later callback; the next step is entered from the
+ * loop. up_fail ends everything from anywhere. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#include "base/auto.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "daemon/deploy/deployment_internal.h"
+#include "daemon/deploy/shell.h"
+#include "daemon/store/store.h"
+
+enum {
+    PUBLISH_TIMEOUT_MS = 60000, /* the core answers within 30 s */
+    SETTLE_MS = 300,            /* for services nobody checks: a typo in a script shows at once */
+};
+
+struct up_step {
+    const char *name;
+    const char *event_id; /* NULL: not shown */
+    void (*enter)(struct deployment *d);
+};
+
+static void enter_prepare(struct deployment *d);
+static void enter_release(struct deployment *d);
+static void enter_ports(struct deployment *d);
+static void enter_publish(struct deployment *d);
+static void enter_init(struct deployment *d);
+static void enter_launch(struct deployment *d);
+static void enter_status(struct deployment *d);
+static void enter_health(struct deployment *d);
+static void enter_live(struct deployment *d);
+
+static const struct up_step up_steps[] = {
+    {"prepare", "prepare", enter_prepare},
+    {"release", "release-ports", enter_release},
+    {"ports", NULL, enter_ports},
+    {"publish", NULL, enter_publish},
+    {"init", "init-script", enter_init}, /* first run or --force */
+    {"launch", "compose-up", enter_launch},
+    {"status", "status", enter_status},
+    {"health", "healthcheck", enter_health},
+    {"live", NULL, enter_live},
+};
+
+static void free_strings(char **list)
+{
+    for (size_t i = 0; list != NULL && list[i] != NULL; i++) {
+        free(list[i]);
+    }
+    free(list);
+}
+
+void up_free(struct deployment *d)
+{
+    struct up *up = d->up;
+    if (up == NULL) {
+        return;
+    }
+    d->up = NULL;
+    initrun_cancel(up->init);
+    free(up->operation_id);
+    free_strings(up->services);
+    free(up->target);
+    for (size_t i = 0; i < up->argument_count; i++) {
+        free((char *)up->arguments[i].key);
+        free((char *)up->arguments[i].value);
+    }
+    free(up->arguments);
+    envlist_fini(&up->base_env);
+    free(up->domain);
+    free(up->service_bind);
+    free(up->head);
+    free(up->selected);
+    manifest_free(up->manifest);
+    free(up->fail_message);
+    free(up);
+}
+
+static void step_show(struct deployment *d)
+{
+    d->up->step_open = true;
+    event_step(d, up_steps[d->up->step].event_id, "running", NULL);
+}
+
+static void up_on_continue(void *arg)
+{
+    struct deployment *d = arg;
+    CHECK(d->magic == DEPLOYMENT_MAGIC && d->up != NULL);
+    up_steps[d->up->step].enter(d);
+}
+
+void up_begin(struct deployment *d)
+{
+    d->up->step = 0;
+    d->up->started_ms = clock_now_ms();
+    deployment_continue(d, up_on_continue, 0);
+}
+
+void up_step_done(struct deployment *d)
+{
+    struct up *up = d->up;
+    if (d->is_down) {
+        return; /* a down is about to end this up */
+    }
+    if (up->step_open) {
+        up->step_open = false;
+        event_step(d, up_steps[up->step].event_id, "done", NULL);
+    }
+    CHECK(up->step + 1 < COUNT_OF(up_steps));
+    up->step++;
+    deployment_continue(d, up_on_continue, 0);
+}
+
+static void up_finish_failed(struct deployment *d, enum err_code code, const char *message)
+{
+    struct up *up = d->up;
+    if (up->step_open) {
+        event_step(d, up_steps[up->step].event_id, "failed", message);
+    }
+    cJSON *event = cJSON_CreateObject();
+    json_add_str(event, "type", "failure");
+    json_add_str(event, "message", message);
+    event_send(d, event);
+    if (!d->initialised) {
+        d->failed_before = true;
+        /* Only the status after a restart depends on the file. */
+        (void)store_save_failure(d->env.home, d->wt.session_name, message, up->operation_id, NULL);
+    }
+    bool drop = up->released && !up->services_started;
+    up_free(d);
+    deployment_monitor_start(d, false);
+    if (drop) {
+        d->ops.on_drop(d->arg);
+    }
+    d->ops.on_done(d->arg, DEPLOYMENT_FAILED, code, message);
+}
+
+void up_fail(struct deployment *d, enum err_code code, const char *message)
+{
+    if (d->is_down) {
+        return; /* a down is about to end this up */
+    }
+    autofree char *copy = xstrdup(message); /* it may lie in what is freed here */
+    deployment_cancel_checks(d);
+    loop_timer_clear(&d->timer);
+    up_finish_failed(d, code, copy);
+}
+
+static void up_fail_err(struct deployment *d, const struct err *err)
+{
+    up_fail(d, err->code, err->msg);
+}
+
+static void enter_prepare(struct deployment *d)
+{
+    step_show(d);
+    enum err_code code = ERR_FAILED;
+    autofree char *message = NULL;
+    if (up_prepare(d, &code, &message) < 0) {
+        up_fail(d, code, message);
+        return;
+    }
+    up_step_done(d);
+}
+
+static void on_released(struct deployment *d)
+{
+    d->up->released = true;
+    up_step_done(d);
+}
+
+static void enter_release(struct deployment *d)
+{
+    step_show(d);
+    for (size_t i = 0; i < d->service_count; i++) {
+        for (size_t j = 0; j < d->services[i]->port_count; j++) {
+            port_set_route(&d->services[i]->ports[j], ROUTE_STARTING);
+        }
+    }
+    deployment_stop_all(d, on_released);
+}
+
+static void enter_ports(struct deployment *d)
+{
+    struct err err = {0};
+    if (up_assign_ports(d, &err) < 0) {
+        up_fail_err(d, &err);
+        return;
+    }
+    up_step_done(d);
+}
+
+static void on_publish_timeout(void *arg)
+{
+    struct deployment *d = arg;
+    CHECK(d->magic == DEPLOYMENT_MAGIC && d->up != NULL);
+    d->up->awaiting_publish = false;
+    event_log(d, "deployment", "stderr", STR("publishing the routes timed out; going on\n"));
+    up_step_done(d);
+}
+
+static void enter_publish(struct deployment *d)
+{
+    autofree struct deployment_port *ports = NULL;
+    size_t count = deployment_ports(d, &ports);
+    if (d->up->no_tunnel || count == 0) {
+        d->ops.on_drop(d->arg);
+        up_step_done(d);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        ports[i].hostname = state_hostname(d, ports[i].service, ports[i].container_port);
+    }
+    d->up->awaiting_publish = true;
+    deployment_continue(d, on_publish_timeout, PUBLISH_TIMEOUT_MS);
+    d->ops.on_publish(d->arg, ports, count);
+}
+
+static void init_add_quoted(struct buf *out, const char *text)
+{
+    buf_add_char(out, '\'');
+    for (const char *p = text; *p != '\0'; p++) {
+        if (*p == '\'') {
+            buf_add_text(out, "'\\''");
+        } else {
+            buf_add_char(out, *p);
+        }
+    }
+    buf_add_char(out, '\'');
+}
+
+/* app.init_script, then those of the selected services, dependencies first. */
+static char *init_script_text(const struct deployment *d)
+{
+    const struct up *up = d->up;
+    struct buf text = {0};
+    shell_join(up->manifest->init_script, up->manifest->init_count, &text);
+    for (size_t i = 0; i < up->selected_count; i++) {
+        const struct manifest_service *ms = up->selected[i];
+        if (ms->init_count == 0) {
+            continue;
+        }
+        autofree char *cwd = path_join(d->wt.root, ms->cwd == NULL ? "." : ms->cwd);
+        buf_add_text(&text, text.len == 0 ? "(cd " : " && (cd ");
+        init_add_quoted(&text, cwd);
+        buf_add_text(&text, " && ");
+        shell_join(ms->init_script, ms->init_count, &text);
+        buf_add_text(&text, ")");
+    }
+    return buf_take(&text);
+}
+
+static void on_init_output(void *arg, bool is_stderr, struct str chunk)
+{
+    struct deployment *d = arg;
+    CHECK(d->magic == DEPLOYMENT_MAGIC && d->up != NULL);
+    event_log(d, "init", is_stderr ? "stderr" : "stdout", chunk);
+}
+
+static void on_init_done(void *arg, int status)
+{
+    struct deployment *d = arg;
+    CHECK(d->magic == DEPLOYMENT_MAGIC && d->up != NULL);
+    d->up->init = NULL;
+    if (status == 0) {
+        up_step_done(d);
+        return;
+    }
+    char text[64];
+    autofree char *message =
+        xasprintf("init script failed (%s)", subprocess_status_text(status, text, sizeof(text)));
+    up_fail(d, ERR_FAILED, message);
+}
+
+static void enter_init(struct deployment *d)
+{
+    autofree char *script = init_script_text(d);
+    if ((d->initialised && !d->up->force) || script[0] == '\0') {
+        up_step_done(d);
+        return;
+    }
+    step_show(d);
+    struct err err = {0};
+    d->up->init = initrun_start(d->env.loop, script, d->wt.root, envlist_array(&d->up->base_env),
+                                on_init_output, on_init_done, d, &err);
+    if (d->up->init == NULL) {
+        (void)err_wrap(&err, "init script");
+        up_fail_err(d, &err);
+    }
+}
+
+static void on_stopped_after_failed_launch(struct deployment *d)
+{
+    enum err_code code = d->up->fail_code;
+    autofree char *message = xstrdup(d->up->fail_message);
+    (void)state_save(d, NULL); /* the first error is the one to tell */
+    up_fail(d, code, message);
+}
+
+static void up_fail_launch(struct deployment *d, const struct err *err)
+{
+    d->up->fail_code = err->code;
+    d->up->fail_message = xstrdup(err->msg);
+    deployment_stop_all(d, on_stopped_after_failed_launch);
+}
+
+static void send_services_discovered(struct deployment *d)
+{
+    cJSON *event = cJSON_CreateObject();
+    json_add_str(event, "type", "services-discovered");
+    cJSON *services = cJSON_AddArrayToObject(event, "services");
+    for (size_t i = 0; i < d->service_count; i++) {
+        cJSON_AddItemToArray(services, cJSON_CreateString(d->services[i]->name));
+    }
+    cJSON *context = cJSON_AddObjectToObject(event, "composeContext");
+    json_add_str(context, "projectName", d->wt.project_name);
+    json_add_str(context, "composeFile", "");
+    event_send(d, event);
+}
+
+static void enter_launch(struct deployment *d)
+{
+    step_show(d);
+    struct err err = {0};
+    for (size_t i = 0; i < d->up->selected_count; i++) {
+        const struct manifest_service *ms = d->up->selected[i];
+        struct service_run *s = deployment_find(d, ms->name);
+        /* Saved after each start: a daemon that dies here leaves nothing unknown behind. */
+        if (service_launch(d, ms, s, &err) < 0 || state_save(d, &err) < 0) {
+            up_fail_launch(d, &err);
+            return;
+        }
+        autofree char *line = xasprintf("started %s (pid %d)\n", s->name, (int)s->pid);
+        event_log(d, "deployment", "stdout", str_of(line));
+    }
+    d->initialised = true;
+    d->failed_before = false;
+    d->up->services_started = true;
+    store_clear_failure(d->env.home, d->wt.session_name);
+    if (state_save(d, &err) < 0) {
+        d->up->services_started = false;
+        up_fail_launch(d, &err);
+        return;
+    }
+    send_services_discovered(d);
+    up_step_done(d);
+}
+
+static void on_settled(void *arg)
+{
+    struct deployment *d = arg;
+    CHECK(d->magic == DEPLOYMENT_MAGIC && d->up != NULL);
+    up_step_done(d);
+}
+
+static void enter_status(struct deployment *d)
+{
+    step_show(d);
+    bool unchecked = false;
+    for (size_t i = 0; i < d->service_count; i++) {
+        const struct service_run *s = d->services[i];
+        bool checked = false;
+        for (size_t j = 0; j < s->port_count; j++) {
+            checked = checked || (s->ports[j].check_enabled && !s->ports[j].allow_failure);
+        }
+        unchecked = unchecked || !checked;
+    }
+    deployment_continue(d, on_settled, unchecked ? SETTLE_MS : 0);
+}
+
+static void enter_health(struct deployment *d)
+{
+    step_show(d);
+    up_check_health(d);
+}
+
+static void enter_live(struct deployment *d)
+{
+    autofree char *now = store_timestamp();
+    state_note_up(d, now, (int64_t)(clock_now_ms() - d->up->started_ms));
+    struct err err = {0};
+    if (state_save(d, &err) < 0) {
+        up_fail_err(d, &err);
+        return;
+    }
+    cJSON *event = cJSON_CreateObject();
+    json_add_str(event, "type", "complete");
+    json_add_str(event, "lastUp", now);
+    event_send(d, event);
+    up_free(d);
+    deployment_monitor_start(d, false);
+    d->ops.on_done(d->arg, DEPLOYMENT_SUCCEEDED, ERR_NONE, NULL);
+}

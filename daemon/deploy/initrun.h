@@ -1,0 +1,27 @@
+/* initrun: one `sh -lc` whose output is handed on as it comes (init scripts).
+ *
+ * on_done comes once, from the loop, after all output; not after a cancel.
+ * initrun_cancel kills the process group at once.
+ */
+#ifndef WOS_DAEMON_DEPLOY_INITRUN_H
+#define WOS_DAEMON_DEPLOY_INITRUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/str.h"
+
+struct initrun;
+
+typedef void initrun_output_fn(void *arg, bool is_stderr, struct str chunk);
+/* status as waitpid's. */
+typedef void initrun_done_fn(void *arg, int status);
+
+struct initrun *initrun_start(struct loop *loop, const char *script, const char *cwd,
+                              const char *const *env, initrun_output_fn *on_output,
+                              initrun_done_fn *on_done, void *arg, struct err *err);
+void initrun_cancel(struct initrun *run);
+
+#endif
