@@ -1,0 +1,49 @@
+/* access: see access.h. Called by api.c for every request of the web listener: local is not
+ * trusted because it is local. */
+#include "daemon/api/access.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "routing/host.h"
+
+bool access_is_loopback(const char *host)
+{
+    struct in_addr v4;
+    if (inet_pton(AF_INET, host, &v4) == 1) {
+        return ntohl(v4.s_addr) >> 24 == 127;
+    }
+    return strcmp(host, "::1") == 0 || strcmp(host, "[::1]") == 0 || strcmp(host, "localhost") == 0;
+}
+
+enum access_who access_classify(const struct config *c, const char *host)
+{
+    struct host parsed;
+    if (host == NULL || !host_parse(str_of(host), &parsed)) {
+        return ACCESS_NOBODY;
+    }
+    if (c->web_ui_hostname != NULL && strcmp(parsed.name, c->web_ui_hostname) == 0) {
+        return ACCESS_PUBLIC;
+    }
+    return access_is_loopback(parsed.name) ? ACCESS_LOCAL : ACCESS_NOBODY;
+}
+
+bool access_origin_is_ours(const char *origin, const char *host)
+{
+    if (origin == NULL) {
+        return true;
+    }
+    const char *authority = strstr(origin, "://");
+    struct host from;
+    struct host to;
+    if (authority == NULL || host == NULL || !host_parse(str_of(authority + 3), &from) ||
+        !host_parse(str_of(host), &to)) {
+        return false; /* "null" too: a sandboxed page is nobody's */
+    }
+    bool is_tls = str_starts(str_of(origin), STR("https://"));
+    uint16_t usual = is_tls ? 443 : 80;
+    uint16_t from_port = from.port != 0 ? from.port : usual;
+    uint16_t to_port = to.port != 0 ? to.port : usual;
+    return from_port == to_port && strcmp(from.name, to.name) == 0;
+}

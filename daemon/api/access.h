@@ -1,0 +1,23 @@
+/* access: who may ask the daemon what. Pure checks on header values; any thread. */
+#ifndef WOS_DAEMON_API_ACCESS_H
+#define WOS_DAEMON_API_ACCESS_H
+
+#include <stdbool.h>
+
+#include "daemon/config.h"
+
+enum access_who {
+    ACCESS_NOBODY, /* a Host that is not ours: DNS rebinding, or a mistake */
+    ACCESS_LOCAL,
+    ACCESS_PUBLIC, /* by tunnel.webUi's name */
+};
+
+/* By the Host header (NULL: none). */
+enum access_who access_classify(const struct config *c, const char *host);
+/* True unless a page of another origin makes the request: `origin` is the Origin
+ * header (NULL: none, not a browser), `host` the Host header. */
+bool access_origin_is_ours(const char *origin, const char *host);
+/* True for addresses that only this machine reaches: 127.0.0.0/8, ::1, localhost. */
+bool access_is_loopback(const char *host);
+
+#endif

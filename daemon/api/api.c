@@ -1,0 +1,372 @@
+/* api: see api.h. Two evhttp servers, one dispatcher. */
+#include "daemon/api/api.h"
+
+#include <arpa/inet.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+#include <event2/listener.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "daemon/api/access.h"
+#include "daemon/api/login.h"
+#include "daemon/api/request.h"
+#include "daemon/daemon.h"
+
+#define SOCKET_NAME "daemon.sock"
+
+enum {
+    API_MAGIC = 0x61706920,
+    BODY_MAX = 4 << 20,
+    HEADERS_MAX = 64 << 10,
+    TIMEOUT_S = 24 * 3600, /* streams may be silent for long */
+    WEB_RETRY_MS = 5000,
+};
+
+struct api;
+
+/* One listener with its prefix. */
+struct mount {
+    struct api *api; /* borrowed: owner */
+    const char *prefix;
+    bool is_web;
+    struct evhttp *http; /* owned */
+};
+
+struct api {
+    uint32_t magic;
+    struct daemon *d; /* borrowed */
+    struct mount socket;
+    struct mount web;
+    struct api_request *requests; /* owned: under way */
+    char *web_url;                /* owned; NULL: not listening */
+    char *web_error;              /* owned; NULL: none */
+    struct loop_timer web_timer;
+};
+
+static const struct api_endpoint *const tables[] = {
+    api_daemon_endpoints,  api_worktree_endpoints, api_operation_endpoints,
+    api_publish_endpoints, api_auth_endpoints,
+};
+
+/* --- dispatch -------------------------------------------------------------------- */
+
+/* Matches segment by segment; ':' takes one whole segment, decoded, into *out_param. */
+static bool pattern_match(const char *pattern, const char *path, char **out_param)
+{
+    char *param = NULL;
+    while (*pattern != '\0' || *path != '\0') {
+        if (*pattern == ':') {
+            size_t len = strcspn(path, "/");
+            autofree char *raw = xstrndup(path, len);
+            free(param);
+            char *decoded = evhttp_uridecode(raw, 0, NULL);
+            if (len == 0 || decoded == NULL) {
+                free(decoded);
+                return false;
+            }
+            param = decoded;
+            pattern++;
+            path += len;
+        } else if (*pattern == *path) {
+            pattern++;
+            path++;
+        } else {
+            free(param);
+            return false;
+        }
+    }
+    *out_param = param;
+    return true;
+}
+
+static int method_of(struct evhttp_request *http)
+{
+    switch (evhttp_request_get_command(http)) {
+    case EVHTTP_REQ_GET:
+    case EVHTTP_REQ_HEAD:
+        return API_GET;
+    case EVHTTP_REQ_POST:
+        return API_POST;
+    case EVHTTP_REQ_DELETE:
+        return API_DELETE;
+    default:
+        return 0;
+    }
+}
+
+/* The endpoint, or NULL with *out_path_known telling whether another method would do. */
+static const struct api_endpoint *endpoint_find(const char *path, int method, char **out_param,
+                                                bool *out_path_known)
+{
+    *out_path_known = false;
+    for (size_t t = 0; t < COUNT_OF(tables); t++) {
+        for (const struct api_endpoint *e = tables[t]; e->pattern != NULL; e++) {
+            if (!pattern_match(e->pattern, path, out_param)) {
+                continue;
+            }
+            if (e->method == method) {
+                return e;
+            }
+            free(*out_param);
+            *out_param = NULL;
+            *out_path_known = true;
+        }
+    }
+    return NULL;
+}
+
+/* False after having answered. */
+static bool body_read(struct api_request *r)
+{
+    struct evbuffer *in = evhttp_request_get_input_buffer(r->http);
+    size_t len = evbuffer_get_length(in);
+    if (len == 0) {
+        return true;
+    }
+    struct err err = {.msg = ""};
+    struct str text = {(const char *)evbuffer_pullup(in, -1), len};
+    r->body = json_parse(text, "request body", &err);
+    if (r->body == NULL) {
+        reply_error(r, 400, "validation", err.msg, NULL);
+        return false;
+    }
+    if (!cJSON_IsObject(r->body)) {
+        reply_error(r, 400, "validation", "the body must be a JSON object", NULL);
+        return false;
+    }
+    return true;
+}
+
+static void dispatch(struct api_request *r, const char *path)
+{
+    bool is_path_known;
+    const struct api_endpoint *e =
+        endpoint_find(path, method_of(r->http), &r->param, &is_path_known);
+    if (r->is_public && (e == NULL || e->access != API_ANYONE) &&
+        !login_is_valid(r->d->config->web_ui_secret, request_header(r, "Cookie"))) {
+        reply_error(r, 401, "unauthorized", "log in first", NULL);
+    } else if (e == NULL) {
+        reply_error(r, is_path_known ? 405 : 404,
+                    is_path_known ? "method-not-allowed" : "not-found",
+                    is_path_known ? "this method is not for this path" : "no such endpoint", NULL);
+    } else if (r->is_public && e->access == API_LOCAL) {
+        reply_error(r, 403, "forbidden", "only local clients may do this", NULL);
+    } else if (body_read(r)) {
+        e->handle(r);
+    }
+}
+
+static const char PAGE[] = "This is the wos daemon. The web UI is not part of this build; the "
+                           "API is at /ui/v1/ and the command line is `wos help`.\n";
+
+static bool peer_is_us(struct evhttp_request *http)
+{
+    struct evhttp_connection *conn = evhttp_request_get_connection(http);
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+    int fd = conn == NULL ? -1 : bufferevent_getfd(evhttp_connection_get_bufferevent(conn));
+    if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0) {
+        return false;
+    }
+    return peer.uid == geteuid() || peer.uid == 0;
+}
+
+/* False after having answered 403. */
+static bool request_is_allowed(struct mount *m, struct api_request *r)
+{
+    if (!m->is_web) {
+        if (!peer_is_us(r->http)) {
+            reply_error(r, 403, "forbidden", "this socket is another user's", NULL);
+            return false;
+        }
+        return true;
+    }
+    const char *host = request_header(r, "Host");
+    enum access_who who = access_classify(m->api->d->config, host);
+    if (who == ACCESS_NOBODY) {
+        reply_error(r, 403, "forbidden", "this Host is not one of the web listener's names", NULL);
+        return false;
+    }
+    r->is_public = who == ACCESS_PUBLIC;
+    if (method_of(r->http) != API_GET &&
+        !access_origin_is_ours(request_header(r, "Origin"), host)) {
+        reply_error(r, 403, "forbidden", "requests from pages of other origins are refused", NULL);
+        return false;
+    }
+    return true;
+}
+
+static void api_on_request(struct evhttp_request *http, void *arg)
+{
+    struct mount *m = arg;
+    CHECK(m->api->magic == API_MAGIC);
+    struct api_request *r = request_new(m->api->d, http, &m->api->requests);
+    if (!request_is_allowed(m, r)) {
+        return;
+    }
+    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(http));
+    size_t prefix = strlen(m->prefix);
+    if (path != NULL && strncmp(path, m->prefix, prefix) == 0 && path[prefix] == '/') {
+        dispatch(r, path + prefix);
+    } else if (m->is_web && path != NULL && strcmp(path, "/") == 0 && method_of(http) == API_GET) {
+        reply_text(r, HTTP_STATUS_OK, "text/plain; charset=utf-8", str_of(PAGE));
+    } else if (m->is_web && path != NULL && strncmp(path, "/v1/", 4) == 0) {
+        reply_error(r, 404, "not-found", "this API is at /ui/v1/ here", NULL);
+    } else {
+        reply_error(r, 404, "not-found", "no such page", NULL);
+    }
+}
+
+/* --- listening --------------------------------------------------------------------- */
+
+static void mount_init(struct mount *m, struct api *api, const char *prefix, bool is_web)
+{
+    *m = (struct mount){.api = api, .prefix = prefix, .is_web = is_web};
+    m->http = evhttp_new(loop_base(api->d->loop));
+    CHECK(m->http != NULL);
+    evhttp_set_allowed_methods(m->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST |
+                                            EVHTTP_REQ_PUT | EVHTTP_REQ_PATCH | EVHTTP_REQ_DELETE |
+                                            EVHTTP_REQ_OPTIONS);
+    evhttp_set_max_body_size(m->http, BODY_MAX);
+    evhttp_set_max_headers_size(m->http, HEADERS_MAX);
+    evhttp_set_timeout(m->http, TIMEOUT_S);
+    evhttp_set_gencb(m->http, api_on_request, m);
+}
+
+static int socket_listen(struct api *api, struct err *err)
+{
+    /* Bound under another name and renamed: a client finds the old socket or a listening one. */
+    static const char temporary[] = SOCKET_NAME ".new";
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    (void)snprintf(addr.sun_path, sizeof addr.sun_path, "%s", temporary);
+    (void)unlink(temporary);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || bind(fd, (const struct sockaddr *)&addr, sizeof addr) < 0 ||
+        chmod(temporary, 0600) < 0 || listen(fd, 128) < 0 || rename(temporary, SOCKET_NAME) < 0 ||
+        evhttp_accept_socket(api->socket.http, fd) < 0) {
+        (void)err_set_sys(err, "cannot listen on %s/" SOCKET_NAME, api->d->home);
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        return -1;
+    }
+    return 0;
+}
+
+/* A listening descriptor, or -1 with the error. */
+static int web_bind(const struct config *c, struct err *err)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)c->web_port)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)c->web_port)};
+    const char *host = strcmp(c->web_host, "localhost") == 0 ? "127.0.0.1" : c->web_host;
+    bool is_v4 = inet_pton(AF_INET, host, &v4.sin_addr) == 1;
+    if (!access_is_loopback(host) || (!is_v4 && inet_pton(AF_INET6, host, &v6.sin6_addr) != 1)) {
+        return err_set(err, ERR_CONFIG,
+                       "web.host %.60s is not a loopback address; this version serves the UI on "
+                       "loopback and by tunnel.webUi only",
+                       host);
+    }
+    int fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int on = 1;
+    const struct sockaddr *addr =
+        is_v4 ? (const struct sockaddr *)&v4 : (const struct sockaddr *)&v6;
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+        bind(fd, addr, is_v4 ? sizeof v4 : sizeof v6) < 0 || listen(fd, 128) < 0) {
+        (void)err_set_sys(err, "the web listener cannot use port %u (web.port)", c->web_port);
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        return -1;
+    }
+    return fd;
+}
+
+static void api_on_web_timer(void *arg)
+{
+    struct api *api = arg;
+    CHECK(api->magic == API_MAGIC);
+    const struct config *c = api->d->config;
+    struct err err = {.msg = ""};
+    int fd = web_bind(c, &err);
+    if (fd >= 0 && evhttp_accept_socket(api->web.http, fd) == 0) {
+        bool is_v6 = strchr(c->web_host, ':') != NULL;
+        api->web_url = xasprintf("http://%s%s%s:%u", is_v6 ? "[" : "", c->web_host,
+                                 is_v6 ? "]" : "", c->web_port);
+        free(api->web_error);
+        api->web_error = NULL;
+        log_info("web", "listening", LOG_STR("url", api->web_url));
+        return;
+    }
+    if (api->web_error == NULL) {
+        log_warn("web", "the web UI is off; everything else works", LOG_STR("error", err.msg));
+        api->web_error = xstrdup(err.msg);
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    if (err.code != ERR_CONFIG) {
+        loop_timer_set(&api->web_timer, WEB_RETRY_MS);
+    }
+}
+
+struct api *api_new(struct daemon *d, struct err *err)
+{
+    struct api *api = xcalloc(1, sizeof *api);
+    api->magic = API_MAGIC;
+    api->d = d;
+    mount_init(&api->socket, api, "/v1", false);
+    mount_init(&api->web, api, "/ui/v1", true);
+    loop_timer_init(&api->web_timer, d->loop, api_on_web_timer, api);
+    if (socket_listen(api, err) < 0) {
+        api_free(api);
+        return NULL;
+    }
+    api_on_web_timer(api);
+    return api;
+}
+
+void api_free(struct api *api)
+{
+    if (api == NULL) {
+        return;
+    }
+    CHECK(api->magic == API_MAGIC);
+    requests_cancel(&api->requests);
+    loop_timer_fini(&api->web_timer);
+    evhttp_free(api->socket.http);
+    evhttp_free(api->web.http);
+    (void)unlink(SOCKET_NAME);
+    free(api->web_url);
+    free(api->web_error);
+    api->magic = 0;
+    free(api);
+}
+
+const char *api_web_url(const struct api *api)
+{
+    return api->web_url;
+}
+
+cJSON *api_web_json(const struct api *api)
+{
+    cJSON *out = cJSON_CreateObject();
+    (void)json_add_str(out, "host", api->d->config->web_host);
+    (void)json_add_int(out, "port", api->d->config->web_port);
+    (void)json_add_str(out, "state", api->web_url != NULL ? "listening" : "failed");
+    if (api->web_error != NULL) {
+        (void)json_add_str(out, "error", api->web_error);
+    }
+    return out;
+}

@@ -1,0 +1,324 @@
+/* endpoints_worktrees: up, down and the detail of a worktree. Each first asks git where `path` is;
+ * the request waits for that. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/auto.h"
+#include "base/json.h"
+#include "daemon/api/api.h"
+#include "daemon/api/logs.h"
+#include "daemon/api/request.h"
+#include "daemon/daemon.h"
+#include "daemon/sessions.h"
+
+typedef void worktree_fn(struct api_request *r, const struct worktree *wt);
+
+/* A request waiting for git. */
+struct lookup {
+    struct api_request *r;          /* borrowed */
+    struct worktree_lookup *handle; /* owned */
+    worktree_fn *go_on;
+};
+
+static void lookup_on_cancel(struct api_request *r)
+{
+    struct lookup *lookup = r->work;
+    worktree_lookup_cancel(lookup->handle);
+    free(lookup);
+}
+
+static void lookup_on_done(void *arg, const struct worktree *wt, const struct err *err)
+{
+    struct lookup *lookup = arg;
+    struct api_request *r = lookup->r;
+    worktree_fn *go_on = lookup->go_on;
+    free(lookup);
+    r->cancel = NULL;
+    r->work = NULL;
+    if (wt != NULL) {
+        go_on(r, wt);
+    } else if (err->code == ERR_CONFIG) {
+        reply_error(r, 400, "not-a-worktree", err->msg, NULL);
+    } else {
+        reply_err(r, err);
+    }
+}
+
+static void with_worktree(struct api_request *r, const char *path, worktree_fn *go_on)
+{
+    if (path == NULL || *path != '/') {
+        reply_error(r, 400, "validation", "path must be an absolute path", NULL);
+        return;
+    }
+    struct lookup *lookup = xcalloc(1, sizeof *lookup);
+    *lookup = (struct lookup){.r = r, .go_on = go_on};
+    r->cancel = lookup_on_cancel;
+    r->work = lookup;
+    lookup->handle = worktree_resolve(r->d->loop, r->d->home, path, lookup_on_done, lookup);
+}
+
+/* --- the deploy config ----------------------------------------------------------------- */
+
+static cJSON *problems_json(const struct manifest *m)
+{
+    cJSON *list = cJSON_CreateArray();
+    autofree char *text = manifest_errors_text(m);
+    struct str rest = str_of(text);
+    struct str line;
+    while (str_next(&rest, '\n', &line)) {
+        autofree char *item = str_dup(line);
+        (void)cJSON_AddItemToArray(list, cJSON_CreateString(item));
+    }
+    return list;
+}
+
+/* True when the worktree's deploy config can be deployed; else answered with every problem. */
+static bool config_is_good(struct api_request *r, const struct worktree *wt)
+{
+    autofree char *path = manifest_path(wt->source, wt->is_source);
+    struct manifest *m = manifest_load(path);
+    bool is_good = manifest_ok(m);
+    if (!is_good) {
+        cJSON *extra = cJSON_CreateObject();
+        (void)json_add_str(extra, "path", path);
+        autofree char *text =
+            m->missing ? xasprintf("deploy config not found at %s", path) : manifest_errors_text(m);
+        (void)cJSON_AddItemToObject(extra, "errors", problems_json(m));
+        reply_error(r, 400, m->missing ? "config-missing" : "config-invalid", text, extra);
+    }
+    manifest_free(m);
+    return is_good;
+}
+
+static void add_config(const struct worktree *wt, cJSON *detail)
+{
+    autofree char *path = manifest_path(wt->source, wt->is_source);
+    struct manifest *m = manifest_load(path);
+    cJSON *out = cJSON_AddObjectToObject(detail, "projectConfig");
+    (void)json_add_str(out, "path", path);
+    if (manifest_ok(m)) {
+        (void)json_add_str(out, "status", "valid");
+        (void)json_add_str(out, "mode", manifest_mode_name(m->mode));
+    } else if (m->missing) {
+        autofree char *text = xasprintf("deploy config not found at %s", path);
+        (void)json_add_str(out, "status", "missing");
+        (void)json_add_str(out, "message", text);
+    } else {
+        autofree char *text = manifest_errors_text(m);
+        (void)json_add_str(out, "status", "invalid");
+        (void)json_add_str(out, "message", text);
+        (void)cJSON_AddItemToObject(out, "errors", problems_json(m));
+    }
+    manifest_free(m);
+}
+
+/* --- up ------------------------------------------------------------------------------------ */
+
+/* The lists that a session_up_request borrows. */
+struct up_lists {
+    const char **services;
+    struct deployment_argument *arguments;
+    char **env;
+};
+
+static void up_lists_fini(struct up_lists *lists)
+{
+    for (size_t i = 0; lists->env != NULL && lists->env[i] != NULL; i++) {
+        free(lists->env[i]);
+    }
+    free(lists->env);
+    free(lists->services);
+    free(lists->arguments);
+}
+
+/* An object whose members are all strings. */
+static bool is_text_map(const cJSON *object)
+{
+    const cJSON *item;
+    if (!cJSON_IsObject(object)) {
+        return false;
+    }
+    cJSON_ArrayForEach(item, object)
+    {
+        if (!cJSON_IsString(item) || item->string[0] == '\0' || strchr(item->string, '=') != NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* NULL, or what is wrong with the body. */
+static const char *up_services(const cJSON *body, struct up_lists *lists,
+                               struct session_up_request *up)
+{
+    const cJSON *services = json_get(body, "services");
+    if (services == NULL || cJSON_IsNull(services)) {
+        return NULL;
+    }
+    if (!cJSON_IsArray(services) || cJSON_GetArraySize(services) == 0) {
+        return "services must be a list of names";
+    }
+    if (up->target != NULL) {
+        return "services and target exclude each other";
+    }
+    lists->services = xcalloc((size_t)cJSON_GetArraySize(services) + 1, sizeof(char *));
+    size_t count = 0;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, services)
+    {
+        if (!cJSON_IsString(item)) {
+            return "services must be a list of names";
+        }
+        lists->services[count++] = item->valuestring;
+    }
+    up->services = lists->services;
+    return NULL;
+}
+
+static const char *up_maps(const cJSON *body, struct up_lists *lists, struct session_up_request *up)
+{
+    const cJSON *arguments = json_get(body, "arguments");
+    const cJSON *environment = json_get(body, "environment");
+    const cJSON *item;
+    if (arguments != NULL && !cJSON_IsNull(arguments)) {
+        if (!is_text_map(arguments)) {
+            return "arguments must be an object of texts";
+        }
+        size_t count = (size_t)cJSON_GetArraySize(arguments);
+        lists->arguments = xcalloc(count + 1, sizeof *lists->arguments);
+        cJSON_ArrayForEach(item, arguments)
+        {
+            lists->arguments[up->argument_count++] =
+                (struct deployment_argument){item->string, item->valuestring};
+        }
+        up->arguments = lists->arguments;
+    }
+    if (environment != NULL && !cJSON_IsNull(environment)) {
+        if (!is_text_map(environment)) {
+            return "environment must be an object of texts";
+        }
+        lists->env = xcalloc((size_t)cJSON_GetArraySize(environment) + 1, sizeof(char *));
+        size_t count = 0;
+        cJSON_ArrayForEach(item, environment)
+        {
+            lists->env[count++] = xasprintf("%s=%s", item->string, item->valuestring);
+        }
+        up->env = (const char *const *)lists->env;
+    }
+    return NULL;
+}
+
+static void reply_busy(struct api_request *r, const struct session *session, const struct err *err)
+{
+    const struct operation *active = operations_active(r->d->operations, session_name(session));
+    cJSON *extra = cJSON_CreateObject();
+    (void)json_add_str(extra, "sessionName", session_name(session));
+    if (active != NULL) {
+        (void)cJSON_AddItemToObject(extra, "active", operation_json(active));
+    }
+    reply_error(r, 409, "session-busy", err->msg, extra);
+}
+
+static void reply_started(struct api_request *r, const struct session *session,
+                          const struct operation *op, const struct err *err)
+{
+    if (op == NULL && err->code == ERR_BUSY) {
+        reply_busy(r, session, err);
+        return;
+    }
+    if (op == NULL) {
+        reply_err(r, err);
+        return;
+    }
+    cJSON *out = cJSON_CreateObject();
+    (void)json_add_str(out, "operationId", operation_id(op));
+    (void)json_add_str(out, "sessionName", operation_session(op));
+    (void)json_add_str(out, "kind", operation_kind(op));
+    (void)json_add_str(out, "startedAt", operation_started_at(op));
+    reply_json(r, 202, out);
+}
+
+static void up_go_on(struct api_request *r, const struct worktree *wt)
+{
+    struct session *session = sessions_get(r->d->sessions, wt);
+    struct up_lists lists = {NULL, NULL, NULL};
+    struct err err = {.msg = ""};
+    struct session_up_request up = {
+        .force = json_get_bool(r->body, "force", false),
+        .no_tunnel = json_get_bool(r->body, "noTunnel", false),
+        .target = json_get_str(r->body, "target", NULL),
+    };
+    const char *fault = up_services(r->body, &lists, &up);
+    if (fault == NULL) {
+        fault = up_maps(r->body, &lists, &up);
+    }
+    if (fault != NULL) {
+        reply_error(r, 400, "validation", fault, NULL);
+    } else if (operations_active(r->d->operations, session_name(session)) != NULL ||
+               config_is_good(r, wt)) {
+        /* A busy session is told so before anything about its config. */
+        struct operation *op = session_up(session, &up, &err);
+        reply_started(r, session, op, &err);
+    }
+    up_lists_fini(&lists);
+}
+
+static void handle_up(struct api_request *r)
+{
+    with_worktree(r, json_get_str(r->body, "path", NULL), up_go_on);
+}
+
+/* --- down and detail -------------------------------------------------------------------------- */
+
+static void down_go_on(struct api_request *r, const struct worktree *wt)
+{
+    struct session *session = sessions_get(r->d->sessions, wt);
+    const struct deployment *deployment = session_deployment(session);
+    struct err err = {.msg = ""};
+    if (!deployment_is_initialised(deployment) && !deployment_is_busy(deployment) &&
+        strcmp(deployment_status(deployment), "not_started") == 0) {
+        reply_error(r, 404, "not-found",
+                    "no wos deployment has been initialized for the current worktree", NULL);
+        return;
+    }
+    struct operation *op = session_down(session, &err);
+    reply_started(r, session, op, &err);
+}
+
+static void handle_down(struct api_request *r)
+{
+    with_worktree(r, json_get_str(r->body, "path", NULL), down_go_on);
+}
+
+static void detail_go_on(struct api_request *r, const struct worktree *wt)
+{
+    const struct session *session = sessions_get(r->d->sessions, wt);
+    cJSON *out = cJSON_CreateObject();
+    session_add_detail(session, out);
+    cJSON *worktree = cJSON_GetObjectItemCaseSensitive(out, "worktree");
+    (void)json_add_bool(worktree, "isSource", wt->is_source);
+    if (wt->branch != NULL) {
+        (void)json_add_str(worktree, "branch", wt->branch);
+    }
+    if (wt->head != NULL) {
+        (void)json_add_str(worktree, "head", wt->head);
+    }
+    add_config(wt, out);
+    if (api_web_url(r->d->api) != NULL) {
+        (void)json_add_str(out, "webUrl", api_web_url(r->d->api));
+    }
+    reply_json(r, HTTP_STATUS_OK, out);
+}
+
+static void handle_detail(struct api_request *r)
+{
+    with_worktree(r, request_query(r, "path"), detail_go_on);
+}
+
+const struct api_endpoint api_worktree_endpoints[] = {
+    {API_GET, "/worktrees", API_LOGGED_IN, handle_detail},
+    {API_POST, "/worktrees/up", API_LOGGED_IN, handle_up},
+    {API_POST, "/worktrees/down", API_LOGGED_IN, handle_down},
+    {API_GET, "/sessions/:/logs", API_LOGGED_IN, logs_handle},
+    {0, NULL, API_LOCAL, NULL},
+};

@@ -1,0 +1,195 @@
+/* logs: see logs.h. Files are looked at four times a second while somebody follows; a file that
+ * became shorter was started anew by a new `up` and is read from its start. */
+#include "daemon/api/logs.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/json.h"
+#include "base/loop.h"
+#include "daemon/api/request.h"
+#include "daemon/daemon.h"
+#include "daemon/sessions.h"
+
+enum {
+    TAIL_BYTES = 256 << 10,
+    CHUNK_BYTES = 32 << 10,
+    TURN_BYTES = 1 << 20, /* at most this much of a file at a time */
+    LOOK_MS = 250,
+    HEARTBEAT_MS = 15000,
+};
+
+struct log_file {
+    char *service; /* owned */
+    const char *stream;
+    char *path; /* owned */
+    off_t at;
+};
+
+struct follower {
+    struct stream *stream;  /* owned until its end */
+    char *session;          /* owned */
+    struct log_file *files; /* owned */
+    size_t count;
+    uint64_t sequence;
+    uint64_t sent_ms;
+    struct loop_timer timer;
+};
+
+static void follower_free(struct follower *f)
+{
+    loop_timer_fini(&f->timer);
+    for (size_t i = 0; i < f->count; i++) {
+        free(f->files[i].service);
+        free(f->files[i].path);
+    }
+    free(f->files);
+    free(f->session);
+    free(f);
+}
+
+static void send_chunk(struct follower *f, const struct log_file *file, struct str chunk)
+{
+    autofree char *now = time_text(clock_wall_ms());
+    autofree char *channel = xasprintf("service:%s", file->service);
+    autojson cJSON *line = cJSON_CreateObject();
+    (void)json_add_str(line, "sessionName", f->session);
+    (void)json_add_int(line, "sequence", (int64_t)++f->sequence);
+    (void)json_add_str(line, "timestamp", now);
+    (void)json_add_str(line, "channel", channel);
+    (void)json_add_str(line, "service", file->service);
+    (void)json_add_str(line, "stream", file->stream);
+    (void)json_add_slice(line, "chunk", chunk);
+    autofree char *text = json_print(line);
+    autofree char *whole = xasprintf("%s\n", text);
+    stream_send(f->stream, str_of(whole), false);
+    f->sent_ms = clock_now_ms();
+}
+
+/* Bytes to send now: up to the last newline or, failing that, the last whole character. */
+static size_t whole_part(const char *bytes, size_t len)
+{
+    const char *newline = memrchr(bytes, '\n', len);
+    if (newline != NULL) {
+        return (size_t)(newline - bytes) + 1;
+    }
+    size_t cut = len;
+    while (cut > 0 && len - cut < 3 && ((uint8_t)bytes[cut - 1] & 0xc0) == 0x80) {
+        cut--; /* continuation bytes */
+    }
+    return cut > 1 && (uint8_t)bytes[cut - 1] >= 0xc0 ? cut - 1 : len;
+}
+
+static void file_send(struct follower *f, struct log_file *file)
+{
+    autoclose int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        return;
+    }
+    if (file->at < 0) {
+        file->at = st.st_size > TAIL_BYTES ? st.st_size - TAIL_BYTES : 0;
+    } else if (st.st_size < file->at) {
+        file->at = 0;
+    }
+    char bytes[CHUNK_BYTES];
+    for (off_t sent = 0; sent < TURN_BYTES;) {
+        ssize_t n = pread(fd, bytes, sizeof bytes, file->at);
+        if (n <= 0) {
+            return;
+        }
+        size_t len = whole_part(bytes, (size_t)n);
+        send_chunk(f, file, (struct str){bytes, len});
+        file->at += (off_t)len;
+        sent += (off_t)len;
+    }
+}
+
+static void follower_on_timer(void *arg)
+{
+    struct follower *f = arg;
+    for (size_t i = 0; i < f->count; i++) {
+        file_send(f, &f->files[i]);
+    }
+    if (clock_now_ms() - f->sent_ms >= HEARTBEAT_MS) {
+        stream_send(f->stream, STR("\n"), false);
+        f->sent_ms = clock_now_ms();
+    }
+    loop_timer_set(&f->timer, LOOK_MS);
+}
+
+static void follower_on_close(void *arg)
+{
+    follower_free(arg);
+}
+
+static void add_file(struct follower *f, const struct deployment *deployment, const char *service,
+                     const char *stream)
+{
+    f->files = xrealloc(f->files, (f->count + 1) * sizeof *f->files);
+    f->files[f->count++] = (struct log_file){
+        .service = xstrdup(service),
+        .stream = stream,
+        .path = deployment_log_path(deployment, service, stream),
+        .at = -1,
+    };
+}
+
+/* The files of one service, or of all. */
+static void add_files(struct follower *f, const struct deployment *deployment,
+                      const char *only_service)
+{
+    autojson cJSON *services = deployment_services_json(deployment);
+    const cJSON *service;
+    cJSON_ArrayForEach(service, services)
+    {
+        const char *name = json_get_str(service, "service", "");
+        if (only_service == NULL || strcmp(name, only_service) == 0) {
+            add_file(f, deployment, name, "stdout");
+            add_file(f, deployment, name, "stderr");
+        }
+    }
+    if (f->count == 0 && only_service != NULL) {
+        /* Not running now; an earlier run may have left its log. */
+        autofree char *out = deployment_log_path(deployment, only_service, "stdout");
+        if (access(out, R_OK) == 0) {
+            add_file(f, deployment, only_service, "stdout");
+            add_file(f, deployment, only_service, "stderr");
+        }
+    }
+}
+
+void logs_handle(struct api_request *r)
+{
+    struct session *session = sessions_find(r->d->sessions, r->param);
+    const char *service = request_query(r, "service");
+    const char *follow = request_query(r, "follow");
+    if (session == NULL) {
+        reply_error(r, 404, "not-found", "no such session", NULL);
+        return;
+    }
+    struct follower *f = xcalloc(1, sizeof *f);
+    loop_timer_init(&f->timer, r->d->loop, follower_on_timer, f);
+    f->session = xstrdup(session_name(session));
+    f->sent_ms = clock_now_ms();
+    add_files(f, session_deployment(session), service);
+    if (f->count == 0) {
+        follower_free(f);
+        reply_error(r, 404, "not-found", "no such service, or it has no logs", NULL);
+        return;
+    }
+    f->stream = stream_open(r, follower_on_close, f);
+    if (follow != NULL && (strcmp(follow, "1") == 0 || strcmp(follow, "true") == 0)) {
+        follower_on_timer(f);
+        return;
+    }
+    for (size_t i = 0; i < f->count; i++) {
+        file_send(f, &f->files[i]);
+    }
+    stream_end(f->stream);
+    follower_free(f);
+}

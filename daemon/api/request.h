@@ -1,0 +1,67 @@
+/* request: one API request, from its dispatch to its answer.
+ *
+ * Handlers get a struct api_request and must answer it exactly once, now or
+ * later, with one of the reply functions or by turning it into a stream; that
+ * frees it. A handler that answers later sets `cancel`: it is called when the
+ * client goes first or the API ends, must drop every reference, and the request is freed
+ * after it. One thread: the daemon's loop.
+ */
+#ifndef WOS_DAEMON_API_REQUEST_H
+#define WOS_DAEMON_API_REQUEST_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct daemon;
+struct evhttp_request;
+struct evkeyvalq;
+
+enum { HTTP_STATUS_OK = 200 };
+
+struct api_request {
+    struct api_request *next, **link; /* the API's list of requests under way */
+    struct daemon *d;                 /* borrowed */
+    struct evhttp_request *http;      /* borrowed: evhttp owns it */
+    struct evkeyvalq *query;          /* owned */
+    char *param;                      /* owned: what stood for ':' in the pattern; or NULL */
+    cJSON *body;                      /* owned; NULL when there was none */
+    bool is_public;                   /* came by the public UI name */
+    void (*cancel)(struct api_request *r);
+    void *work; /* the handler's own */
+};
+
+/* NULL when absent. */
+const char *request_query(const struct api_request *r, const char *name);
+const char *request_header(const struct api_request *r, const char *name);
+
+/* Takes the tree. */
+void reply_json(struct api_request *r, int status, cJSON *body);
+/* {"error","message"}; `extra` (or NULL) gives further members and is taken. */
+void reply_error(struct api_request *r, int status, const char *code, const char *message,
+                 cJSON *extra);
+/* By the error's code: usage 400 validation, not found 404, busy 409 …. */
+void reply_err(struct api_request *r, const struct err *err);
+void reply_text(struct api_request *r, int status, const char *type, struct str text);
+/* A header of the answer, before the reply. */
+void reply_header(struct api_request *r, const char *name, const char *value);
+
+/* A lasting NDJSON answer. Created from a request, which is used up. on_close is
+ * called when the client goes or the API ends; the stream is gone after it. After
+ * stream_end there is no on_close. A reader that is far behind loses lines (it sees that by
+ * their sequence numbers) unless they must be told. */
+struct stream;
+struct stream *stream_open(struct api_request *r, void (*on_close)(void *arg), void *arg);
+void stream_send(struct stream *s, struct str bytes, bool must_arrive);
+void stream_end(struct stream *s);
+
+/* For the dispatcher. */
+struct api_request *request_new(struct daemon *d, struct evhttp_request *http,
+                                struct api_request **list);
+/* Ends every request and stream of the list, unanswered. */
+void requests_cancel(struct api_request **list);
+
+#endif

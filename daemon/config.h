@@ -1,0 +1,123 @@
+/* config: H/config.json, read fail-soft.
+ *
+ * Missing file: all defaults, nothing is created. Text that is no JSON: one
+ * problem, all defaults. Every wrong value is one problem that names its key,
+ * what was found and what is allowed; the key takes its default or its block is
+ * switched off (config_keys.c says which), and everything else works. Unknown
+ * keys are ignored, and named with the nearest known key. Never reloaded.
+ *
+ * The keys are rows of one table (config_keys.h): the reader, the check, the
+ * defaults and docs/CONFIG.md come from it.
+ */
+#ifndef WOS_DAEMON_CONFIG_H
+#define WOS_DAEMON_CONFIG_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "routing/policy.h"
+#include "routing/snapshot.h"
+
+enum { CONFIG_SIZE_MAX = 1 << 20 };
+
+enum config_ssl_source { SSL_SELF_SIGNED, SSL_FILES, SSL_LETSENCRYPT };
+enum config_directory { DIRECTORY_STAGING, DIRECTORY_PRODUCTION };
+enum config_provider { PROVIDER_NONE, PROVIDER_HOOK, PROVIDER_CLOUDFLARE };
+
+struct config_ssl {
+    bool enabled;
+    bool has_source;      /* given in the file */
+    uint32_t source;      /* enum config_ssl_source */
+    char *cert;           /* owned; NULL unless given */
+    char *key;            /* owned */
+    char *email;          /* owned; letsencrypt.email */
+    bool accept_terms;    /* letsencrypt.acceptTerms */
+    uint32_t directory;   /* enum config_directory */
+    char *challenge_type; /* owned */
+    uint32_t provider;    /* enum config_provider */
+    char *create_command; /* owned */
+    char *delete_command; /* owned */
+    char *api_token;      /* owned; secret */
+    char *api_token_env;  /* owned */
+    char *zone_id;        /* owned */
+    uint32_t propagation_seconds;
+};
+
+struct config_ips {
+    struct ip_prefix *items; /* owned */
+    uint32_t count;
+};
+
+struct config_problem {
+    char *key;     /* owned: "tunnel.port", or "" for the file as a whole */
+    char *message; /* owned: one sentence */
+};
+
+struct config {
+    char *home; /* owned */
+    char *path; /* owned: H/config.json */
+    bool exists;
+
+    uint32_t web_port;
+    char *web_host; /* owned */
+    struct config_ssl web_ssl;
+    char *service_bind; /* owned; NULL = unset */
+
+    uint32_t health_timeout_ms;
+    uint32_t health_start_period_ms;
+    uint32_t health_interval_ms;
+    uint32_t health_request_timeout_ms;
+    uint32_t health_retries;
+
+    bool tunnel_enabled;
+    uint32_t tunnel_port;
+    uint32_t tunnel_public_port; /* 0 = as tunnel_port */
+    char *tunnel_domain;         /* owned; lower-case; NULL = none */
+    uint32_t tunnel_workers;     /* 0 = one per core */
+    uint32_t tunnel_drain_seconds;
+    struct config_ssl tunnel_ssl;
+    struct limits limits;
+
+    bool service_tunnels_enabled;
+    struct config_ips service_whitelist;
+    uint32_t service_host_mode; /* enum route_host_mode */
+
+    bool web_ui_enabled;
+    char *web_ui_subdomain; /* owned; as written */
+    char *web_ui_hostname;  /* owned; the full name, NULL unless enabled */
+    char *web_ui_secret;    /* owned; secret */
+    bool web_ui_terminal_enabled;
+    struct config_ips web_ui_whitelist;
+
+    char *terminal_backend; /* owned */
+    char *editor_command;   /* owned; NULL = unset */
+
+    struct config_problem *problems; /* owned */
+    size_t problem_count;
+};
+
+/* Reads home/config.json. Never fails: look at the problems. */
+struct config *config_load(const char *home);
+/* The same for a text already in memory (ptr NULL: no file). */
+struct config *config_parse(const char *home, struct str text);
+void config_free(struct config *c);
+bool config_has_problem(const struct config *c, const char *key);
+/* "https" or "http", by tunnel.ssl. */
+const char *config_scheme(const struct config *c);
+/* The port that URLs carry. */
+uint32_t config_public_port(const struct config *c);
+
+/* [{"key","message"}] */
+cJSON *config_problems_json(const struct config *c);
+/* docs/CONFIG.md, from the table. */
+void config_print_docs(FILE *out);
+/* The defaults as JSON that could stand in config.json. */
+void config_print_defaults(FILE *out);
+/* Prints every problem of home/config.json, one line each, or "ok"; the number of problems. */
+size_t config_print_check(FILE *out, const char *home);
+
+#endif

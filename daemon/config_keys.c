@@ -1,0 +1,275 @@
+/* config_keys: the table of config.json's keys, and questions about it. Used by config.c
+ * (reading) and config_docs.c (printing). Constant data; any thread. */
+#include "daemon/config_keys.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/auto.h"
+#include "daemon/config.h"
+
+enum { HOUR_MS = 3600000 };
+
+#define AT(field) offsetof(struct config, field)
+#define BOOL(key, field, def, text)                                                                \
+    {                                                                                              \
+        .path = (key), .type = KEY_BOOL, .offset = AT(field), .fallback = (def), .doc = text       \
+    }
+#define INT(key, field, low, high, def, text)                                                      \
+    {                                                                                              \
+        .path = (key), .type = KEY_INT, .offset = AT(field), .min = (low), .max = (high),          \
+        .fallback = (def), .doc = text                                                             \
+    }
+#define DURATION(key, field, def, text)                                                            \
+    {                                                                                              \
+        .path = (key), .type = KEY_DURATION, .offset = AT(field), .min = 1, .max = 24 * HOUR_MS,   \
+        .fallback = (def), .doc = text                                                             \
+    }
+/* As DURATION, but 0 is allowed: no limit. */
+#define DURATION0(key, field, def, text)                                                           \
+    {                                                                                              \
+        .path = (key), .type = KEY_DURATION, .offset = AT(field), .min = 0, .max = 24 * HOUR_MS,   \
+        .fallback = (def), .doc = text                                                             \
+    }
+#define STRING(key, field, def, text)                                                              \
+    {                                                                                              \
+        .path = (key), .type = KEY_STRING, .offset = AT(field), .fallback = (def), .doc = text     \
+    }
+#define SECRET(key, field, text)                                                                   \
+    {                                                                                              \
+        .path = (key), .type = KEY_STRING, .offset = AT(field), .is_secret = true, .doc = text     \
+    }
+#define WORD(key, field, list, def, text)                                                          \
+    {                                                                                              \
+        .path = (key), .type = KEY_WORD, .offset = AT(field), .words = (list), .fallback = (def),  \
+        .doc = text                                                                                \
+    }
+#define IPS(key, field, text)                                                                      \
+    {                                                                                              \
+        .path = (key), .type = KEY_IPS, .offset = AT(field), .doc = text                           \
+    }
+#define OTHER(key, text)                                                                           \
+    {                                                                                              \
+        .path = (key), .type = KEY_OTHER, .doc = text                                              \
+    }
+
+#define SSL(at, field)                                                                             \
+    BOOL(at ".enabled", field.enabled, "false", "Whether the listener speaks TLS."),               \
+        WORD(at ".source", field.source, "self-signed|files|letsencrypt", NULL,                    \
+             "Where the certificate comes from: the local CA under H/certs, two files, or Let's "  \
+             "Encrypt. Without it: files when cert or key is given, else self-signed."),           \
+        STRING(at ".cert", field.cert, NULL,                                                       \
+               "For files: the certificate chain in PEM, leaf first; relative to H."),             \
+        STRING(at ".key", field.key, NULL, "For files: the private key in PEM; relative to H."),   \
+        STRING(at ".letsencrypt.email", field.email, NULL, "The ACME account's contact."),         \
+        BOOL(at ".letsencrypt.acceptTerms", field.accept_terms, "false",                           \
+             "Must be true: agreement to the CA's terms of service."),                             \
+        WORD(at ".letsencrypt.directory", field.directory, "staging|production", "staging",        \
+             "Which Let's Encrypt directory issues."),                                             \
+        STRING(at ".letsencrypt.challenge.type", field.challenge_type, NULL, "Must be dns-01."),   \
+        WORD(at ".letsencrypt.challenge.provider", field.provider, "none|hook|cloudflare", "none", \
+             "Who writes the TXT records: commands of yours, or Cloudflare's API."),               \
+        STRING(at ".letsencrypt.challenge.createCommand", field.create_command, NULL,              \
+               "For hook: the shell command that creates a record."),                              \
+        STRING(at ".letsencrypt.challenge.deleteCommand", field.delete_command, NULL,              \
+               "For hook: the shell command that deletes it."),                                    \
+        SECRET(at ".letsencrypt.challenge.apiToken", field.api_token,                              \
+               "For cloudflare: the API token; apiTokenEnv is the better place."),                 \
+        STRING(at ".letsencrypt.challenge.apiTokenEnv", field.api_token_env, NULL,                 \
+               "For cloudflare: the environment variable with the API token."),                    \
+        STRING(at ".letsencrypt.challenge.zoneId", field.zone_id, NULL,                            \
+               "For cloudflare: the zone; looked up by name without it."),                         \
+        INT(at ".letsencrypt.challenge.propagationSeconds", field.propagation_seconds, 0, 86400,   \
+            "0", "How long to wait after creating a record.")
+
+const struct config_key config_keys[] = {
+    INT("web.port", web_port, 1, 65535, "4949", "Port of the local web UI and its API."),
+    STRING("web.host", web_host, "127.0.0.1",
+           "Address the local web listener binds. This version serves loopback addresses only."),
+    SSL("web.ssl", web_ssl),
+    OTHER("web.public", "Former name of tunnel.webUi; accepted with a warning."),
+    STRING("serviceBind", service_bind, NULL,
+           "A further address that service ports are published on, and the host that templates "
+           "use for a service without a public name."),
+    DURATION("healthcheck.timeout", health_timeout_ms, "180000",
+             "How long a port's health check may take in all."),
+    DURATION("healthcheck.start_period", health_start_period_ms, "15000",
+             "Failed tries within this time do not count."),
+    DURATION("healthcheck.interval", health_interval_ms, "5000", "Pause between two tries."),
+    DURATION("healthcheck.request_timeout", health_request_timeout_ms, "10000",
+             "How long one try may take."),
+    INT("healthcheck.retries", health_retries, 1, 1000000, "20",
+        "Failed tries, after the start period, that fail the check."),
+    BOOL("tunnel.enabled", tunnel_enabled, "false",
+         "Whether the gateway runs at all. Needs tunnel.domain."),
+    INT("tunnel.port", tunnel_port, 1, 65535, "5858",
+        "Port the gateway listens on, on every IPv4 and IPv6 address."),
+    INT("tunnel.publicPort", tunnel_public_port, 1, 65535, NULL,
+        "Port that URLs carry when something forwards another one to tunnel.port."),
+    STRING("tunnel.domain", tunnel_domain, NULL,
+           "The domain all public names end in: *.<domain> must lead to this machine."),
+    INT("tunnel.workers", tunnel_workers, 1, 256, NULL,
+        "Threads of the gateway; without it, one per core."),
+    INT("tunnel.drainSeconds", tunnel_drain_seconds, 0, 86400, "600",
+        "How long a replaced gateway may go on serving the connections it has."),
+    SSL("tunnel.ssl", tunnel_ssl),
+    BOOL("tunnel.serviceTunnels.enabled", service_tunnels_enabled, "false",
+         "Whether services of worktrees get public names."),
+    IPS("tunnel.serviceTunnels.whitelistIps", service_whitelist,
+        "Who may reach services and published ports; empty: everyone."),
+    WORD("tunnel.serviceTunnels.host", service_host_mode, "preserve|rewrite", "preserve",
+         "The Host a service sees: the public name, or localhost:<port>. deploy.yaml may say "
+         "otherwise for a port."),
+    BOOL("tunnel.webUi.enabled", web_ui_enabled, "false",
+         "Whether the web UI has a public name, behind its secret."),
+    STRING("tunnel.webUi.subdomain", web_ui_subdomain, NULL,
+           "The UI's name: a label, or a full name under tunnel.domain."),
+    SECRET("tunnel.webUi.secret", web_ui_secret, "What a person types in to see the public UI."),
+    BOOL("tunnel.webUi.terminalEnabled", web_ui_terminal_enabled, "false",
+         "Whether the public UI has terminals and files."),
+    IPS("tunnel.webUi.whitelistIps", web_ui_whitelist,
+        "Who may reach the public UI; empty: everyone."),
+    DURATION("tunnel.limits.handshakeTimeout", limits.handshake_timeout_ms, "10000",
+             "From the TCP connection to the end of the TLS handshake."),
+    DURATION("tunnel.limits.headerTimeout", limits.header_timeout_ms, "30000",
+             "From the first byte of a request head to its last."),
+    DURATION("tunnel.limits.idleTimeout", limits.idle_timeout_ms, "75000",
+             "A kept-alive connection without a request."),
+    DURATION("tunnel.limits.bodyTimeout", limits.body_timeout_ms, "60000",
+             "A request body without a new byte before the answer began."),
+    DURATION("tunnel.limits.writeTimeout", limits.write_timeout_ms, "60000",
+             "A client that takes no byte."),
+    DURATION("tunnel.limits.connectTimeout", limits.connect_timeout_ms, "5000",
+             "Connecting to the service."),
+    DURATION0("tunnel.limits.responseTimeout", limits.response_timeout_ms, "0",
+              "From the request's end to the answer's first byte; 0: none, for long polls."),
+    DURATION("tunnel.limits.tunnelIdleTimeout", limits.tunnel_idle_timeout_ms, "3600000",
+             "A WebSocket or stream without any byte."),
+    DURATION("tunnel.limits.upstreamIdleTimeout", limits.upstream_idle_timeout_ms, "60000",
+             "A pooled connection to a service."),
+    INT("tunnel.limits.upstreamIdleMax", limits.upstream_idle_max, 0, 10000, "128",
+        "Pooled connections per service and worker."),
+    INT("tunnel.limits.headerBytesMax", limits.header_bytes_max, 1024, 1048576, "65536",
+        "Bytes of a request or response head."),
+    INT("tunnel.limits.headerCountMax", limits.header_count_max, 10, 10000, "200",
+        "Fields of a head."),
+    INT("tunnel.limits.uriBytesMax", limits.uri_bytes_max, 256, 1048576, "16384",
+        "Bytes of a request target."),
+    INT("tunnel.limits.streamsMax", limits.streams_max, 1, 10000, "128",
+        "Concurrent HTTP/2 requests of a connection."),
+    INT("tunnel.limits.connectionsMax", limits.connections_max, 1, 10000000, "16000",
+        "Client connections of all workers."),
+    OTHER("terminalBackend", "default or tmux; for terminals."),
+    STRING("editorCommand", editor_command, NULL, "Command that opens an editor."),
+    OTHER("aiProviders", "Providers for generated commit messages."),
+    OTHER("commitMessages", "Which provider and model write commit messages."),
+    OTHER("autoInjectAgentPlugins", "Whether agent plug-ins are set up."),
+    OTHER("firstRunCompleted", "When the first run was completed."),
+    OTHER("logging", "The daemon's structured log file."),
+    OTHER("notifications", "Notification rules and channels."),
+};
+const size_t config_key_count = COUNT_OF(config_keys);
+
+const struct config_key *config_key_find(const char *path)
+{
+    for (size_t i = 0; i < config_key_count; i++) {
+        if (strcmp(config_keys[i].path, path) == 0) {
+            return &config_keys[i];
+        }
+    }
+    return NULL;
+}
+
+bool config_key_is_block(const char *path)
+{
+    size_t len = strlen(path);
+    for (size_t i = 0; i < config_key_count; i++) {
+        if (strncmp(config_keys[i].path, path, len) == 0 && config_keys[i].path[len] == '.') {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Levenshtein's distance, ignoring case; `limit` when the lengths differ by that much. */
+static size_t edit_distance(const char *a, const char *b, size_t limit)
+{
+    size_t la = strlen(a);
+    size_t lb = strlen(b);
+    if (la > lb + limit || lb > la + limit || lb > 120) {
+        return limit;
+    }
+    size_t row[128];
+    for (size_t j = 0; j <= lb; j++) {
+        row[j] = j;
+    }
+    for (size_t i = 1; i <= la; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= lb; j++) {
+            size_t above = row[j];
+            size_t best = diagonal + (ascii_lower(a[i - 1]) == ascii_lower(b[j - 1]) ? 0 : 1);
+            if (above + 1 < best) {
+                best = above + 1;
+            }
+            if (row[j - 1] + 1 < best) {
+                best = row[j - 1] + 1;
+            }
+            row[j] = best;
+            diagonal = above;
+        }
+    }
+    return row[lb];
+}
+
+const char *config_key_nearest(const char *path)
+{
+    enum { LIMIT = 4 };
+    size_t best = LIMIT;
+    const char *nearest = NULL;
+    const char *last = strrchr(path, '.');
+    for (size_t i = 0; i < config_key_count; i++) {
+        const char *known = config_keys[i].path;
+        size_t distance = edit_distance(path, known, LIMIT);
+        const char *known_last = strrchr(known, '.');
+        /* The right word in the wrong block is close too. */
+        if (distance > 2 && strcmp(last == NULL ? path : last + 1,
+                                   known_last == NULL ? known : known_last + 1) == 0) {
+            distance = 3;
+        }
+        if (distance < best) {
+            best = distance;
+            nearest = known;
+        }
+    }
+    return nearest;
+}
+
+void config_key_allowed(const struct config_key *key, char *out, size_t size)
+{
+    switch (key->type) {
+    case KEY_BOOL:
+        (void)snprintf(out, size, "true or false");
+        break;
+    case KEY_INT:
+        (void)snprintf(out, size, "an integer from %u to %u", key->min, key->max);
+        break;
+    case KEY_DURATION:
+        (void)snprintf(out, size, "a duration%s: milliseconds, or \"500ms\", \"5s\", \"3m\"",
+                       key->min == 0 ? " or 0" : "");
+        break;
+    case KEY_STRING:
+        (void)snprintf(out, size, "a text that is not blank");
+        break;
+    case KEY_WORD:
+        (void)snprintf(out, size, "one of %s", key->words);
+        break;
+    case KEY_IPS:
+        (void)snprintf(out, size, "a list of addresses and CIDR prefixes");
+        break;
+    case KEY_OTHER:
+        (void)snprintf(out, size, "not checked here");
+        break;
+    }
+}

@@ -1,0 +1,227 @@
+/* config_rules: see config_rules.h. Called by config.c once per file, in the order of the
+ * contract: tunnel, web UI, service tunnels, certificates. A block that cannot work is switched
+ * off by itself; where TLS was asked for it never becomes plaintext, but a certificate of the
+ * local CA. */
+#include "daemon/config_rules.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/auto.h"
+#include "base/json.h"
+#include "routing/host.h"
+
+static void lower_case(char *text)
+{
+    for (; *text != '\0'; text++) {
+        *text = ascii_lower(*text);
+    }
+}
+
+static void rules_tunnel(struct config *c)
+{
+    if (c->tunnel_domain != NULL) {
+        lower_case(c->tunnel_domain);
+        if (!host_is_domain(str_of(c->tunnel_domain))) {
+            config_problem(c, "tunnel.domain",
+                           "\"%.100s\" is not a domain name: letters, digits and hyphens in "
+                           "labels separated by dots",
+                           c->tunnel_domain);
+            free(c->tunnel_domain);
+            c->tunnel_domain = NULL;
+        }
+    }
+    if (c->tunnel_enabled && c->tunnel_domain == NULL) {
+        if (!config_has_problem(c, "tunnel.domain")) {
+            config_problem(c, "tunnel.domain", "is needed when tunnel.enabled is true");
+        }
+        config_problem(c, "tunnel.enabled", "the tunnel is off: it has no usable domain");
+        c->tunnel_enabled = false;
+    }
+}
+
+/* The former web.public {enabled, hostname, secret}, where tunnel.webUi is not given. */
+static void rules_web_public(struct config *c, const cJSON *root)
+{
+    const cJSON *old = json_get(json_get(root, "web"), "public");
+    if (old == NULL || cJSON_IsNull(old)) {
+        return;
+    }
+    if (json_get(json_get(root, "tunnel"), "webUi") != NULL) {
+        config_problem(c, "web.public", "ignored: tunnel.webUi takes its place and is given");
+        return;
+    }
+    config_problem(c, "web.public",
+                   "is now tunnel.webUi (hostname is now subdomain); please rename it");
+    c->web_ui_enabled = json_get_bool(old, "enabled", false);
+    const char *name = json_get_str(old, "hostname", NULL);
+    const char *secret = json_get_str(old, "secret", NULL);
+    if (name != NULL && *name != '\0' && c->web_ui_subdomain == NULL) {
+        c->web_ui_subdomain = xstrdup(name);
+    }
+    if (secret != NULL && *secret != '\0' && c->web_ui_secret == NULL) {
+        c->web_ui_secret = xstrdup(secret);
+    }
+}
+
+/* The full public name of the UI, or NULL with the problem named. */
+static char *web_ui_host(struct config *c)
+{
+    struct str given = str_trim(str_of(c->web_ui_subdomain));
+    autofree char *name = memchr(given.ptr, '.', given.len) != NULL
+                              ? str_dup(given)
+                              : xasprintf("%.*s.%s", STR_ARG(given), c->tunnel_domain);
+    lower_case(name);
+    autofree char *suffix = xasprintf(".%s", c->tunnel_domain);
+    struct host host;
+    if (!host_parse(str_of(name), &host) || host.port != 0 || host.len != strlen(name) ||
+        strchr(name, '_') != NULL || !host_is_domain(str_of(name))) {
+        config_problem(c, "tunnel.webUi.subdomain", "\"%.100s\" is not a host name",
+                       c->web_ui_subdomain);
+        return NULL;
+    }
+    if (!str_ends(str_of(name), str_of(suffix))) {
+        config_problem(c, "tunnel.webUi.subdomain",
+                       "\"%.100s\" must be a label or a name ending in %s", c->web_ui_subdomain,
+                       suffix);
+        return NULL;
+    }
+    return xstrdup(name);
+}
+
+static void rules_web_ui(struct config *c)
+{
+    if (config_has_problem(c, "tunnel.webUi.whitelistIps")) {
+        c->web_ui_enabled = false; /* a list that cannot be read must not mean everyone */
+    }
+    if (!c->web_ui_enabled) {
+        return;
+    }
+    c->web_ui_enabled = false;
+    if (!c->tunnel_enabled) {
+        config_problem(c, "tunnel.webUi.enabled", "needs tunnel.enabled; the public UI is off");
+    } else if (c->web_ui_secret == NULL) {
+        config_problem(c, "tunnel.webUi.secret", "is needed; the public UI is off");
+    } else if (c->web_ui_subdomain == NULL) {
+        config_problem(c, "tunnel.webUi.subdomain", "is needed; the public UI is off");
+    } else {
+        c->web_ui_hostname = web_ui_host(c);
+        c->web_ui_enabled = c->web_ui_hostname != NULL;
+    }
+}
+
+static void rules_service_tunnels(struct config *c)
+{
+    if (config_has_problem(c, "tunnel.serviceTunnels.whitelistIps") ||
+        config_has_problem(c, "tunnel.serviceTunnels.enabled")) {
+        if (c->service_tunnels_enabled) {
+            config_problem(c, "tunnel.serviceTunnels",
+                           "is off until its whitelist can be read: no service is published");
+        }
+        c->service_tunnels_enabled = false;
+        free(c->service_whitelist.items);
+        c->service_whitelist = (struct config_ips){NULL, 0};
+    }
+}
+
+/* A name a public CA would certify. */
+static bool is_public_name(const char *name)
+{
+    static const char *const private_suffixes[] = {"localhost", "local",   "test",
+                                                   "example",   "invalid", "internal"};
+    struct host host;
+    if (name == NULL || strchr(name, '.') == NULL || strchr(name, '_') != NULL ||
+        !host_parse(str_of(name), &host) || host.is_ip || host.port != 0) {
+        return false;
+    }
+    for (size_t i = 0; i < COUNT_OF(private_suffixes); i++) {
+        if (host_is_under(str_of(name), str_of(private_suffixes[i]))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Why letsencrypt cannot work, or NULL. */
+static const char *letsencrypt_fault(const struct config_ssl *ssl, const char *name)
+{
+    if (ssl->email == NULL) {
+        return "letsencrypt.email is needed";
+    }
+    if (!ssl->accept_terms) {
+        return "letsencrypt.acceptTerms must be true";
+    }
+    if (ssl->challenge_type == NULL || strcmp(ssl->challenge_type, "dns-01") != 0) {
+        return "letsencrypt.challenge.type must be \"dns-01\"";
+    }
+    if (ssl->provider == PROVIDER_NONE) {
+        return "letsencrypt.challenge.provider must be hook or cloudflare";
+    }
+    if (ssl->provider == PROVIDER_HOOK &&
+        (ssl->create_command == NULL || ssl->delete_command == NULL)) {
+        return "the hook needs createCommand and deleteCommand";
+    }
+    if (ssl->provider == PROVIDER_CLOUDFLARE && ssl->api_token == NULL &&
+        ssl->api_token_env == NULL) {
+        return "cloudflare needs apiTokenEnv or apiToken";
+    }
+    if (!is_public_name(name)) {
+        return "needs a public DNS domain";
+    }
+    return NULL;
+}
+
+static void rules_ssl(struct config *c, const cJSON *block, const char *at, struct config_ssl *ssl,
+                      const char *name)
+{
+    char key[64];
+    (void)snprintf(key, sizeof key, "%s.source", at);
+    bool bad_source = config_has_problem(c, key);
+    ssl->has_source = json_get_str(block, "source", NULL) != NULL && !bad_source;
+    if (!ssl->has_source) {
+        bool has_file = ssl->cert != NULL || ssl->key != NULL;
+        ssl->source = !bad_source && has_file ? SSL_FILES : SSL_SELF_SIGNED;
+    }
+    if (!ssl->enabled) {
+        return;
+    }
+    const char *fault = NULL;
+    if (ssl->source == SSL_FILES && (ssl->cert == NULL || ssl->key == NULL)) {
+        fault = "source files needs both cert and key";
+    } else if (ssl->source == SSL_LETSENCRYPT) {
+        fault = letsencrypt_fault(ssl, name);
+    } else if (bad_source) {
+        fault = "the source is unknown";
+    }
+    if (fault != NULL) {
+        config_problem(c, at, "%s; a certificate of the local CA is served instead", fault);
+        ssl->source = SSL_SELF_SIGNED;
+    }
+}
+
+static void rules_web(struct config *c)
+{
+    if (c->web_ssl.enabled) {
+        config_problem(c, "web.ssl",
+                       "not honoured: the local web UI always speaks plain HTTP on "
+                       "loopback; tunnel.webUi gives it an HTTPS name");
+        c->web_ssl.enabled = false;
+    }
+}
+
+void config_rules_apply(struct config *c, const cJSON *root)
+{
+    rules_tunnel(c);
+    rules_web_public(c, root);
+    rules_web_ui(c);
+    rules_service_tunnels(c);
+    rules_web(c);
+    const cJSON *tunnel = json_get(root, "tunnel");
+    rules_ssl(c, json_get(tunnel, "ssl"), "tunnel.ssl", &c->tunnel_ssl, c->tunnel_domain);
+    if (c->tunnel_ssl.api_token_env != NULL && c->tunnel_ssl.api_token != NULL) {
+        explicit_bzero(c->tunnel_ssl.api_token, strlen(c->tunnel_ssl.api_token));
+        free(c->tunnel_ssl.api_token);
+        c->tunnel_ssl.api_token = NULL; /* the environment wins */
+    }
+}

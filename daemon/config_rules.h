@@ -1,0 +1,16 @@
+/* config_rules: what config.json's keys mean together. Internal to config.c. */
+#ifndef WOS_DAEMON_CONFIG_RULES_H
+#define WOS_DAEMON_CONFIG_RULES_H
+
+#include <cjson/cJSON.h>
+
+#include "daemon/config.h"
+
+void config_problem(struct config *c, const char *key, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* After all keys were read one by one: aliases, blocks that need others, names.
+ * `root` may be NULL or no object. */
+void config_rules_apply(struct config *c, const cJSON *root);
+
+#endif

@@ -1,0 +1,282 @@
+/* daemon: see daemon.h. Start-up and end of the control process; everything in between happens in
+ * the parts it makes. */
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/build.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "daemon/api/api.h"
+#include "daemon/certkeeper.h"
+#include "daemon/published.h"
+#include "daemon/sessions.h"
+#include "daemon/supervisor.h"
+
+enum { END_DELAY_MS = 50, LOCK_TRIES = 60, LOCK_PAUSE_MS = 50 };
+
+/* --- the home directory ------------------------------------------------------------ */
+
+/* Makes H, for nobody else's eyes, and goes there. */
+static char *home_enter(const char *home, struct err *err)
+{
+    struct stat st;
+    if (dir_make(home, 0700, err) < 0) {
+        return NULL;
+    }
+    char *real = path_real(home, err);
+    if (real == NULL) {
+        return NULL;
+    }
+    if (stat(real, &st) < 0 || chdir(real) < 0) {
+        (void)err_set_sys(err, "%s", real);
+    } else if (st.st_uid != geteuid() || (st.st_mode & (S_ISVTX | S_IWOTH)) != 0) {
+        (void)err_set(err, ERR_REFUSED,
+                      "%s must be a directory of your own that nobody else can write to", real);
+    } else if ((st.st_mode & 077) != 0 && chmod(real, 0700) < 0) {
+        (void)err_set_sys(err, "cannot make %s private", real);
+    } else {
+        return real;
+    }
+    free(real);
+    return NULL;
+}
+
+/* The lock that makes one daemon per home; held until the process ends. A daemon that is just
+ * ending gets a moment. */
+static int lock_take(struct err *err)
+{
+    int fd = open("daemon.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return err_set_sys(err, "cannot open daemon.lock");
+    }
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+            return fd;
+        }
+        const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000L};
+        (void)nanosleep(&pause, NULL);
+    }
+    (void)close(fd);
+    return err_set(err, ERR_BUSY, "a daemon is already running for this home");
+}
+
+/* --- daemon.json -------------------------------------------------------------------- */
+
+static void metadata_write(const struct daemon *d)
+{
+    struct err err = {.msg = ""};
+    autojson cJSON *out = cJSON_CreateObject();
+    autofree char *socket_path = path_join(d->home, "daemon.sock");
+    (void)json_add_int(out, "pid", getpid());
+    (void)json_add_str(out, "startedAt", d->started_at);
+    (void)json_add_str(out, "protocol", DAEMON_PROTOCOL);
+    (void)json_add_str(out, "daemonId", d->daemon_id);
+    (void)json_add_str(out, "webUrl", api_web_url(d->api));
+    (void)json_add_str(out, "webHost", d->config->web_host);
+    (void)json_add_int(out, "webPort", d->config->web_port);
+    (void)json_add_str(out, "webScheme", "http");
+    (void)json_add_str(out, "socketPath", socket_path);
+    autofree char *text = json_print(out);
+    if (file_write_atomic("daemon.json", str_of(text), 0600, &err) < 0) {
+        log_warn("daemon", "daemon.json is not written", LOG_STR("error", err.msg));
+    }
+}
+
+static void metadata_remove(void)
+{
+    struct err err;
+    struct buf text = {0};
+    if (file_read("daemon.json", 65536, &text, &err) == 0) {
+        autojson cJSON *old = json_parse(buf_str(&text), "daemon.json", &err);
+        if (json_get_int(old, "pid", 0) == getpid()) {
+            (void)unlink("daemon.json");
+        }
+    }
+    buf_fini(&text);
+}
+
+/* --- the parts ------------------------------------------------------------------------ */
+
+static void daemon_on_end(void *arg)
+{
+    struct daemon *d = arg;
+    loop_stop(d->loop);
+}
+
+void daemon_end(struct daemon *d, enum daemon_end how)
+{
+    d->end = how;
+    if (!loop_timer_is_set(&d->end_timer)) {
+        loop_timer_set(&d->end_timer, END_DELAY_MS);
+    }
+}
+
+static void daemon_on_signal(int signo, void *arg)
+{
+    struct daemon *d = arg;
+    log_info("daemon", "ending on a signal", LOG_STR("signal", strsignal(signo)));
+    daemon_end(d, DAEMON_END_STOP);
+}
+
+static void daemon_on_snapshot(void *arg, uint64_t generation, struct str snapshot)
+{
+    struct daemon *d = arg;
+    (void)generation;
+    (void)snapshot; /* the supervisor asks for the newest when a gateway can take it */
+    if (d->supervisor != NULL) {
+        supervisor_publish(d->supervisor);
+    }
+}
+
+static void web_ui_publish(struct daemon *d)
+{
+    struct err err = {.msg = ""};
+    const struct config *c = d->config;
+    if (!c->web_ui_enabled) {
+        return;
+    }
+    if (publisher_keep_name(d->publisher, PUBLISHER_OWNER_DAEMON, "web-ui", 0, c->web_ui_hostname,
+                            &err) < 0) {
+        log_error("publish", "the public UI is off", LOG_STR("error", err.msg));
+        return;
+    }
+    const struct publish_route route = {
+        .host = c->web_ui_hostname,
+        .service = "web-ui",
+        .port = (uint16_t)c->web_port,
+        .state = ROUTE_LIVE,
+        .host_mode = PUBLISH_HOST_PRESERVE,
+    };
+    publisher_set_routes(d->publisher, PUBLISHER_OWNER_DAEMON, &route, 1, NULL, NULL);
+}
+
+/* First what owns names (the UI, published ports, sessions as they were), then what serves
+ * them: a gateway that was kept never sees a snapshot with routes missing. */
+static int daemon_start(struct daemon *d, struct err *err)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    d->loop = loop_new(err);
+    if (d->loop == NULL ||
+        loop_watch_signals(d->loop, signals, COUNT_OF(signals), daemon_on_signal, d, err) < 0) {
+        return -1;
+    }
+    loop_timer_init(&d->end_timer, d->loop, daemon_on_end, d);
+    d->fetch = fetch_client_new(d->loop, err);
+    if (d->fetch == NULL) {
+        return -1;
+    }
+    d->operations = operations_new();
+    d->publisher = publisher_new(d->loop, d->config, daemon_on_snapshot, d);
+    if (publisher_is_enabled(d->publisher) && d->config->tunnel_ssl.enabled) {
+        d->certkeeper = certkeeper_new(d->loop, d->config, d->publisher);
+    }
+    web_ui_publish(d);
+    d->published = published_new(d->home, d->publisher);
+    d->sessions = sessions_new(d);
+    sessions_restore(d->sessions);
+    d->api = api_new(d, err);
+    if (d->api == NULL) {
+        return -1;
+    }
+    if (publisher_is_enabled(d->publisher)) {
+        d->supervisor = supervisor_new(d->loop, d->config, d->publisher);
+    }
+    metadata_write(d);
+    return 0;
+}
+
+static void daemon_fini(struct daemon *d)
+{
+    api_free(d->api);
+    d->api = NULL;
+    if (d->supervisor != NULL && d->end == DAEMON_END_STOP) {
+        supervisor_shutdown(d->supervisor);
+        while (!supervisor_is_down(d->supervisor)) {
+            loop_turn(d->loop, true);
+        }
+        (void)unlink("gateway.sock");
+    }
+    sessions_free(d->sessions);
+    supervisor_free(d->supervisor);
+    published_free(d->published);
+    certkeeper_free(d->certkeeper);
+    publisher_free(d->publisher);
+    operations_free(d->operations);
+    fetch_client_free(d->fetch);
+    loop_timer_fini(&d->end_timer);
+    loop_free(d->loop);
+    config_free(d->config);
+    free(d->daemon_id);
+    free(d->started_at);
+    metadata_remove();
+}
+
+static void log_problems(const struct config *c)
+{
+    for (size_t i = 0; i < c->problem_count; i++) {
+        log_warn("config", "a problem in config.json", LOG_STR("key", c->problems[i].key),
+                 LOG_STR("problem", c->problems[i].message));
+    }
+}
+
+static void print_where(const struct daemon *d)
+{
+    const char *url = api_web_url(d->api);
+    autofree char *metadata = path_join(d->home, "daemon.json");
+    if (url != NULL) {
+        (void)printf("wos daemon listening on %s\n", url);
+    } else {
+        (void)printf("wos daemon listening on %s/daemon.sock\n", d->home);
+    }
+    (void)printf("metadata: %s\n", metadata);
+    (void)fflush(stdout);
+}
+
+int daemon_main(const char *home, bool foreground)
+{
+    struct err err = {.msg = ""};
+    enum log_level level;
+    if (getenv("WOS_LOG") != NULL && log_level_parse(getenv("WOS_LOG"), &level)) {
+        log_set_level(level);
+    }
+    autofree char *real = home_enter(home, &err);
+    autoclose int lock = real == NULL ? -1 : lock_take(&err);
+    if (lock < 0) {
+        (void)fprintf(stderr, "wos start failed: %s\n", err.msg);
+        return 1;
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
+    struct daemon d = {.home = real, .lock_fd = lock};
+    d.daemon_id = uuid_text();
+    d.started_ms = clock_wall_ms();
+    d.started_at = time_text(d.started_ms);
+    d.config = config_load(real);
+    log_problems(d.config);
+    int rc = daemon_start(&d, &err);
+    if (rc < 0) {
+        (void)fprintf(stderr, "wos start failed: %s\n", err.msg);
+        d.end = DAEMON_END_RESTART; /* a gateway that serves is left alone */
+    } else {
+        log_info("daemon", "started", LOG_INT("pid", getpid()), LOG_STR("build", build_id()),
+                 LOG_STR("home", d.home));
+        if (foreground) {
+            print_where(&d);
+        }
+        loop_run(d.loop);
+        log_info("daemon", d.end == DAEMON_END_STOP ? "stopping" : "restarting");
+    }
+    daemon_fini(&d);
+    return rc < 0 ? 1 : 0;
+}

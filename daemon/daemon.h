@@ -1,0 +1,56 @@
+/* daemon: the control process, where the parts are wired together.
+ *
+ * daemon_main runs one daemon for `home` until it is told to stop; the exit
+ * code. `foreground` prints where it listens. One event loop, one thread.
+ * Everything hanging on a struct daemon lives as long as it.
+ */
+#ifndef WOS_DAEMON_DAEMON_H
+#define WOS_DAEMON_DAEMON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/fetch.h"
+#include "base/loop.h"
+#include "daemon/config.h"
+#include "daemon/operations.h"
+#include "daemon/publisher.h"
+
+struct api;
+struct certkeeper;
+struct sessions;
+struct published;
+struct supervisor;
+
+enum daemon_end { DAEMON_END_STOP, DAEMON_END_RESTART };
+
+struct daemon {
+    const char *home;   /* owned; absolute, real path */
+    char *daemon_id;    /* owned; UUID */
+    char *started_at;   /* owned */
+    int64_t started_ms; /* wall clock */
+    struct loop *loop;  /* owned, and all below */
+    struct config *config;
+    struct fetch_client *fetch;
+    struct operations *operations;
+    struct publisher *publisher;
+    struct certkeeper *certkeeper; /* NULL when the tunnel has no TLS */
+    struct published *published;
+    struct supervisor *supervisor; /* NULL when the tunnel is disabled */
+    struct sessions *sessions;
+    struct api *api;
+    int lock_fd;
+    struct loop_timer end_timer;
+    enum daemon_end end;
+    uint64_t login_window_ms; /* wrong secrets at the public UI are counted per minute */
+    uint32_t login_failures;
+};
+
+#define DAEMON_PROTOCOL "3"    /* of daemon.json and /health */
+#define DAEMON_API_VERSION "1" /* of the API */
+
+int daemon_main(const char *home, bool foreground);
+/* Ends the daemon in 50 ms. STOP ends the gateway too, RESTART leaves it serving. */
+void daemon_end(struct daemon *d, enum daemon_end how);
+
+#endif

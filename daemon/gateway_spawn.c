@@ -1,0 +1,84 @@
+/* gateway_spawn: see gateway_spawn.h. Called by supervisor.c. */
+#include "daemon/gateway_spawn.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/log.h"
+#include "gateway/link_protocol.h"
+
+#define GATEWAY_LOG "gateway.log"
+
+enum { LOG_BYTES_MAX = 16 << 20 }; /* a larger log is set aside at the next start */
+
+/* Bound under another name first: nobody ever finds a name that does not listen. */
+int gateway_listen(struct err *err)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    (void)snprintf(addr.sun_path, sizeof addr.sun_path, GATEWAY_SOCKET ".%d", (int)getpid());
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        return err_set_sys(err, "cannot make a socket");
+    }
+    (void)unlink(addr.sun_path);
+    if (bind(fd, (const struct sockaddr *)&addr, sizeof addr) < 0 ||
+        chmod(addr.sun_path, 0600) < 0 || listen(fd, 16) < 0 ||
+        rename(addr.sun_path, GATEWAY_SOCKET) < 0) {
+        (void)err_set_sys(err, "cannot listen at %s", GATEWAY_SOCKET);
+        (void)unlink(addr.sun_path);
+        (void)close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static int open_log(void)
+{
+    struct stat st;
+    if (stat(GATEWAY_LOG, &st) == 0 && st.st_size > LOG_BYTES_MAX) {
+        (void)rename(GATEWAY_LOG, GATEWAY_LOG ".1");
+    }
+    return open(GATEWAY_LOG, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+}
+
+/* Sets how many files this process may have open; the limit before. A gateway needs all that
+ * the user may have; services get what the user's shell gives them. */
+static rlim_t files_limit(rlim_t wanted)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0) {
+        return wanted;
+    }
+    rlim_t before = files.rlim_cur;
+    files.rlim_cur = wanted > files.rlim_max ? files.rlim_max : wanted;
+    if (setrlimit(RLIMIT_NOFILE, &files) < 0) {
+        log_warn("gateway", "the limit of open files stays", LOG_INT("limit", before));
+    }
+    return before;
+}
+
+struct subprocess *gateway_spawn(struct loop *loop, int listener, subprocess_exit_fn *on_exit,
+                                 void *arg, struct err *err)
+{
+    autoclose int log_fd = open_log();
+    const char *const argv[] = {"/proc/self/exe", "gateway", NULL};
+    const struct subprocess_fd fds[] = {{.fd = listener, .target = LINK_FD}};
+    const struct subprocess_spec spec = {
+        .argv = argv,
+        .stdin_fd = -1,
+        .stdout_fd = -1,
+        .stderr_fd = log_fd,
+        .fds = fds,
+        .fd_count = COUNT_OF(fds),
+    };
+    rlim_t before = files_limit(RLIM_INFINITY);
+    struct subprocess *process = subprocess_start(loop, &spec, on_exit, arg, err);
+    (void)files_limit(before);
+    return process;
+}

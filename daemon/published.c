@@ -1,0 +1,272 @@
+/* published: see published.h. Called by the API. */
+#include "daemon/published.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/auto.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "daemon/config.h"
+
+enum { FILE_MAX = 4 << 20, NAME_MAX_BYTES = 63 };
+
+struct item {
+    char *name; /* owned */
+    char *host; /* owned; NULL while the tunnel is disabled */
+    uint16_t port;
+    enum publish_host mode;
+};
+
+struct published {
+    char *path;                  /* owned */
+    struct publisher *publisher; /* borrowed */
+    struct item *items;          /* owned; sorted by name */
+    size_t count;
+};
+
+static const char *mode_name(enum publish_host mode)
+{
+    switch (mode) {
+    case PUBLISH_HOST_PRESERVE:
+        return "preserve";
+    case PUBLISH_HOST_REWRITE:
+        return "rewrite";
+    case PUBLISH_HOST_DEFAULT:
+        break;
+    }
+    return "default";
+}
+
+enum publish_host published_mode(const char *name)
+{
+    if (strcmp(name, "rewrite") == 0) {
+        return PUBLISH_HOST_REWRITE;
+    }
+    return strcmp(name, "preserve") == 0 ? PUBLISH_HOST_PRESERVE : PUBLISH_HOST_DEFAULT;
+}
+
+static bool name_is_label(const char *name)
+{
+    size_t len = strlen(name);
+    if (len == 0 || len > NAME_MAX_BYTES || name[0] == '-' || name[len - 1] == '-') {
+        return false;
+    }
+    return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
+}
+
+static struct item *find(const struct published *p, const char *name)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        if (strcmp(p->items[i].name, name) == 0) {
+            return &p->items[i];
+        }
+    }
+    return NULL;
+}
+
+/* Names its host with the publisher. */
+static int item_claim(struct published *p, struct item *item, struct err *err)
+{
+    if (!publisher_is_enabled(p->publisher)) {
+        return err_set(
+            err, ERR_REFUSED,
+            "the tunnel is disabled: set tunnel.enabled and tunnel.domain in config.json "
+            "and run wos restart");
+    }
+    autofree char *host = publisher_host_of_label(p->publisher, item->name);
+    if (publisher_keep_name(p->publisher, PUBLISHER_OWNER_PUBLISH, item->name, 0, host, err) < 0) {
+        return -1;
+    }
+    free(item->host);
+    item->host = xstrdup(host);
+    return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct item *)a)->name, ((const struct item *)b)->name);
+}
+
+static struct item *insert(struct published *p, const char *name)
+{
+    p->items = xrealloc(p->items, (p->count + 1) * sizeof *p->items);
+    p->items[p->count++] = (struct item){.name = xstrdup(name)};
+    qsort(p->items, p->count, sizeof *p->items, by_name);
+    return find(p, name);
+}
+
+static void item_drop(struct published *p, struct item *item)
+{
+    free(item->name);
+    free(item->host);
+    size_t index = (size_t)(item - p->items);
+    memmove(item, item + 1, (p->count - index - 1) * sizeof *item);
+    p->count--;
+}
+
+static int save(const struct published *p, struct err *err)
+{
+    autojson cJSON *root = cJSON_CreateObject();
+    cJSON *list = cJSON_AddArrayToObject(root, "published");
+    for (size_t i = 0; i < p->count; i++) {
+        cJSON *row = cJSON_CreateObject();
+        (void)json_add_str(row, "name", p->items[i].name);
+        (void)json_add_int(row, "port", p->items[i].port);
+        (void)json_add_str(row, "host", mode_name(p->items[i].mode));
+        (void)cJSON_AddItemToArray(list, row);
+    }
+    autofree char *text = json_print(root);
+    return file_write_atomic(p->path, str_of(text), 0600, err);
+}
+
+static void publish_all(struct published *p, publisher_done_fn *done, void *arg)
+{
+    autofree struct publish_route *routes = xcalloc(p->count + 1, sizeof *routes);
+    size_t count = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        const struct item *item = &p->items[i];
+        if (item->host != NULL) {
+            routes[count++] = (struct publish_route){
+                .host = item->host,
+                .service = item->name,
+                .port = item->port,
+                .state = ROUTE_LIVE,
+                .host_mode = item->mode,
+            };
+        }
+    }
+    publisher_set_routes(p->publisher, PUBLISHER_OWNER_PUBLISH, routes, count, done, arg);
+}
+
+static void load(struct published *p)
+{
+    struct err err = {.msg = ""};
+    struct buf text = {0};
+    if (file_read(p->path, FILE_MAX, &text, &err) < 0) {
+        if (err.code != ERR_NOT_FOUND) {
+            log_error("publish", "published names are not restored", LOG_STR("error", err.msg));
+        }
+        buf_fini(&text);
+        return;
+    }
+    autojson cJSON *root = json_parse(buf_str(&text), p->path, &err);
+    buf_fini(&text);
+    if (root == NULL) {
+        log_error("publish", "published names are not restored", LOG_STR("error", err.msg));
+        return;
+    }
+    const cJSON *row;
+    cJSON_ArrayForEach(row, json_get(root, "published"))
+    {
+        const char *name = json_get_str(row, "name", "");
+        int64_t port = json_get_int(row, "port", 0);
+        if (!name_is_label(name) || port < 1 || port > 65535 || find(p, name) != NULL) {
+            continue;
+        }
+        struct item *item = insert(p, name);
+        item->port = (uint16_t)port;
+        item->mode = published_mode(json_get_str(row, "host", "default"));
+        if (publisher_is_enabled(p->publisher) && item_claim(p, item, &err) < 0) {
+            log_warn("publish", "a published name is not served", LOG_STR("name", name),
+                     LOG_STR("error", err.msg));
+        }
+    }
+}
+
+struct published *published_new(const char *home, struct publisher *publisher)
+{
+    struct published *p = xcalloc(1, sizeof *p);
+    p->path = path_join(home, "published.json");
+    p->publisher = publisher;
+    load(p);
+    if (p->count > 0) {
+        publish_all(p, NULL, NULL);
+    }
+    return p;
+}
+
+void published_free(struct published *p)
+{
+    if (p == NULL) {
+        return;
+    }
+    while (p->count > 0) {
+        item_drop(p, &p->items[p->count - 1]);
+    }
+    free(p->items);
+    free(p->path);
+    free(p);
+}
+
+int published_add(struct published *p, const char *name, uint16_t port, enum publish_host mode,
+                  publisher_done_fn *done, void *arg, struct err *err)
+{
+    if (!name_is_label(name)) {
+        return err_set(err, ERR_USAGE,
+                       "\"%.80s\" is not a name: 1 to 63 of a-z, 0-9 and '-', not at the ends",
+                       name);
+    }
+    struct item *item = find(p, name);
+    bool is_new = item == NULL;
+    if (is_new) {
+        item = insert(p, name);
+    }
+    if (item_claim(p, item, err) < 0) {
+        if (is_new) {
+            item_drop(p, item);
+        }
+        return -1;
+    }
+    item->port = port;
+    item->mode = mode;
+    publish_all(p, done, arg);
+    if (save(p, err) < 0) {
+        log_error("publish", "a published name is served but will not outlive the daemon",
+                  LOG_STR("name", name), LOG_STR("error", err->msg));
+        err_clear(err);
+    }
+    return 0;
+}
+
+int published_remove(struct published *p, const char *name, struct err *err)
+{
+    struct item *item = find(p, name);
+    if (item == NULL) {
+        return err_set(err, ERR_NOT_FOUND, "nothing is published as %.80s", name);
+    }
+    item_drop(p, item);
+    publisher_forget_name(p->publisher, PUBLISHER_OWNER_PUBLISH, name, 0);
+    publish_all(p, NULL, NULL);
+    return save(p, err);
+}
+
+static cJSON *item_json(const struct published *p, const struct item *item)
+{
+    cJSON *out = cJSON_CreateObject();
+    (void)json_add_str(out, "name", item->name);
+    if (item->host != NULL) {
+        autofree char *url = publisher_url(p->publisher, item->host);
+        (void)json_add_str(out, "hostname", item->host);
+        (void)json_add_str(out, "url", url);
+    }
+    (void)json_add_int(out, "port", item->port);
+    (void)json_add_str(out, "host", mode_name(item->mode));
+    return out;
+}
+
+cJSON *published_item_json(const struct published *p, const char *name)
+{
+    const struct item *item = find(p, name);
+    return item == NULL ? NULL : item_json(p, item);
+}
+
+cJSON *published_json(const struct published *p)
+{
+    cJSON *list = cJSON_CreateArray();
+    for (size_t i = 0; i < p->count; i++) {
+        (void)cJSON_AddItemToArray(list, item_json(p, &p->items[i]));
+    }
+    return list;
+}

@@ -1,0 +1,535 @@
+/* supervisor: see supervisor.h. Made by daemon.c; talks to gateways through gateway_link.c. */
+#include "daemon/supervisor.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/build.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/subprocess.h"
+#include "daemon/gateway_link.h"
+#include "daemon/gateway_spawn.h"
+#include "daemon/sockets.h"
+#include "gateway/link_protocol.h"
+
+enum {
+    SUPERVISOR_MAGIC = 0x73757076,
+    GREETING_MS = 10000, /* connected to ready */
+    BACKOFF_FIRST_MS = 50,
+    BACKOFF_MAX_MS = 5000,
+    PORT_RETRY_MS = 5000,
+    STABLE_MS = 30000, /* after this long the pauses start small again */
+    SHUTDOWN_MS = 5000,
+    STATS_MS = 5000,
+};
+
+/* Of one gateway as this daemon sees it. */
+enum gateway_state {
+    GATEWAY_GREETING, /* connected, not ready */
+    GATEWAY_LOADING,  /* has its set-up; the first snapshot is not acknowledged yet */
+    GATEWAY_SERVING,
+    GATEWAY_DRAINING,
+};
+
+struct gateway {
+    struct supervisor *s; /* borrowed: owner */
+    struct gateway *next; /* in s->old */
+    enum gateway_state state;
+    struct gateway_link *link;  /* owned; NULL: lost, and its process is waited for */
+    struct subprocess *process; /* owned; NULL when an earlier daemon started it */
+    bool is_ours;               /* started by this daemon: it needs its set-up */
+    pid_t pid;
+    char *build; /* owned */
+    int64_t protocol;
+    uint64_t generation;
+    struct socket_set sockets; /* owned: what it greeted with */
+    uint64_t sent;             /* newest generation sent, not answered; 0: none under way */
+};
+
+struct supervisor {
+    uint32_t magic;
+    struct loop *loop;           /* borrowed */
+    const struct config *config; /* borrowed */
+    struct publisher *publisher; /* borrowed */
+    struct socket_set sockets;   /* owned */
+    struct gateway *current;     /* owned; NULL while there is none */
+    struct gateway *old;         /* owned list: replaced ones, draining or about to */
+    struct loop_timer retry_timer;
+    struct loop_timer greeting_timer;
+    struct loop_timer stats_timer;
+    uint32_t backoff_ms;
+    uint64_t started_ms; /* when the current one began */
+    char *error;         /* owned; NULL: none */
+    cJSON *stats;        /* owned; the last answer */
+    bool is_ending;
+    uint64_t end_deadline_ms;
+};
+
+static size_t wanted_workers(const struct config *c)
+{
+    if (c->tunnel_workers != 0) {
+        return c->tunnel_workers;
+    }
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    int count = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
+    return count < 1 ? 1 : (size_t)count;
+}
+
+static void set_error(struct supervisor *s, const char *error)
+{
+    bool is_news = error != NULL && (s->error == NULL || strcmp(s->error, error) != 0);
+    char *copy = error == NULL ? NULL : xstrdup(error);
+    free(s->error);
+    s->error = copy;
+    publisher_set_fault(s->publisher, copy);
+    if (is_news) {
+        log_error("gateway", "the tunnel does not serve", LOG_STR("error", error));
+    }
+}
+
+static void gateway_free(struct gateway *g)
+{
+    if (g == NULL) {
+        return;
+    }
+    gateway_link_free(g->link);
+    if (g->process != NULL) {
+        subprocess_release(g->process);
+    }
+    sockets_fini(&g->sockets);
+    free(g->build);
+    free(g);
+}
+
+static void retry_later(struct supervisor *s, uint64_t delay_ms)
+{
+    if (!s->is_ending) {
+        loop_timer_set(&s->retry_timer, delay_ms);
+    }
+}
+
+static void retry_with_backoff(struct supervisor *s)
+{
+    if (clock_now_ms() - s->started_ms > STABLE_MS) {
+        s->backoff_ms = BACKOFF_FIRST_MS;
+    }
+    retry_later(s, s->backoff_ms);
+    s->backoff_ms = s->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : s->backoff_ms * 2;
+}
+
+/* --- what gateways say -------------------------------------------------------- */
+
+static void gateway_send_snapshot(struct gateway *g)
+{
+    uint64_t generation;
+    struct str bytes = publisher_snapshot(g->s->publisher, &generation);
+    if (bytes.len == 0 || g->sent != 0) {
+        return; /* nothing to serve yet, or one under way: its answer calls again */
+    }
+    g->sent = generation;
+    gateway_link_send_snapshot(g->link, bytes);
+}
+
+static void gateway_on_hello(void *arg, const struct gateway_hello *hello)
+{
+    struct gateway *g = arg;
+    g->pid = hello->pid;
+    g->protocol = hello->protocol;
+    g->generation = hello->generation;
+    free(g->build);
+    g->build = xstrdup(hello->build);
+    if (hello->workers > 0 && g->sockets.worker_count == 0) {
+        sockets_init(&g->sockets, hello->workers);
+    }
+}
+
+static void gateway_on_listener(void *arg, size_t worker, const char *address, int fd)
+{
+    struct gateway *g = arg;
+    if (worker >= g->sockets.worker_count ||
+        g->sockets.workers[worker].count >= SOCKETS_PER_WORKER_MAX) {
+        (void)close(fd);
+        return;
+    }
+    sockets_add(&g->sockets, worker, address, fd);
+}
+
+/* The sockets a found gateway holds become ours, if we have none. True when they are the
+ * wanted ones. */
+static bool take_sockets(struct supervisor *s, struct gateway *g)
+{
+    if (!sockets_have_port(&g->sockets, (uint16_t)s->config->tunnel_port)) {
+        return false;
+    }
+    bool is_wanted = g->sockets.worker_count == wanted_workers(s->config);
+    if (sockets_is_empty(&s->sockets)) {
+        sockets_fini(&s->sockets);
+        s->sockets = g->sockets;
+        g->sockets = (struct socket_set){NULL, 0};
+    }
+    return is_wanted;
+}
+
+/* A gateway of an earlier daemon, with its greeting complete. */
+static void found_gateway(struct supervisor *s, struct gateway *g)
+{
+    bool is_wanted = take_sockets(s, g);
+    sockets_fini(&g->sockets);
+    if (is_wanted && g->protocol == LINK_PROTOCOL && strcmp(g->build, build_id()) == 0) {
+        log_info("gateway", "kept the gateway that was running", LOG_INT("pid", g->pid));
+        publisher_raise_generation(s->publisher, g->generation);
+        g->state = GATEWAY_LOADING;
+        gateway_send_snapshot(g);
+        return;
+    }
+    log_info("gateway", "replacing the gateway that was running", LOG_INT("pid", g->pid),
+             LOG_STR("build", g->build));
+    publisher_raise_generation(s->publisher, g->generation);
+    s->current = NULL;
+    g->next = s->old;
+    s->old = g;
+    retry_later(s, 0);
+}
+
+static void gateway_on_ready(void *arg)
+{
+    struct gateway *g = arg;
+    struct supervisor *s = g->s;
+    CHECK(s->magic == SUPERVISOR_MAGIC);
+    if (g != s->current || g->state != GATEWAY_GREETING) {
+        return;
+    }
+    loop_timer_clear(&s->greeting_timer);
+    if (!g->is_ours) {
+        found_gateway(s, g);
+        return;
+    }
+    sockets_fini(&g->sockets);
+    g->state = GATEWAY_LOADING;
+    gateway_link_send_setup(g->link, &s->sockets);
+    gateway_send_snapshot(g);
+}
+
+static void drain_old(struct supervisor *s)
+{
+    for (struct gateway *g = s->old; g != NULL; g = g->next) {
+        if (g->state != GATEWAY_DRAINING && g->link != NULL) {
+            g->state = GATEWAY_DRAINING;
+            gateway_link_send_drain(g->link, s->config->tunnel_drain_seconds * 1000);
+        }
+    }
+}
+
+static void gateway_on_answer(void *arg, uint64_t generation, const char *error)
+{
+    struct gateway *g = arg;
+    struct supervisor *s = g->s;
+    CHECK(s->magic == SUPERVISOR_MAGIC);
+    if (g != s->current) {
+        return;
+    }
+    g->sent = 0;
+    if (error == NULL) {
+        if (g->state == GATEWAY_LOADING) {
+            g->state = GATEWAY_SERVING;
+            log_info("gateway", "serving", LOG_INT("pid", g->pid),
+                     LOG_INT("port", s->config->tunnel_port),
+                     LOG_INT("workers", s->sockets.worker_count));
+            set_error(s, NULL);
+            drain_old(s);
+        }
+        publisher_on_ack(s->publisher, generation);
+    } else {
+        log_error("gateway", "refused a snapshot; the one before stays",
+                  LOG_INT("generation", (int64_t)generation), LOG_STR("error", error));
+        publisher_on_nack(s->publisher, generation, error);
+    }
+    if (publisher_generation(s->publisher) > generation) {
+        gateway_send_snapshot(g);
+    }
+}
+
+static void gateway_on_stats(void *arg, const cJSON *stats)
+{
+    struct gateway *g = arg;
+    if (g == g->s->current) {
+        cJSON_Delete(g->s->stats);
+        g->s->stats = cJSON_Duplicate(stats, true);
+    }
+}
+
+static void old_remove(struct supervisor *s, struct gateway *g)
+{
+    for (struct gateway **at = &s->old; *at != NULL; at = &(*at)->next) {
+        if (*at == g) {
+            *at = g->next;
+            break;
+        }
+    }
+    gateway_free(g);
+}
+
+/* Without its link, and, if it is our child, without its process, a gateway is forgotten. */
+static void gateway_retire(struct supervisor *s, struct gateway *g)
+{
+    gateway_link_free(g->link);
+    g->link = NULL;
+    if (g == s->current) {
+        loop_timer_clear(&s->greeting_timer);
+        s->current = NULL;
+        g->next = s->old;
+        s->old = g;
+    }
+    if (g->process == NULL) {
+        old_remove(s, g);
+    }
+}
+
+/* The link is gone: the gateway ended, or took another daemon for its own. */
+static void gateway_on_close(void *arg, const char *reason)
+{
+    struct gateway *g = arg;
+    struct supervisor *s = g->s;
+    CHECK(s->magic == SUPERVISOR_MAGIC);
+    bool was_current = g == s->current;
+    if (!was_current || s->is_ending) {
+        log_info("gateway", "a gateway has ended", LOG_INT("pid", g->pid));
+    } else {
+        log_warn("gateway", "lost the gateway", LOG_INT("pid", g->pid), LOG_STR("reason", reason));
+    }
+    gateway_retire(s, g);
+    if (was_current) {
+        retry_with_backoff(s);
+    }
+}
+
+static void gateway_on_exit(void *arg, int status)
+{
+    struct gateway *g = arg;
+    struct supervisor *s = g->s;
+    CHECK(s->magic == SUPERVISOR_MAGIC);
+    char text[64];
+    (void)subprocess_status_text(status, text, sizeof text);
+    if (status != 0 && !s->is_ending) {
+        log_error("gateway", "the gateway ended; see gateway.log", LOG_INT("pid", g->pid),
+                  LOG_STR("status", text));
+    }
+    subprocess_release(g->process);
+    g->process = NULL;
+    if (g->link == NULL) {
+        old_remove(s, g);
+    } /* else the link's end, which follows, does it */
+}
+
+static void supervisor_on_greeting(void *arg)
+{
+    struct supervisor *s = arg;
+    CHECK(s->magic == SUPERVISOR_MAGIC);
+    struct gateway *g = s->current;
+    if (g == NULL || g->state != GATEWAY_GREETING) {
+        return;
+    }
+    log_error("gateway", "a gateway does not answer; giving it up", LOG_INT("pid", g->pid));
+    if (g->process != NULL) {
+        (void)subprocess_signal(g->process, SIGKILL, NULL);
+    }
+    gateway_retire(s, g);
+    (void)unlink(GATEWAY_SOCKET); /* the next try starts one of its own */
+    retry_with_backoff(s);
+}
+
+/* --- starting one ----------------------------------------------------------------- */
+
+static const struct gateway_link_ops link_ops = {
+    gateway_on_hello,  gateway_on_listener, gateway_on_ready,
+    gateway_on_answer, gateway_on_stats,    gateway_on_close,
+};
+
+static bool gateway_connect(struct supervisor *s, struct err *err)
+{
+    struct gateway *g = xcalloc(1, sizeof *g);
+    g->s = s;
+    g->build = xstrdup("");
+    g->link = gateway_link_open(s->loop, GATEWAY_SOCKET, &link_ops, g, err);
+    if (g->link == NULL) {
+        gateway_free(g);
+        return false;
+    }
+    s->current = g;
+    loop_timer_set(&s->greeting_timer, GREETING_MS);
+    return true;
+}
+
+static int gateway_start(struct supervisor *s, struct err *err)
+{
+    autoclose int listener = gateway_listen(err);
+    /* Connected first: the queue of the listening socket waits for the process. */
+    if (listener < 0 || !gateway_connect(s, err)) {
+        return -1;
+    }
+    struct gateway *g = s->current;
+    g->is_ours = true;
+    g->process = gateway_spawn(s->loop, listener, gateway_on_exit, g, err);
+    if (g->process == NULL) {
+        s->current = NULL;
+        loop_timer_clear(&s->greeting_timer);
+        gateway_free(g);
+        (void)unlink(GATEWAY_SOCKET);
+        return -1;
+    }
+    g->pid = subprocess_pid(g->process);
+    s->started_ms = clock_now_ms();
+    return 0;
+}
+
+static bool supervisor_bind(struct supervisor *s)
+{
+    struct err err = {.msg = ""};
+    size_t workers = wanted_workers(s->config);
+    if (s->sockets.worker_count == 0) {
+        sockets_init(&s->sockets, workers);
+    } else if (s->sockets.worker_count != workers) {
+        sockets_respread(&s->sockets, workers);
+    }
+    if (sockets_bind(&s->sockets, (uint16_t)s->config->tunnel_port, &err) < 0) {
+        set_error(s, err.msg);
+        retry_later(s, PORT_RETRY_MS);
+        return false;
+    }
+    return true;
+}
+
+/* True while the socket's name may lead to a gateway that was found and shall be replaced. */
+static bool has_replaced(const struct supervisor *s)
+{
+    const struct gateway *g = s->old;
+    while (g != NULL && (g->is_ours || g->link == NULL)) {
+        g = g->next;
+    }
+    return g != NULL;
+}
+
+/* One attempt to have a current gateway: the one that is there, or a new one. */
+static void supervisor_try(void *arg)
+{
+    struct supervisor *s = arg;
+    CHECK(s->magic == SUPERVISOR_MAGIC);
+    if (s->current != NULL || s->is_ending) {
+        return;
+    }
+    struct err err = {.msg = ""};
+    if (!has_replaced(s) && gateway_connect(s, &err)) {
+        return;
+    }
+    if (!supervisor_bind(s)) {
+        return;
+    }
+    if (gateway_start(s, &err) < 0) {
+        set_error(s, err.msg);
+        retry_with_backoff(s);
+    }
+}
+
+static void supervisor_on_stats(void *arg)
+{
+    struct supervisor *s = arg;
+    CHECK(s->magic == SUPERVISOR_MAGIC);
+    if (s->current != NULL && s->current->state == GATEWAY_SERVING) {
+        gateway_link_send_stats(s->current->link);
+    }
+    loop_timer_set(&s->stats_timer, STATS_MS);
+}
+
+/* --- for the daemon ------------------------------------------------------------------ */
+
+struct supervisor *supervisor_new(struct loop *loop, const struct config *config,
+                                  struct publisher *publisher)
+{
+    struct supervisor *s = xcalloc(1, sizeof *s);
+    s->magic = SUPERVISOR_MAGIC;
+    s->loop = loop;
+    s->config = config;
+    s->publisher = publisher;
+    s->backoff_ms = BACKOFF_FIRST_MS;
+    loop_timer_init(&s->retry_timer, loop, supervisor_try, s);
+    loop_timer_init(&s->greeting_timer, loop, supervisor_on_greeting, s);
+    loop_timer_init(&s->stats_timer, loop, supervisor_on_stats, s);
+    loop_timer_set(&s->retry_timer, 0);
+    loop_timer_set(&s->stats_timer, STATS_MS);
+    return s;
+}
+
+void supervisor_free(struct supervisor *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    CHECK(s->magic == SUPERVISOR_MAGIC);
+    loop_timer_fini(&s->retry_timer);
+    loop_timer_fini(&s->greeting_timer);
+    loop_timer_fini(&s->stats_timer);
+    gateway_free(s->current);
+    while (s->old != NULL) {
+        struct gateway *next = s->old->next;
+        gateway_free(s->old);
+        s->old = next;
+    }
+    sockets_fini(&s->sockets);
+    free(s->error);
+    cJSON_Delete(s->stats);
+    s->magic = 0;
+    free(s);
+}
+
+void supervisor_publish(struct supervisor *s)
+{
+    struct gateway *g = s->current;
+    if (g != NULL && (g->state == GATEWAY_LOADING || g->state == GATEWAY_SERVING)) {
+        gateway_send_snapshot(g);
+    }
+}
+
+void supervisor_shutdown(struct supervisor *s)
+{
+    s->is_ending = true;
+    s->end_deadline_ms = clock_now_ms() + SHUTDOWN_MS;
+    loop_timer_clear(&s->retry_timer);
+    if (s->current != NULL) {
+        gateway_link_send_shutdown(s->current->link);
+    }
+    for (struct gateway *g = s->old; g != NULL; g = g->next) {
+        if (g->link != NULL) {
+            gateway_link_send_shutdown(g->link);
+        }
+    }
+    loop_timer_set(&s->stats_timer, SHUTDOWN_MS + 1); /* the loop turns at the deadline */
+}
+
+bool supervisor_is_down(const struct supervisor *s)
+{
+    return (s->current == NULL && s->old == NULL) || clock_now_ms() >= s->end_deadline_ms;
+}
+
+void supervisor_add_status(const struct supervisor *s, cJSON *tunnel)
+{
+    const struct gateway *g = s->current;
+    bool is_serving = g != NULL && g->state == GATEWAY_SERVING;
+    const char *state = is_serving ? "serving" : s->error != NULL ? "failed" : "starting";
+    (void)json_add_str(tunnel, "state", state);
+    if (!is_serving && s->error != NULL) {
+        (void)json_add_str(tunnel, "error", s->error);
+    }
+    (void)json_add_int(tunnel, "workers", (int64_t)s->sockets.worker_count);
+    if (g != NULL && g->pid > 0) {
+        (void)json_add_int(tunnel, "gatewayPid", g->pid);
+    }
+    if (s->stats != NULL) {
+        (void)cJSON_AddItemToObject(tunnel, "stats", cJSON_Duplicate(s->stats, true));
+    }
+}

@@ -1,0 +1,36 @@
+/* supervisor: keeps exactly one gateway serving, on sockets that outlive it.
+ *
+ * At the start a living gateway at H/gateway.sock is taken over: kept when it is
+ * of this build with the wanted sockets, else its sockets go to a new one and it
+ * drains once the new one serves. A gateway that dies is replaced, with growing
+ * pauses, on the same sockets and with the newest snapshot. Gateways are never
+ * tied to the daemon's life: only supervisor_shutdown ends them.
+ * The current directory must be H. One thread: the daemon's loop.
+ */
+#ifndef WOS_DAEMON_SUPERVISOR_H
+#define WOS_DAEMON_SUPERVISOR_H
+
+#include <cjson/cJSON.h>
+#include <stdint.h>
+
+#include "base/loop.h"
+#include "base/str.h"
+#include "daemon/config.h"
+#include "daemon/publisher.h"
+
+struct supervisor;
+
+/* Works from the next turn on. The publisher must live as long. */
+struct supervisor *supervisor_new(struct loop *loop, const struct config *config,
+                                  struct publisher *publisher);
+/* Lets go of everything; gateways go on serving. */
+void supervisor_free(struct supervisor *s);
+/* Something new is to be served (publisher_sink_fn's receiver). */
+void supervisor_publish(struct supervisor *s);
+/* Tells all gateways to end; supervisor_is_down once they have, or the time is up. */
+void supervisor_shutdown(struct supervisor *s);
+bool supervisor_is_down(const struct supervisor *s);
+/* Adds state, error, workers, gatewayPid and stats to the tunnel object of the status. */
+void supervisor_add_status(const struct supervisor *s, cJSON *tunnel);
+
+#endif
