@@ -1,0 +1,264 @@
+/* deploy.yaml: what is read, and that every mistake is told with its place. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/auto.h"
+#include "daemon/deploy/manifest.h"
+#include "daemon/deploy/order.h"
+
+static struct manifest *parse(const char *text)
+{
+    return manifest_parse(str_of(text), "deploy.yaml");
+}
+
+static void assert_errors(const char *text, const char *expected)
+{
+    struct manifest *m = parse(text);
+    autofree char *errors = manifest_errors_text(m);
+    assert_string_equal(errors, expected);
+    manifest_free(m);
+}
+
+static void assert_error_has(const char *text, const char *part)
+{
+    struct manifest *m = parse(text);
+    autofree char *errors = manifest_errors_text(m);
+    if (strstr(errors, part) == NULL) {
+        fail_msg("\"%s\" not in:\n%s", part, errors);
+    }
+    manifest_free(m);
+}
+
+static void test_full_file(void **state)
+{
+    (void)state;
+    struct manifest *m = parse("mode: shell\n"
+                               "host_ports: {range: {start: 21000, end: 21999}}\n"
+                               "dynamic_ports: true\n"
+                               "arguments: [REGION]\n"
+                               "targets: {front: [web]}\n"
+                               "app:\n"
+                               "  init_script: [npm ci]\n"
+                               "  services:\n"
+                               "    web:\n"
+                               "      script: [npm run build, npm start]\n"
+                               "      cwd: packages/web\n"
+                               "      env_file: .env\n"
+                               "      dependencies: [api]\n"
+                               "      ports:\n"
+                               "        - 3000\n"
+                               "        - port: 3001\n"
+                               "          host: rewrite\n"
+                               "          allow_failure: true\n"
+                               "          healthcheck: {url: /health, status: 204, timeout: 90s,\n"
+                               "                        start_period: 1.5m, interval: 250,\n"
+                               "                        retries: 3}\n"
+                               "        - {port: 3002, healthcheck: false, host: preserve}\n"
+                               "      environment:\n"
+                               "        A: text\n"
+                               "        B: 12\n"
+                               "        C: True\n"
+                               "        API: ${app.services.api.url[8000]}\n"
+                               "        R: ${REGION:-eu}\n"
+                               "    api: {script: [./api], ports: [8000]}\n");
+    autofree char *errors = manifest_errors_text(m);
+    assert_string_equal(errors, "");
+    assert_true(manifest_ok(m));
+    assert_int_equal(m->warnings.count, 0);
+    assert_int_equal(m->mode, MANIFEST_SHELL);
+    assert_int_equal(m->port_start, 21000);
+    assert_int_equal(m->port_end, 21999);
+    assert_int_equal(m->service_count, 2);
+    assert_string_equal(m->services[0].name, "api");
+    const struct manifest_service *web = manifest_find(m, "web");
+    assert_non_null(web);
+    assert_int_equal(web->script_count, 2);
+    assert_string_equal(web->cwd, "packages/web");
+    assert_int_equal(web->port_count, 3);
+    assert_true(web->ports[0].health.enabled);
+    assert_string_equal(web->ports[0].health.path, "/");
+    assert_int_equal(web->ports[0].health.status, 0);
+    const struct manifest_port *port = manifest_service_port(web, 3001);
+    assert_int_equal(port->host, MANIFEST_HOST_REWRITE);
+    assert_true(port->allow_failure);
+    assert_string_equal(port->health.path, "/health");
+    assert_int_equal(port->health.status, 204);
+    assert_int_equal(port->health.timeout_ms, 90000);
+    assert_int_equal(port->health.start_period_ms, 90000);
+    assert_int_equal(port->health.interval_ms, 250);
+    assert_int_equal(port->health.retries, 3);
+    assert_false(web->ports[2].health.enabled);
+    assert_int_equal(web->environment_count, 5);
+    assert_string_equal(web->environment[1].value, "12");
+    assert_string_equal(web->environment[2].value, "true");
+    assert_int_equal(m->target_count, 1);
+    assert_true(manifest_has_argument(m, "REGION"));
+    manifest_free(m);
+}
+
+static void test_all_errors_at_once(void **state)
+{
+    (void)state;
+    assert_errors(
+        "mode: shell\n"
+        "deps: {}\n"
+        "init_cache: []\n"
+        "app:\n"
+        "  image: node\n"
+        "  services:\n"
+        "    web:\n"
+        "      ports: [99999, {port: 3000, host: keep}]\n"
+        "      dependencies: [nobody]\n"
+        "      environment: {X: \"${app.services.api.url[1]}\"}\n",
+        "deploy.yaml:2:1: deps is not allowed in mode shell; start what is needed as a "
+        "service\n"
+        "deploy.yaml:3:1: init_cache was renamed to cache\n"
+        "deploy.yaml:5:3: app.image is not allowed in mode shell; remove it\n"
+        "deploy.yaml:8:7: app.services.web.script is required in mode shell: a non-empty "
+        "list of commands\n"
+        "deploy.yaml:8:15: app.services.web.ports[0] must be an integer from 1 to 65535\n"
+        "deploy.yaml:8:41: app.services.web.ports[1].host must be preserve or rewrite\n"
+        "deploy.yaml:9:22: app.services.web.dependencies[0]: no service named \"nobody\"\n"
+        "deploy.yaml:10:24: app.services.web.environment.X: ${app.services.api.url[1]}: "
+        "no service named api; declared: web");
+}
+
+static void test_docker_modes_are_refused(void **state)
+{
+    (void)state;
+    assert_errors("", "deploy.yaml:1:1: mode generated needs Docker, which this version does not "
+                      "run yet; allowed: shell");
+    assert_error_has("mode: compose\n", "deploy.yaml:1:7: mode compose needs Docker, which this "
+                                        "version does not run yet; allowed: shell");
+    assert_error_has("mode: compose\napp: {}\n", "2:1: app is not allowed in mode compose");
+    assert_errors("mode: docker\n", "deploy.yaml:1:7: mode must be one of: generated, compose, "
+                                    "shell, not \"docker\"");
+}
+
+static void test_bad_yaml(void **state)
+{
+    (void)state;
+    assert_error_has("mode: shell\napp: [\n", "deploy.yaml:3:1: not valid YAML");
+    assert_error_has("mode: shell\nmode: shell\n",
+                     "2:1: the document: key \"mode\" is there twice");
+    assert_error_has("mode: shell\n---\nmode: shell\n", "a second YAML document");
+    assert_error_has("- a\n", "the document must be a mapping");
+    assert_error_has("mode: shell\napp: {services: {a: {script: [x], ports: [{port: 1, "
+                     "healthcheck: {url: foo}}]}}}\n",
+                     "healthcheck.url must be a path that begins with /");
+    assert_error_has("mode: shell\napp: {services: {a: {script: [x], ports: [1, 1]}}}\n",
+                     "port 1 is declared twice");
+    assert_error_has("mode: shell\nhost_ports: {range: {start: 5, end: 4}}\n",
+                     "start 5 must not be above end 4");
+}
+
+static void test_bounds(void **state)
+{
+    (void)state;
+    struct buf deep = {0};
+    for (int i = 0; i < 60; i++) {
+        buf_add_text(&deep, "[");
+    }
+    for (int i = 0; i < 60; i++) {
+        buf_add_text(&deep, "]");
+    }
+    assert_error_has(buf_cstr(&deep), "nested deeper than 32 levels");
+    buf_fini(&deep);
+    struct buf bomb = {0};
+    buf_add_text(&bomb, "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for (int i = 1; i < 9; i++) {
+        buf_printf(&bomb, "a%d: &a%d [", i, i);
+        for (int j = 0; j < 10; j++) {
+            buf_printf(&bomb, "%s*a%d", j == 0 ? "" : ", ", i - 1);
+        }
+        buf_add_text(&bomb, "]\n");
+    }
+    assert_error_has(buf_cstr(&bomb), "more than 20000 values");
+    buf_fini(&bomb);
+    assert_error_has("a: &a [*a]\n", "nested deeper");
+    struct buf large = {0};
+    while (large.len <= MANIFEST_TEXT_MAX) {
+        buf_add_text(&large, "# a comment line that is there to make the file too large\n");
+    }
+    assert_error_has(buf_cstr(&large), "larger than 1 MiB");
+    buf_fini(&large);
+}
+
+static void test_merge_keys(void **state)
+{
+    (void)state;
+    struct manifest *m = parse("mode: shell\n"
+                               "x-base: &base {script: [run], cwd: a}\n"
+                               "app:\n"
+                               "  services:\n"
+                               "    web: {<<: *base, cwd: b}\n");
+    assert_true(manifest_ok(m));
+    const struct manifest_service *web = manifest_find(m, "web");
+    assert_string_equal(web->cwd, "b");
+    assert_string_equal(web->script[0], "run");
+    manifest_free(m);
+}
+
+static void test_unknown_keys_warn(void **state)
+{
+    (void)state;
+    struct manifest *m =
+        parse("mode: shell\napp: {services: {a: {script: [x], enviroment: {}}}}\n");
+    assert_true(manifest_ok(m));
+    autofree char *warnings = manifest_warnings_text(m);
+    assert_string_equal(warnings, "deploy.yaml:2:35: app.services.a: unknown key \"enviroment\" is "
+                                  "ignored; did you mean \"environment\"?");
+    manifest_free(m);
+}
+
+static void test_order(void **state)
+{
+    (void)state;
+    struct manifest *m = parse("mode: shell\n"
+                               "app: {services: {a: {script: [x], dependencies: [c]},\n"
+                               "  b: {script: [x]}, c: {script: [x], dependencies: [b]}}}\n");
+    assert_true(manifest_ok(m));
+    autofree const struct manifest_service **sorted = order_services(m, NULL, NULL);
+    assert_string_equal(sorted[0]->name, "b");
+    assert_string_equal(sorted[1]->name, "c");
+    assert_string_equal(sorted[2]->name, "a");
+    manifest_free(m);
+    assert_error_has("mode: shell\n"
+                     "app: {services: {a: {script: [x], dependencies: [b]},\n"
+                     "  b: {script: [x], dependencies: [a]}}}\n",
+                     "dependency cycle: a -> b -> a");
+    assert_error_has("mode: shell\napp: {services: {a: {script: [x], dependencies: [a]}}}\n",
+                     "a service cannot depend on itself");
+}
+
+static void test_missing_file(void **state)
+{
+    (void)state;
+    struct manifest *m = manifest_load("/nonexistent/.wos/deploy.yaml");
+    assert_true(m->missing);
+    autofree char *errors = manifest_errors_text(m);
+    assert_string_equal(errors, "deploy config not found at /nonexistent/.wos/deploy.yaml");
+    manifest_free(m);
+    autofree char *path = manifest_path("/src", false);
+    assert_string_equal(path, "/src/.wos/deploy.worktree.yaml");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_full_file),
+        cmocka_unit_test(test_all_errors_at_once),
+        cmocka_unit_test(test_docker_modes_are_refused),
+        cmocka_unit_test(test_bad_yaml),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_merge_keys),
+        cmocka_unit_test(test_unknown_keys_warn),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_missing_file),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
