@@ -99,10 +99,20 @@ static void run_deferred(struct loop *loop)
 
 static void end_of_turn(struct loop *loop)
 {
-    for (size_t i = 0; i < loop->flush_count; i++) {
-        loop->flush[i].fn(loop->flush[i].arg);
+    /* A deferred call may leave something to flush, and a flush something deferred. */
+    enum { ROUNDS_MAX = 4 };
+    for (int round = 0; round < ROUNDS_MAX; round++) {
+        for (size_t i = 0; i < loop->flush_count; i++) {
+            loop->flush[i].fn(loop->flush[i].arg);
+        }
+        if (loop->deferred.count == 0) {
+            break;
+        }
+        run_deferred(loop);
+        if (round == ROUNDS_MAX - 1) {
+            loop_wake(loop);
+        }
     }
-    run_deferred(loop);
     loop->now_ms = 0;
 }
 
@@ -168,13 +178,18 @@ void loop_stop(struct loop *loop)
     (void)event_base_loopbreak(loop->base);
 }
 
+void loop_wake(struct loop *loop)
+{
+    event_active(loop->wake, EV_TIMEOUT, 0);
+}
+
 void loop_defer(struct loop *loop, loop_fn *fn, void *arg)
 {
     CHECK(loop->magic == LOOP_MAGIC);
     list_add(&loop->deferred, fn, arg);
     if (loop->deferred.count == 1) {
         /* End the wait soon even when nothing else is ready. */
-        event_active(loop->wake, EV_TIMEOUT, 0);
+        loop_wake(loop);
     }
 }
 

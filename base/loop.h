@@ -32,6 +32,8 @@ void loop_run(struct loop *loop);
  * Turns do not nest: neither call may be made from a callback. */
 void loop_turn(struct loop *loop, bool block);
 void loop_stop(struct loop *loop);
+/* The next turn does not wait. Own thread. */
+void loop_wake(struct loop *loop);
 
 /* Calls fn(arg) at the end of this turn, once. */
 void loop_defer(struct loop *loop, loop_fn *fn, void *arg);

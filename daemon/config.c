@@ -146,7 +146,9 @@ static bool ips_read(struct config *c, const struct config_key *key, const cJSON
         free(list.items);
         return true; /* named already; the rules switch the block off */
     }
-    *(struct config_ips *)slot_of(c, key) = list;
+    struct config_ips *slot = slot_of(c, key);
+    free(slot->items); /* a key may stand twice; the last one counts */
+    *slot = list;
     return true;
 }
 
@@ -358,7 +360,8 @@ cJSON *config_problems_json(const struct config *c)
     cJSON *list = cJSON_CreateArray();
     for (size_t i = 0; i < c->problem_count; i++) {
         cJSON *item = cJSON_CreateObject();
-        (void)json_add_str(item, "key", c->problems[i].key);
+        const char *key = c->problems[i].key;
+        (void)json_add_str(item, "key", *key == '\0' ? "config.json" : key);
         (void)json_add_str(item, "message", c->problems[i].message);
         (void)cJSON_AddItemToArray(list, item);
     }

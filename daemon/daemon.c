@@ -74,7 +74,7 @@ static int lock_take(struct err *err)
 
 /* --- daemon.json -------------------------------------------------------------------- */
 
-static void metadata_write(const struct daemon *d)
+void daemon_write_metadata(const struct daemon *d)
 {
     struct err err = {.msg = ""};
     autojson cJSON *out = cJSON_CreateObject();
@@ -190,10 +190,8 @@ static int daemon_start(struct daemon *d, struct err *err)
     if (d->api == NULL) {
         return -1;
     }
-    if (publisher_is_enabled(d->publisher)) {
-        d->supervisor = supervisor_new(d->loop, d->config, d->publisher);
-    }
-    metadata_write(d);
+    d->supervisor = supervisor_new(d->loop, d->config, d->publisher);
+    daemon_write_metadata(d);
     return 0;
 }
 

@@ -36,7 +36,7 @@ struct daemon {
     struct publisher *publisher;
     struct certkeeper *certkeeper; /* NULL when the tunnel has no TLS */
     struct published *published;
-    struct supervisor *supervisor; /* NULL when the tunnel is disabled */
+    struct supervisor *supervisor;
     struct sessions *sessions;
     struct api *api;
     int lock_fd;
@@ -50,6 +50,8 @@ struct daemon {
 #define DAEMON_API_VERSION "1" /* of the API */
 
 int daemon_main(const char *home, bool foreground);
+/* Writes H/daemon.json, which says where the daemon listens. */
+void daemon_write_metadata(const struct daemon *d);
 /* Ends the daemon in 50 ms. STOP ends the gateway too, RESTART leaves it serving. */
 void daemon_end(struct daemon *d, enum daemon_end how);
 

@@ -176,10 +176,20 @@ static bool take_sockets(struct supervisor *s, struct gateway *g)
     return is_wanted;
 }
 
+static void drain_old(struct supervisor *s)
+{
+    for (struct gateway *g = s->old; g != NULL; g = g->next) {
+        if (g->state != GATEWAY_DRAINING && g->link != NULL) {
+            g->state = GATEWAY_DRAINING;
+            gateway_link_send_drain(g->link, s->config->tunnel_drain_seconds * 1000);
+        }
+    }
+}
+
 /* A gateway of an earlier daemon, with its greeting complete. */
 static void found_gateway(struct supervisor *s, struct gateway *g)
 {
-    bool is_wanted = take_sockets(s, g);
+    bool is_wanted = s->config->tunnel_enabled && take_sockets(s, g);
     sockets_fini(&g->sockets);
     if (is_wanted && g->protocol == LINK_PROTOCOL && strcmp(g->build, build_id()) == 0) {
         log_info("gateway", "kept the gateway that was running", LOG_INT("pid", g->pid));
@@ -188,13 +198,19 @@ static void found_gateway(struct supervisor *s, struct gateway *g)
         gateway_send_snapshot(g);
         return;
     }
-    log_info("gateway", "replacing the gateway that was running", LOG_INT("pid", g->pid),
-             LOG_STR("build", g->build));
+    log_info("gateway",
+             s->config->tunnel_enabled ? "replacing the gateway that was running"
+                                       : "ending the gateway: the tunnel is disabled now",
+             LOG_INT("pid", g->pid), LOG_STR("build", g->build));
     publisher_raise_generation(s->publisher, g->generation);
     s->current = NULL;
     g->next = s->old;
     s->old = g;
-    retry_later(s, 0);
+    if (s->config->tunnel_enabled) {
+        retry_later(s, 0);
+    } else {
+        drain_old(s);
+    }
 }
 
 static void gateway_on_ready(void *arg)
@@ -214,16 +230,6 @@ static void gateway_on_ready(void *arg)
     g->state = GATEWAY_LOADING;
     gateway_link_send_setup(g->link, &s->sockets);
     gateway_send_snapshot(g);
-}
-
-static void drain_old(struct supervisor *s)
-{
-    for (struct gateway *g = s->old; g != NULL; g = g->next) {
-        if (g->state != GATEWAY_DRAINING && g->link != NULL) {
-            g->state = GATEWAY_DRAINING;
-            gateway_link_send_drain(g->link, s->config->tunnel_drain_seconds * 1000);
-        }
-    }
 }
 
 static void gateway_on_answer(void *arg, uint64_t generation, const char *error)
@@ -427,7 +433,7 @@ static void supervisor_try(void *arg)
     if (!has_replaced(s) && gateway_connect(s, &err)) {
         return;
     }
-    if (!supervisor_bind(s)) {
+    if (!s->config->tunnel_enabled || !supervisor_bind(s)) {
         return;
     }
     if (gateway_start(s, &err) < 0) {

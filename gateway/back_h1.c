@@ -179,6 +179,7 @@ void back_h1_start(struct exchange *x)
     b->answered = false;
     x->back = &back_ops;
     x->back_owner = b;
+    b->conn->awaiting = true;
     send_head(b, x);
     if (b->conn->state == CONN_OPEN) {
         conn_set_deadline(b->conn, limits->response_timeout_ms);
@@ -253,6 +254,7 @@ static void response_done(struct back_h1 *b, const struct head *trailers, bool c
     bool keep =
         clean && b->keep && x->request_ended && b->conn->state == CONN_OPEN && !b->conn->got_eof &&
         upstream_put(w, &b->link, x->route->port, b->tls, worker_limits(w)->upstream_idle_max);
+    b->conn->awaiting = false;
     if (keep) {
         b->state = BACK_IDLE;
         conn_resume(b->conn, CONN_PAUSE_PEER);
@@ -311,7 +313,6 @@ static bool on_head(struct back_h1 *b, struct head *h)
             back_failed(b, 502, "switched protocols without being asked");
             return false;
         }
-        x->response = *h;
         start_tunnel(b);
         return true;
     }
@@ -321,7 +322,6 @@ static bool on_head(struct back_h1 *b, struct head *h)
     }
     uint64_t length;
     enum h1_framing framing = response_framing(x, h, &length);
-    x->response = *h;
     b->keep = !h->wants_close && framing != H1_BODY_CLOSE;
     b->state = BACK_BODY;
     h1_body_init(&b->body, framing, length);
@@ -333,7 +333,7 @@ static bool on_head(struct back_h1 *b, struct head *h)
 static size_t read_head(struct back_h1 *b, const char *data, size_t len)
 {
     struct exchange *x = b->x;
-    struct head *h = arena_zalloc(&x->arena, sizeof *h);
+    struct head *h = &x->response;
     struct head_fault fault;
     size_t used = 0;
     b->answered = true;
@@ -458,6 +458,10 @@ static void back_on_event(struct conn *c, enum conn_event event)
     case CONN_BLOCKED:
     case CONN_DRAINED:
         if (x != NULL) {
+            const struct limits *limits = &x->view->snapshot->spec.limits;
+            conn_set_deadline(c, event == CONN_BLOCKED   ? limits->write_timeout_ms
+                                 : b->state == BACK_HEAD ? limits->response_timeout_ms
+                                                         : limits->tunnel_idle_timeout_ms);
             x->front->want(x, event == CONN_DRAINED);
         }
         break;

@@ -3,7 +3,6 @@
 #include "gateway/conn.h"
 
 #include <errno.h>
-#include <openssl/err.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -20,87 +19,6 @@ enum {
 };
 
 static void conn_on_ready(evutil_socket_t fd, short what, void *arg);
-
-static void conn_free(void *arg)
-{
-    struct conn *c = arg;
-    CHECK(c->magic == CONN_MAGIC && c->state == CONN_GONE && !c->in_dirty && !c->in_again);
-    c->magic = 0;
-    free(c);
-}
-
-static void list_remove(struct conn **list, struct conn *c, size_t link_offset)
-{
-    for (struct conn **at = list; *at != NULL;) {
-        struct conn **link = (struct conn **)(void *)((char *)*at + link_offset);
-        if (*at == c) {
-            *at = *link;
-            *link = NULL;
-            return;
-        }
-        at = link;
-    }
-}
-
-/* Descriptor, TLS state and buffers go at once; the memory at the end of the turn. */
-static void conn_end(struct conn *c)
-{
-    struct worker *w = c->worker;
-    if (c->state == CONN_GONE) {
-        return;
-    }
-    if (c->ssl != NULL) {
-        w->bio_conn = c;
-        SSL_free(c->ssl);
-        c->ssl = NULL;
-    }
-    if (w->bio_conn == c) {
-        w->bio_conn = NULL;
-    }
-    (void)event_del(&c->event);
-    (void)close(c->fd);
-    c->fd = -1;
-    c->state = CONN_GONE;
-    deadline_clear(&w->wheel, &c->deadline);
-    wbuf_release(&w->wbufs, &c->in);
-    wbuf_release(&w->wbufs, &c->cipher_in);
-    wbuf_release(&w->wbufs, &c->stage);
-    wbuf_release(&w->wbufs, &c->out);
-    if (c->in_dirty) {
-        list_remove(&w->dirty, c, offsetof(struct conn, dirty_next));
-        c->in_dirty = false;
-    }
-    if (c->in_again) {
-        list_remove(&w->again, c, offsetof(struct conn, again_next));
-        c->in_again = false;
-    }
-    if (c->is_front) {
-        stat_add(&w->stats.bytes_in, c->bytes_in);
-        stat_add(&w->stats.bytes_out, c->bytes_out);
-        *c->front_prev = c->front_next;
-        if (c->front_next != NULL) {
-            c->front_next->front_prev = c->front_prev;
-        }
-        worker_on_front_closed(w);
-    }
-    loop_defer(w->loop, conn_free, c);
-}
-
-/* Dies by itself: the owner, if there still is one, hears of it last. */
-void conn_die(struct conn *c, int error)
-{
-    if (c->state == CONN_GONE) {
-        return;
-    }
-    if (c->error == 0) {
-        c->error = error;
-    }
-    bool owned = c->state < CONN_FLUSHING;
-    conn_end(c);
-    if (owned) {
-        c->ops->on_event(c, CONN_DEAD);
-    }
-}
 
 void conn_register(struct conn *c)
 {
@@ -157,8 +75,9 @@ static void conn_mark_again(struct conn *c)
 {
     if (!c->in_again && c->state != CONN_GONE) {
         c->in_again = true;
-        c->again_next = c->worker->again;
-        c->worker->again = c;
+        c->again_next = NULL;
+        *c->worker->again_tail = c;
+        c->worker->again_tail = &c->again_next;
     }
 }
 
@@ -168,7 +87,12 @@ static void write_tls(struct conn *c, const char *data, size_t len)
     struct wbuf_pool *pool = &c->worker->wbufs;
     enum tls_result result = TLS_OK;
     size_t staged = wbuf_len(&c->stage);
-    if (staged > 0 && staged + len >= CONN_RECORD) {
+    if (staged >= CONN_RECORD) { /* collected before the handshake was done */
+        result = tls_write(c, wbuf_data(&c->stage), staged);
+        wbuf_release(pool, &c->stage);
+        staged = 0;
+    }
+    if (result == TLS_OK && staged > 0 && staged + len >= CONN_RECORD) {
         size_t fill = CONN_RECORD - staged;
         wbuf_add(pool, &c->stage, data, fill);
         data += fill;
@@ -361,6 +285,10 @@ static void read_open(struct conn *c)
         if (len > 0) {
             deliver(c, c->worker->plain, len);
         }
+        if (c->edge_both && c->awaiting && c->state == CONN_OPEN) {
+            c->can_read = true; /* epoll reports a reset and its last data as one edge */
+        }
+        c->edge_both = false;
         if (result == TLS_AGAIN) {
             return;
         }
@@ -417,9 +345,15 @@ static void conn_on_ready(evutil_socket_t fd, short what, void *arg)
         }
     }
     c->peer_closed = c->peer_closed || (what & EV_CLOSED) != 0;
+    c->edge_both = (what & EV_READ) != 0 && (what & EV_WRITE) != 0;
     if ((what & (EV_READ | EV_CLOSED)) != 0 && c->state != CONN_CONNECTING) {
         c->can_read = true;
         conn_read(c);
+    }
+    if (c->peer_closed && c->is_front && c->state == CONN_OPEN && !c->told_eof &&
+        (c->pauses & CONN_PAUSE_ORDER) != 0) {
+        c->told_eof = true; /* it waits for an answer nobody will read */
+        c->ops->on_event(c, CONN_EOF);
     }
 }
 
@@ -456,6 +390,7 @@ static bool send_out(struct conn *c)
             return false;
         }
         c->bytes_out += (uint64_t)n;
+        c->progress = true;
         wbuf_consume(pool, &c->out, (size_t)n);
         c->can_write = (size_t)n == len;
     }
@@ -465,10 +400,7 @@ static bool send_out(struct conn *c)
 void conn_flush(struct conn *c)
 {
     CHECK(c->magic == CONN_MAGIC);
-    if (c->in_dirty) {
-        list_remove(&c->worker->dirty, c, offsetof(struct conn, dirty_next));
-        c->in_dirty = false;
-    }
+    conn_leave_dirty(c);
     if (c->state == CONN_OPEN) {
         c->ops->on_flush(c);
     }
@@ -504,8 +436,9 @@ void conn_flush(struct conn *c)
         }
         (void)shutdown(c->fd, SHUT_WR);
     }
-    if (empty == c->blocked && c->state == CONN_OPEN) {
+    if ((empty == c->blocked || (c->blocked && c->progress)) && c->state == CONN_OPEN) {
         c->blocked = !empty;
+        c->progress = false;
         c->ops->on_event(c, empty ? CONN_DRAINED : CONN_BLOCKED);
     }
 }
@@ -541,25 +474,4 @@ void conn_close(struct conn *c)
     wbuf_release(&c->worker->wbufs, &c->cipher_in);
     conn_set_deadline(c, CLOSE_FLUSH_MS);
     conn_mark_dirty(c);
-}
-
-void conn_abort(struct conn *c)
-{
-    CHECK(c->magic == CONN_MAGIC);
-    conn_end(c);
-}
-
-void conn_kill(struct conn *c)
-{
-    CHECK(c->magic == CONN_MAGIC);
-    conn_die(c, ETIMEDOUT);
-}
-
-const char *conn_error_text(const struct conn *c)
-{
-    if (c->error < 0) {
-        const char *text = ERR_reason_error_string(ERR_PACK(ERR_LIB_SSL, 0, -c->error));
-        return text == NULL ? "TLS error" : text;
-    }
-    return c->error == 0 ? "connection closed" : strerrordesc_np(c->error);
 }

@@ -47,7 +47,7 @@ enum conn_pause {
 enum conn_event {
     CONN_READY,    /* connected, handshake done */
     CONN_EOF,      /* the peer will send no more (FIN or close_notify) */
-    CONN_BLOCKED,  /* the socket took less than all at the end of a turn */
+    CONN_BLOCKED,  /* the socket took less than all at the end of a turn; again at progress */
     CONN_DRAINED,  /* … and now has taken it all */
     CONN_DEADLINE, /* the deadline passed; the owner decides */
     CONN_DRAIN,    /* the worker is ending: finish what runs, start nothing */
@@ -82,6 +82,9 @@ struct conn {
     bool try_v6; /* dialling: ::1 not tried yet */
     bool shut_write;
     bool alpn_h2;
+    bool awaiting;         /* the owner is in the middle of a message: look for a hidden reset */
+    bool edge_both;        /* this event may hide an error behind its data */
+    bool progress;         /* some bytes left since the last CONN_BLOCKED */
     uint16_t port;         /* dialled */
     int error;             /* errno, or negative for TLS */
     SSL *ssl;              /* owned; NULL without TLS */
@@ -128,6 +131,8 @@ void conn_set_deadline(struct conn *c, uint64_t after_ms);
 void conn_shutdown_write(struct conn *c);
 void conn_close(struct conn *c);
 void conn_abort(struct conn *c);
+/* conn_abort with a reset, so that the peer cannot take it for a proper end. */
+void conn_reset(struct conn *c);
 /* Ends it as if it had died: the owner gets CONN_DEAD. For the worker. */
 void conn_kill(struct conn *c);
 /* "connection refused", "TLS: certificate unknown", … for CONN_DEAD. */
@@ -136,6 +141,8 @@ const char *conn_error_text(const struct conn *c);
 /* For the worker: end of turn, and deadlines. */
 void conn_flush(struct conn *c);
 void conn_read(struct conn *c);
+/* Takes it off the worker's list of connections to read again. */
+void conn_leave_again(struct conn *c);
 void conn_on_due(struct deadline *d, void *arg);
 
 #endif

@@ -1,4 +1,4 @@
-/* conn_private: what conn.c and conn_dial.c share; nobody else includes it. */
+/* conn_private: what conn.c, conn_dial.c and conn_end.c share; nobody else includes it. */
 #ifndef WOS_GATEWAY_CONN_PRIVATE_H
 #define WOS_GATEWAY_CONN_PRIVATE_H
 
@@ -7,6 +7,10 @@
 struct conn *conn_new(struct worker *w, const struct conn_ops *ops, void *owner);
 /* Adds the one persistent event of c->fd. */
 void conn_register(struct conn *c);
+/* Takes it off the list of connections to flush. */
+void conn_leave_dirty(struct conn *c);
+/* Descriptor, TLS state and buffers go at once; the memory at the end of the turn. */
+void conn_end(struct conn *c);
 /* Ends it and, if it still has an owner, tells CONN_DEAD. */
 void conn_die(struct conn *c, int error);
 /* The dialled socket became writable: connected, or the next address. */

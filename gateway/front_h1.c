@@ -50,7 +50,7 @@ static void front_leave(struct front_h1 *f, bool gracefully)
     if (gracefully) {
         conn_close(c);
     } else {
-        conn_abort(c);
+        conn_reset(c);
     }
 }
 
@@ -78,7 +78,9 @@ static void add_framing(struct front_h1 *f, struct wbuf *out, const struct head 
 {
     struct wbuf_pool *pool = &f->conn->worker->wbufs;
     bool old = f->x->request.minor == 0;
-    if (h->content_length != LENGTH_NONE) {
+    if (h->status == 204) {
+        f->chunked = false; /* RFC 9110 8.6: neither length nor coding */
+    } else if (h->content_length != LENGTH_NONE) {
         char text[48];
         int len =
             snprintf(text, sizeof text, "content-length: %lld\r\n", (long long)h->content_length);
@@ -228,6 +230,7 @@ static void start_exchange(struct front_h1 *f, struct exchange *x)
                             : H1_BODY_NONE,
                  has_body && !h->chunked ? (uint64_t)h->content_length : 0);
     f->state = has_body ? FRONT_BODY : FRONT_WAIT;
+    c->awaiting = has_body;
     conn_set_deadline(c, has_body ? worker_limits(c->worker)->body_timeout_ms : 0);
     h->wants_upgrade = h->wants_upgrade && !has_body;
     if (h->wants_upgrade) {
@@ -291,6 +294,7 @@ static bool read_body(struct front_h1 *f, const char *data, size_t len, size_t *
     }
     if (result == H1_DONE) {
         f->state = FRONT_WAIT;
+        f->conn->awaiting = false;
         conn_set_deadline(f->conn, 0);
         exchange_request_end(x, f->body.trailers);
         return true;
@@ -380,9 +384,10 @@ static void front_on_event(struct conn *c, enum conn_event event)
         break;
     case CONN_BLOCKED:
     case CONN_DRAINED:
-        conn_set_deadline(c, event == CONN_BLOCKED ? worker_limits(c->worker)->write_timeout_ms
-                             : f->x == NULL        ? worker_limits(c->worker)->idle_timeout_ms
-                                                   : 0);
+        conn_set_deadline(c, event == CONN_BLOCKED    ? worker_limits(c->worker)->write_timeout_ms
+                             : f->x == NULL           ? worker_limits(c->worker)->idle_timeout_ms
+                             : f->state == FRONT_BODY ? worker_limits(c->worker)->body_timeout_ms
+                                                      : 0);
         if (f->x != NULL) {
             exchange_front_ready(f->x, event == CONN_DRAINED);
         } else if (event == CONN_BLOCKED) {

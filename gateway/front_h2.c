@@ -12,7 +12,6 @@
 #include "gateway/front_h2_stream.h"
 
 enum {
-    FLUSH_MAX = 128 * 1024, /* plain bytes serialised before a send */
     WINDOW_CONNECTION = 1 << 20,
     GOAWAY_WAIT_MS = 1000, /* between the two GOAWAYs, for requests on their way */
 };
@@ -50,17 +49,37 @@ static void front_leave(struct front_h2 *f, bool gracefully)
     }
 }
 
+static enum front_wait present_wait(const struct front_h2 *f)
+{
+    if (f->conn->blocked) {
+        return WAIT_WRITE;
+    }
+    if (f->draining && !f->goaway_sent) {
+        return WAIT_GOAWAY;
+    }
+    if (f->unstarted > 0) {
+        return WAIT_HEAD;
+    }
+    return f->streams != NULL ? WAIT_STREAMS : WAIT_REQUEST;
+}
+
 static void arm_deadline(struct front_h2 *f)
 {
     const struct limits *limits = worker_limits(f->conn->worker);
-    if (f->conn->blocked) {
-        conn_set_deadline(f->conn, limits->write_timeout_ms);
-    } else if (f->draining && !f->goaway_sent) {
-        conn_set_deadline(f->conn, GOAWAY_WAIT_MS);
-    } else {
-        conn_set_deadline(f->conn, f->streams != NULL ? limits->tunnel_idle_timeout_ms
-                                                      : limits->idle_timeout_ms);
+    const uint64_t after_ms[] = {
+        [WAIT_REQUEST] = limits->idle_timeout_ms,
+        [WAIT_HEAD] = limits->header_timeout_ms,
+        [WAIT_STREAMS] = limits->tunnel_idle_timeout_ms,
+        [WAIT_WRITE] = limits->write_timeout_ms,
+        [WAIT_GOAWAY] = GOAWAY_WAIT_MS,
+    };
+    enum front_wait wait = present_wait(f);
+    /* Bytes do not put these off: a head has to be complete by then. */
+    if ((wait == WAIT_HEAD || wait == WAIT_GOAWAY) && wait == f->wait) {
+        return;
     }
+    f->wait = wait;
+    conn_set_deadline(f->conn, after_ms[wait]);
 }
 
 static size_t front_on_data(struct conn *c, const char *data, size_t len)
@@ -83,7 +102,7 @@ static void front_on_flush(struct conn *c)
     struct front_h2 *f = c->owner;
     CHECK(f->magic == FRONT_H2_MAGIC && f->conn == c);
     while (!c->blocked) {
-        if (conn_pending(c) >= FLUSH_MAX) {
+        if (conn_pending(c) >= H2_FLUSH_MAX) {
             if (c->can_write) {
                 conn_mark_dirty(c); /* again, after this send */
             }
@@ -99,12 +118,16 @@ static void front_on_flush(struct conn *c)
         }
         conn_write(c, data, (size_t)len);
     }
+    if (conn_pending(c) >= H2_FLUSH_MAX && c->can_write) {
+        conn_mark_dirty(c); /* a stream had more: again, after this send */
+        return;
+    }
     if (f->failed || (nghttp2_session_want_read(f->session) == 0 &&
                       nghttp2_session_want_write(f->session) == 0)) {
         front_leave(f, true);
         return;
     }
-    if (f->goaway_sent && f->streams == NULL && conn_pending(c) == 0) {
+    if (f->goaway_sent && f->streams == NULL) {
         front_leave(f, true);
     }
 }
@@ -112,7 +135,7 @@ static void front_on_flush(struct conn *c)
 static void on_deadline(struct front_h2 *f)
 {
     struct conn *c = f->conn;
-    if (c->blocked || f->goaway_sent) {
+    if (c->blocked || f->goaway_sent || f->wait == WAIT_HEAD) {
         front_leave(f, false);
         return;
     }
@@ -126,6 +149,17 @@ static void on_deadline(struct front_h2 *f)
         return;
     }
     front_leave(f, false);
+}
+
+/* RFC 9113 6.8: announced first, so that requests on their way are still served. */
+static void start_drain(struct front_h2 *f)
+{
+    if (!f->draining) {
+        f->draining = true;
+        (void)nghttp2_submit_shutdown_notice(f->session); /* fails only without memory */
+        conn_mark_dirty(f->conn);
+        arm_deadline(f);
+    }
 }
 
 static void front_on_event(struct conn *c, enum conn_event event)
@@ -149,12 +183,7 @@ static void front_on_event(struct conn *c, enum conn_event event)
         on_deadline(f);
         break;
     case CONN_DRAIN:
-        if (!f->draining) {
-            f->draining = true;
-            (void)nghttp2_submit_shutdown_notice(f->session);
-            conn_mark_dirty(c);
-            arm_deadline(f);
-        }
+        start_drain(f);
         break;
     case CONN_DEAD:
         front_forget(f, c->worker);
@@ -200,4 +229,7 @@ void front_h2_open(struct conn *c)
     c->owner = f;
     arm_deadline(f);
     conn_mark_dirty(c);
+    if (c->worker->draining) {
+        start_drain(f);
+    }
 }

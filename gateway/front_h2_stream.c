@@ -12,6 +12,8 @@ void h2_stream_gone(struct h2_stream *s, struct worker *w)
 {
     struct exchange *x = s->x;
     s->x = NULL;
+    s->front->unstarted -= s->started ? 0 : 1;
+    s->front->queued -= wbuf_len(&s->queue);
     *s->prev = s->next;
     if (s->next != NULL) {
         s->next->prev = s->prev;
@@ -37,6 +39,7 @@ static struct h2_stream *stream_new(struct front_h2 *f, int32_t id)
         s->next->prev = &s->next;
     }
     f->streams = s;
+    f->unstarted++;
     s->x = exchange_new(w, &front_ops, s);
     s->x->peer = (const struct sockaddr *)&f->conn->peer;
     s->x->tls = f->conn->ssl != NULL;
@@ -96,6 +99,14 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         return 0;
     }
     struct exchange *x = s->x;
+    const struct limits *limits = &x->view->snapshot->spec.limits;
+    enum { ENTRY_OVERHEAD = 32 };
+    s->header_bytes += name_len + value_len + ENTRY_OVERHEAD;
+    s->too_many = s->too_many || s->header_bytes > limits->header_bytes_max;
+    if (s->too_many) {
+        /* Not one byte is kept of a list that small frames can make huge. */
+        return s->trailers != NULL ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
+    }
     char *copy = arena_try_alloc(&x->arena, name_len + value_len);
     if (copy == NULL) {
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -106,7 +117,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     }
     struct str field_name = {copy, name_len};
     struct str field_value = {copy + name_len, value_len};
-    uint32_t max = x->view->snapshot->spec.limits.header_count_max;
+    uint32_t max = limits->header_count_max;
     if (s->trailers != NULL) {
         s->too_many = !head_add(s->trailers, &x->arena, field_name, field_value, max);
         return s->too_many ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
@@ -124,6 +135,7 @@ static void start(struct h2_stream *s, bool has_body)
     struct exchange *x = s->x;
     struct head *h = &x->request;
     s->started = true;
+    s->front->unstarted--;
     s->is_connect = h->protocol.len > 0;
     if (s->too_many) {
         exchange_reply(x, 431, "tunnel: too many header fields");
@@ -247,12 +259,16 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
     struct h2_stream *s = source->ptr;
     (void)session;
     CHECK(frame->data.padlen == 0 && len <= wbuf_len(&s->queue));
+    if (f->conn->blocked || conn_pending(f->conn) >= H2_FLUSH_MAX) {
+        return NGHTTP2_ERR_WOULDBLOCK; /* this frame comes first next time */
+    }
     conn_write(f->conn, head, 9);
     if (len == 0) {
         return 0;
     }
     conn_write(f->conn, wbuf_data(&s->queue), len);
     wbuf_consume(&f->conn->worker->wbufs, &s->queue, len);
+    f->queued -= len;
     if (s->paused && s->x != NULL && wbuf_len(&s->queue) < H2_QUEUE_MAX / 2) {
         s->paused = false;
         exchange_front_ready(s->x, true);
@@ -291,6 +307,9 @@ static bool is_forwarded(const struct exchange *x, const struct head *h, struct 
 {
     if (head_is_hop_by_hop(h, name)) {
         return false;
+    }
+    if (h->status == 204 && str_eq_nocase(name, STR("content-length"))) {
+        return false; /* RFC 9110 8.6 */
     }
     return !(x->tunnel && str_eq_nocase(name, STR("sec-websocket-accept")));
 }
@@ -354,7 +373,8 @@ static void front_body(struct exchange *x, const char *data, size_t len)
 {
     struct h2_stream *s = x->front_owner;
     wbuf_add(&x->worker->wbufs, &s->queue, data, len);
-    if (!s->paused && wbuf_len(&s->queue) >= H2_QUEUE_MAX) {
+    s->front->queued += len;
+    if (!s->paused && (wbuf_len(&s->queue) >= H2_QUEUE_MAX || s->front->queued >= H2_QUEUED_MAX)) {
         s->paused = true;
         exchange_front_ready(x, false);
     }

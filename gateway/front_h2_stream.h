@@ -12,18 +12,26 @@ enum {
     FRONT_H2_MAGIC = 0x66723268,
     H2_WINDOW_STREAM = 256 * 1024,
     H2_QUEUE_MAX = 128 * 1024, /* answer bytes a stream holds before its service waits */
+    H2_QUEUED_MAX = 2 << 20,   /* … all streams of a connection together */
+    H2_FLUSH_MAX = 128 * 1024, /* plain bytes serialised before a send */
 };
 
 struct h2_stream;
+
+/* What a connection waits for: each has its deadline. */
+enum front_wait { WAIT_NONE, WAIT_REQUEST, WAIT_HEAD, WAIT_STREAMS, WAIT_WRITE, WAIT_GOAWAY };
 
 struct front_h2 {
     uint32_t magic;
     struct conn *conn;         /* borrowed; NULL when it is over */
     nghttp2_session *session;  /* owned */
     struct h2_stream *streams; /* owned */
+    enum front_wait wait;
     bool failed;
     bool draining;
     bool goaway_sent;
+    uint32_t unstarted; /* streams whose head is not complete */
+    size_t queued;      /* answer bytes all streams hold */
 };
 
 struct h2_stream {
@@ -37,7 +45,8 @@ struct h2_stream {
     struct head *trailers;  /* of the request; in the exchange's arena */
     nghttp2_nv *end_fields; /* owned: trailers of the answer, one block */
     size_t end_count;
-    size_t unconsumed; /* request bytes whose window is not given back */
+    size_t header_bytes; /* of heads and trailers, counted as RFC 9113 6.5.2 does */
+    size_t unconsumed;   /* request bytes whose window is not given back */
     bool is_connect;
     bool too_many; /* header fields */
     bool started;

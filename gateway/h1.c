@@ -116,8 +116,8 @@ static void split_absolute(struct head *h)
     struct str rest = {h->target.ptr + skip, h->target.len - skip};
     size_t end = str_find(rest, '/');
     size_t query = str_find(rest, '?');
-    if (query < end) {
-        return; /* no path: refused as a malformed target */
+    if (query < end || end == 0) {
+        return; /* no path, or no host: refused as a malformed target */
     }
     h->scheme = (struct str){h->target.ptr, skip - 3};
     h->authority = (struct str){rest.ptr, end};
@@ -184,7 +184,7 @@ static enum h1_result take_head(struct arena *arena, const char *data, size_t le
     }
     if (head_len > limits->header_bytes_max || (head_len == 0 && len > limits->header_bytes_max)) {
         /* Where the start line alone is too long the client should know it. */
-        bool one_line = bad != 502 && memchr(data, '\n', len) == NULL;
+        bool one_line = bad != 502 && memchr(data, '\n', limits->header_bytes_max) == NULL;
         *out_fault = one_line ? fault(414, "request target too long")
                               : fault(bad == 502 ? 502 : 431, "header section too large");
         return H1_FAULT;
@@ -279,8 +279,10 @@ static enum h1_result read_chunk_size(struct h1_body *body, struct str data, siz
     if (i == 0) {
         return H1_FAULT;
     }
-    char next = data.ptr[i];
-    if (next != '\r' && next != ';' && next != ' ' && next != '\t') {
+    while (i < data.len && (data.ptr[i] == ' ' || data.ptr[i] == '\t')) {
+        i++; /* BWS */
+    }
+    if (i < data.len && data.ptr[i] != '\r' && data.ptr[i] != ';') {
         return H1_FAULT;
     }
     for (; i < data.len && i < CHUNK_LINE_MAX; i++) {

@@ -212,8 +212,8 @@ static struct head_fault check_fields(struct head *h, bool *has_host)
         return fault(400, "both Content-Length and Transfer-Encoding");
     }
     /* h2c ends at this hop: what follows it would be frames nobody checks. */
-    h->wants_upgrade = h->wants_upgrade && head_is_token(h->upgrade) &&
-                       !str_eq_nocase(h->upgrade, STR("h2c"));
+    h->wants_upgrade =
+        h->wants_upgrade && head_is_token(h->upgrade) && !str_eq_nocase(h->upgrade, STR("h2c"));
     return fault(0, NULL);
 }
 
@@ -279,7 +279,7 @@ struct head_fault head_check(struct head *h)
         found = check_host(h, has_host);
     }
     if (h->minor == 0) {
-        h->wants_close = !h->wants_keep_alive;
+        h->wants_close = h->wants_close || !h->wants_keep_alive;
         h->wants_upgrade = false;
         h->expects_continue = false;
     }
@@ -294,7 +294,7 @@ struct head_fault head_check_response(struct head *h)
     }
     struct head_fault found = check_fields(h, &has_host);
     if (h->minor == 0) {
-        h->wants_close = !h->wants_keep_alive;
+        h->wants_close = h->wants_close || !h->wants_keep_alive;
     }
     return found;
 }
@@ -326,6 +326,9 @@ bool head_is_hop_by_hop(const struct head *h, struct str name)
 
 bool head_trailer_allowed(struct str name)
 {
+    if (name.len > 12 && str_eq_nocase((struct str){name.ptr, 12}, STR("x-forwarded-"))) {
+        return false;
+    }
     static const struct str refused[] = {
         {"te", 2},
         {"host", 4},
@@ -333,6 +336,8 @@ bool head_trailer_allowed(struct str name)
         {"date", 4},
         {"vary", 4},
         {"range", 5},
+        {"forwarded", 9},
+        {"x-real-ip", 9},
         {"cookie", 6},
         {"expect", 6},
         {"pragma", 6},

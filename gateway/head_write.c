@@ -6,8 +6,17 @@
 #include "gateway/head.h"
 
 /* What only the gateway may say about the client (contract, decision 6). */
-static bool is_ours(struct str name)
+static bool is_ours(struct str raw)
 {
+    /* Services behind CGI or WSGI read X_Real_IP and X-Real-IP as one. */
+    char text[18];
+    struct str name = {text, raw.len};
+    if (raw.len > sizeof text) {
+        return false;
+    }
+    for (size_t i = 0; i < raw.len; i++) {
+        text[i] = raw.ptr[i] == '_' ? '-' : raw.ptr[i];
+    }
     static const struct str names[] = {
         {"host", 4},
         {"forwarded", 9},
@@ -144,8 +153,9 @@ void head_write_request(struct wbuf_pool *pool, struct wbuf *out, const struct h
 void head_write_trailers(struct wbuf_pool *pool, struct wbuf *out, const struct head *trailers)
 {
     for (uint32_t i = 0; trailers != NULL && i < trailers->count; i++) {
-        if (head_trailer_allowed(trailers->fields[i].name)) {
-            add_line(pool, out, trailers->fields[i].name, trailers->fields[i].value);
+        const struct head_field *f = &trailers->fields[i];
+        if (head_trailer_allowed(f->name) && head_value_is_legal(f->value)) {
+            add_line(pool, out, f->name, f->value);
         }
     }
     wbuf_add_str(pool, out, STR("\r\n"));

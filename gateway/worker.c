@@ -15,34 +15,26 @@
 
 enum { PORTS = 65536 };
 
-static void wake_again(void *arg)
-{
-    (void)arg; /* that a call is deferred makes the next turn not wait */
-}
-
 /* End of turn: read what was put off, then send everything written. */
 static void worker_on_flush(void *arg)
 {
     struct worker *w = arg;
     CHECK(w->magic == WORKER_MAGIC);
-    struct conn *again = w->again;
     size_t count = 0;
-    for (struct conn *c = again; c != NULL; c = c->again_next) {
+    for (struct conn *c = w->again; c != NULL; c = c->again_next) {
         count++;
     }
-    /* Only those listed now: a connection may put itself off again. */
+    /* Only those listed now, in turn: a connection may put itself off again. */
     while (count-- > 0 && w->again != NULL) {
         struct conn *c = w->again;
-        w->again = c->again_next;
-        c->again_next = NULL;
-        c->in_again = false;
+        conn_leave_again(c);
         conn_read(c);
     }
     while (w->dirty != NULL) {
         conn_flush(w->dirty);
     }
     if (w->again != NULL) {
-        loop_defer(w->loop, wake_again, NULL);
+        loop_wake(w->loop);
     }
 }
 
@@ -66,6 +58,7 @@ struct worker *worker_new(unsigned id, struct tlsctx *tlsctx, struct err *err)
     w->magic = WORKER_MAGIC;
     w->id = id;
     w->tlsctx = tlsctx;
+    w->again_tail = &w->again;
     w->loop = loop_new(err);
     if (w->loop == NULL) {
         goto fail_loop;

@@ -61,6 +61,7 @@ struct worker {
 
     struct conn *dirty;              /* connections with bytes to flush at the end of the turn */
     struct conn *again;              /* connections whose read budget ran out */
+    struct conn **again_tail;        /* oldest first */
     struct conn *fronts;             /* all client connections */
     struct exchange *exchanges_free; /* owned: recycled */
     size_t exchanges_free_count;

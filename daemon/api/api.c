@@ -307,6 +307,9 @@ static void api_on_web_timer(void *arg)
         free(api->web_error);
         api->web_error = NULL;
         log_info("web", "listening", LOG_STR("url", api->web_url));
+        if (api->d->api == api) {
+            daemon_write_metadata(api->d); /* later than the start: it named no URL */
+        }
         return;
     }
     if (api->web_error == NULL) {

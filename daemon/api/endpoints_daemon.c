@@ -48,7 +48,7 @@ static cJSON *tunnel_json(const struct daemon *d)
     (void)json_add_bool(out, "serviceTunnels", publisher_serves_services(d->publisher));
     (void)json_add_int(out, "generation", (int64_t)publisher_generation(d->publisher));
     (void)json_add_int(out, "servedGeneration", (int64_t)publisher_served_generation(d->publisher));
-    if (d->supervisor == NULL) {
+    if (!is_enabled) {
         (void)json_add_str(out, "state", "disabled");
         return out;
     }

@@ -81,9 +81,12 @@ static bool config_is_good(struct api_request *r, const struct worktree *wt)
     if (!is_good) {
         cJSON *extra = cJSON_CreateObject();
         (void)json_add_str(extra, "path", path);
-        autofree char *text =
-            m->missing ? xasprintf("deploy config not found at %s", path) : manifest_errors_text(m);
-        (void)cJSON_AddItemToObject(extra, "errors", problems_json(m));
+        autofree char *text = m->missing ? xasprintf("deploy config not found at %s", path)
+                                         : xasprintf("%zu problem%s in %s", m->errors.count,
+                                                     m->errors.count == 1 ? "" : "s", path);
+        if (!m->missing) {
+            (void)cJSON_AddItemToObject(extra, "errors", problems_json(m));
+        }
         reply_error(r, 400, m->missing ? "config-missing" : "config-invalid", text, extra);
     }
     manifest_free(m);

@@ -1,0 +1,135 @@
+/* conn_end: how a connection ends: at once, with a reset, or by itself.
+ * The worker's thread. */
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "gateway/conn_private.h"
+
+static void conn_free(void *arg)
+{
+    struct conn *c = arg;
+    CHECK(c->magic == CONN_MAGIC && c->state == CONN_GONE && !c->in_dirty && !c->in_again);
+    c->magic = 0;
+    free(c);
+}
+
+void conn_leave_dirty(struct conn *c)
+{
+    if (!c->in_dirty) {
+        return;
+    }
+    struct conn **at = &c->worker->dirty;
+    while (*at != c) {
+        at = &(*at)->dirty_next;
+    }
+    *at = c->dirty_next;
+    c->dirty_next = NULL;
+    c->in_dirty = false;
+}
+
+void conn_leave_again(struct conn *c)
+{
+    struct worker *w = c->worker;
+    if (!c->in_again) {
+        return;
+    }
+    struct conn **at = &w->again;
+    while (*at != c) {
+        at = &(*at)->again_next;
+    }
+    *at = c->again_next;
+    if (w->again_tail == &c->again_next) {
+        w->again_tail = at;
+    }
+    c->again_next = NULL;
+    c->in_again = false;
+}
+
+/* Descriptor, TLS state and buffers go at once; the memory at the end of the turn. */
+void conn_end(struct conn *c)
+{
+    struct worker *w = c->worker;
+    if (c->state == CONN_GONE) {
+        return;
+    }
+    if (c->ssl != NULL) {
+        w->bio_conn = c;
+        SSL_free(c->ssl);
+        c->ssl = NULL;
+    }
+    if (w->bio_conn == c) {
+        w->bio_conn = NULL;
+    }
+    (void)event_del(&c->event);
+    (void)close(c->fd);
+    c->fd = -1;
+    c->state = CONN_GONE;
+    deadline_clear(&w->wheel, &c->deadline);
+    wbuf_release(&w->wbufs, &c->in);
+    wbuf_release(&w->wbufs, &c->cipher_in);
+    wbuf_release(&w->wbufs, &c->stage);
+    wbuf_release(&w->wbufs, &c->out);
+    conn_leave_dirty(c);
+    conn_leave_again(c);
+    if (c->is_front) {
+        stat_add(&w->stats.bytes_in, c->bytes_in);
+        stat_add(&w->stats.bytes_out, c->bytes_out);
+        *c->front_prev = c->front_next;
+        if (c->front_next != NULL) {
+            c->front_next->front_prev = c->front_prev;
+        }
+        worker_on_front_closed(w);
+    }
+    loop_defer(w->loop, conn_free, c);
+}
+
+/* Dies by itself: the owner, if there still is one, hears of it last. */
+void conn_die(struct conn *c, int error)
+{
+    if (c->state == CONN_GONE) {
+        return;
+    }
+    if (c->error == 0) {
+        c->error = error;
+    }
+    bool owned = c->state < CONN_FLUSHING;
+    conn_end(c);
+    if (owned) {
+        c->ops->on_event(c, CONN_DEAD);
+    }
+}
+
+void conn_abort(struct conn *c)
+{
+    CHECK(c->magic == CONN_MAGIC);
+    conn_end(c);
+}
+
+void conn_reset(struct conn *c)
+{
+    CHECK(c->magic == CONN_MAGIC);
+    const struct linger now = {.l_onoff = 1};
+    if (c->fd >= 0) {
+        (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now); /* a FIN then, at worst */
+    }
+    conn_end(c);
+}
+
+void conn_kill(struct conn *c)
+{
+    CHECK(c->magic == CONN_MAGIC);
+    conn_die(c, ETIMEDOUT);
+}
+
+const char *conn_error_text(const struct conn *c)
+{
+    if (c->error < 0) {
+        const char *text = ERR_reason_error_string(ERR_PACK(ERR_LIB_SSL, 0, -c->error));
+        return text == NULL ? "TLS error" : text;
+    }
+    return c->error == 0 ? "connection closed" : strerrordesc_np(c->error);
+}

@@ -1,0 +1,326 @@
+/* publisher: stable names, whole snapshots, waiting for the gateway. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/auto.h"
+#include "base/json.h"
+#include "daemon/publisher.h"
+#include "routing/snapshot.h"
+
+struct fixture {
+    struct loop *loop;
+    struct config *config;
+    struct publisher *publisher;
+    size_t published;          /* snapshots that came to the sink */
+    struct snapshot *snapshot; /* the newest, decoded */
+};
+
+static void on_snapshot(void *arg, uint64_t generation, struct str bytes)
+{
+    struct fixture *f = arg;
+    struct err err = {.msg = ""};
+    snapshot_unref(f->snapshot);
+    f->snapshot = snapshot_decode(bytes, &err);
+    if (f->snapshot == NULL) {
+        fail_msg("%s", err.msg);
+    }
+    assert_int_equal(f->snapshot->spec.generation, generation);
+    f->published++;
+}
+
+static struct fixture *fixture_new(const char *config)
+{
+    struct err err;
+    struct fixture *f = xcalloc(1, sizeof *f);
+    f->loop = loop_new(&err);
+    f->config = config_parse("/nowhere", str_of(config));
+    f->publisher = publisher_new(f->loop, f->config, on_snapshot, f);
+    return f;
+}
+
+static const char CONFIG[] = "{\"tunnel\": {\"enabled\": true, \"domain\": \"d.test\", "
+                             "\"serviceTunnels\": {\"enabled\": true, \"whitelistIps\": "
+                             "[\"127.0.0.1\"]}}}";
+
+static void fixture_free(struct fixture *f)
+{
+    publisher_free(f->publisher);
+    config_free(f->config);
+    snapshot_unref(f->snapshot);
+    loop_free(f->loop);
+    free(f);
+}
+
+/* Lets the publisher's timers of this turn fire. */
+static void turns(struct fixture *f)
+{
+    for (int i = 0; i < 3; i++) {
+        loop_turn(f->loop, false);
+    }
+}
+
+static void give(struct fixture *f, const char *owner, const char *worktree, const char *service,
+                 uint16_t port, bool is_first, const char *expected)
+{
+    struct err err = {.msg = ""};
+    autofree char *host =
+        publisher_name(f->publisher, owner, worktree, service, port, is_first, &err);
+    assert_non_null(host);
+    assert_string_equal(host, expected);
+}
+
+static void set_one(struct fixture *f, const char *owner, const char *host, uint16_t port,
+                    publisher_done_fn *done, void *arg)
+{
+    const struct publish_route route = {.host = host,
+                                        .worktree = "w",
+                                        .service = "web",
+                                        .service_port = 3000,
+                                        .port = port,
+                                        .state = ROUTE_LIVE};
+    publisher_set_routes(f->publisher, owner, &route, 1, done, arg);
+}
+
+struct answer {
+    int count;
+    char error[128];
+};
+
+static void on_done(void *arg, const char *error)
+{
+    struct answer *answer = arg;
+    answer->count++;
+    (void)snprintf(answer->error, sizeof answer->error, "%s", error == NULL ? "" : error);
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(CONFIG);
+    give(f, "s1", "Feature X", "web", 3000, true, "feature-x-web.d.test");
+    give(f, "s1", "Feature X", "web", 3001, false, "feature-x-web-3001.d.test");
+    /* The same place in another repository: the next number, and it stays. */
+    give(f, "s2", "feature-x", "web", 3000, true, "feature-x2-web.d.test");
+    give(f, "s3", "feature-x", "web", 3000, true, "feature-x3-web.d.test");
+    give(f, "s2", "feature-x", "web", 3000, true, "feature-x2-web.d.test");
+    give(f, "s1", "feature-x", "web", 3000, true, "feature-x-web.d.test");
+    /* A name of an owner that is gone is free, and only that. */
+    publisher_forget(f->publisher, "s2");
+    give(f, "s4", "feature-x", "web", 3000, true, "feature-x2-web.d.test");
+    give(f, "s2", "feature-x", "web", 3000, true, "feature-x4-web.d.test");
+    fixture_free(f);
+}
+
+static void test_names_are_kept(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(CONFIG);
+    struct publisher *p = f->publisher;
+    struct err err = {.msg = ""};
+    /* s2 had the plain name in an earlier life; s1, asking first, must not get it. */
+    assert_int_equal(publisher_keep_name(p, "s2", "web", 3000, "x-web.d.test", &err), 0);
+    assert_int_equal(publisher_keep_name(p, "s2", "web", 3000, "x-web.d.test", &err), 0);
+    give(f, "s1", "x", "web", 3000, true, "x2-web.d.test");
+    give(f, "s2", "x", "web", 3000, true, "x-web.d.test");
+    assert_int_equal(publisher_keep_name(p, "s3", "web", 1, "x-web.d.test", &err), -1);
+    assert_int_equal(err.code, ERR_BUSY);
+    /* The domain changed since. */
+    assert_int_equal(publisher_keep_name(p, "s3", "web", 1, "x-web.old.test", &err), -1);
+    assert_int_equal(publisher_keep_name(p, "s3", "web", 1, "d.test", &err), -1);
+    assert_int_equal(publisher_keep_name(p, "s3", "web", 1, "x y.d.test", &err), -1);
+    assert_string_equal(publisher_name_owner(p, "x-web.d.test"), "s2");
+    fixture_free(f);
+}
+
+/* A domain of d.test alone must not accept names that merely end in its letters. */
+static void test_name_under_a_lookalike_domain(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(CONFIG);
+    struct err err = {.msg = ""};
+    assert_int_equal(publisher_keep_name(f->publisher, "s", "web", 1, "x.bad-d.test", &err), -1);
+    fixture_free(f);
+}
+
+static void test_changes_of_a_turn_are_one_snapshot(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(CONFIG);
+    turns(f);
+    assert_int_equal(f->published, 1); /* without routes: 404s in the right protocol */
+    assert_int_equal(f->snapshot->spec.route_count, 0);
+    set_one(f, "s1", "a.d.test", 1001, NULL, NULL);
+    set_one(f, "s2", "b.d.test", 1002, NULL, NULL);
+    set_one(f, "s1", "a.d.test", 1003, NULL, NULL);
+    turns(f);
+    assert_int_equal(f->published, 2);
+    assert_int_equal(f->snapshot->spec.route_count, 2);
+    assert_int_equal(route_match(f->snapshot, STR("a.d.test"))->port, 1003);
+    assert_int_equal(route_match(f->snapshot, STR("b.d.test"))->port, 1002);
+    publisher_set_state(f->publisher, "s2", "web", 3000, ROUTE_STOPPED);
+    publisher_drop_routes(f->publisher, "s1");
+    turns(f);
+    assert_int_equal(f->published, 3);
+    assert_null(route_match(f->snapshot, STR("a.d.test")));
+    assert_int_equal(route_match(f->snapshot, STR("b.d.test"))->state, ROUTE_STOPPED);
+    publisher_set_state(f->publisher, "s2", "web", 3000, ROUTE_STOPPED);
+    turns(f);
+    assert_int_equal(f->published, 3); /* nothing changed */
+    fixture_free(f);
+}
+
+static void test_policies_by_class(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(CONFIG);
+    set_one(f, "s1", "a.d.test", 1001, NULL, NULL);
+    set_one(f, PUBLISHER_OWNER_PUBLISH, "p.d.test", 1002, NULL, NULL);
+    set_one(f, PUBLISHER_OWNER_DAEMON, "ui.d.test", 1003, NULL, NULL);
+    turns(f);
+    const struct snapshot_spec *spec = &f->snapshot->spec;
+    const struct route *service = route_match(f->snapshot, STR("a.d.test"));
+    const struct route *published = route_match(f->snapshot, STR("p.d.test"));
+    const struct route *ui = route_match(f->snapshot, STR("ui.d.test"));
+    assert_int_equal(service->route_class, ROUTE_SERVICE);
+    assert_int_equal(published->route_class, ROUTE_PUBLISHED);
+    assert_int_equal(ui->route_class, ROUTE_WEB_UI);
+    assert_int_equal(spec->policies[service->policy].allow_count, 1);
+    assert_int_equal(spec->policies[published->policy].allow_count, 1);
+    assert_int_equal(spec->policies[ui->policy].allow_count, 0);
+    fixture_free(f);
+}
+
+/* serviceTunnels.enabled=false publishes no service, whoever asks; published ports go on. */
+static void test_no_service_route_when_switched_off(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new("{\"tunnel\": {\"enabled\": true, \"domain\": \"d.test\"}}");
+    assert_false(publisher_serves_services(f->publisher));
+    set_one(f, "s1", "a.d.test", 1001, NULL, NULL);
+    set_one(f, PUBLISHER_OWNER_PUBLISH, "p.d.test", 1002, NULL, NULL);
+    turns(f);
+    assert_null(route_match(f->snapshot, STR("a.d.test")));
+    assert_non_null(route_match(f->snapshot, STR("p.d.test")));
+    fixture_free(f);
+}
+
+static void test_waiting_for_the_ack(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(CONFIG);
+    struct answer first = {0};
+    struct answer second = {0};
+    struct answer cancelled = {0};
+    set_one(f, "s1", "a.d.test", 1001, on_done, &first);
+    set_one(f, "s3", "c.d.test", 1003, on_done, &cancelled);
+    publisher_cancel(f->publisher, &cancelled);
+    turns(f);
+    uint64_t generation = publisher_generation(f->publisher);
+    set_one(f, "s2", "b.d.test", 1002, on_done, &second);
+    turns(f);
+    assert_int_equal(first.count + second.count, 0);
+    publisher_on_ack(f->publisher, generation);
+    assert_int_equal(first.count, 1);
+    assert_string_equal(first.error, "");
+    assert_int_equal(second.count, 0);
+    /* An ack from the future is no ack. */
+    publisher_on_ack(f->publisher, generation + 100);
+    assert_int_equal(second.count, 0);
+    publisher_on_nack(f->publisher, generation + 1, "duplicate host");
+    assert_int_equal(second.count, 1);
+    assert_string_equal(second.error, "duplicate host");
+    assert_string_equal(publisher_error(f->publisher), "duplicate host");
+    assert_int_equal(cancelled.count, 0);
+    fixture_free(f);
+}
+
+static void test_faults_answer_at_once(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(CONFIG);
+    struct answer before = {0};
+    struct answer after = {0};
+    set_one(f, "s1", "a.d.test", 1001, on_done, &before);
+    publisher_set_fault(f->publisher, "port 5858 is in use");
+    assert_int_equal(before.count, 0); /* never from inside */
+    turns(f);
+    assert_int_equal(before.count, 1);
+    assert_string_equal(before.error, "port 5858 is in use");
+    set_one(f, "s1", "a.d.test", 1001, on_done, &after);
+    assert_int_equal(after.count, 0);
+    turns(f);
+    assert_int_equal(after.count, 1);
+    autojson cJSON *tunnels = publisher_tunnels_json(f->publisher, "s1");
+    const cJSON *row = cJSON_GetArrayItem(tunnels, 0);
+    assert_string_equal(json_get_str(row, "state", ""), "failed");
+    assert_null(json_get(row, "url"));
+    publisher_set_fault(f->publisher, NULL);
+    autojson cJSON *healed = publisher_tunnels_json(f->publisher, "s1");
+    assert_string_equal(json_get_str(cJSON_GetArrayItem(healed, 0), "url", ""),
+                        "http://a.d.test:5858");
+    fixture_free(f);
+}
+
+static void test_disabled_tunnel(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new("{}");
+    struct answer answer = {0};
+    set_one(f, "s1", "a.d.test", 1001, on_done, &answer);
+    turns(f);
+    assert_int_equal(answer.count, 1);
+    assert_string_equal(answer.error, "the tunnel is disabled");
+    assert_int_equal(f->published, 0);
+    fixture_free(f);
+}
+
+/* With tunnel.ssl on there is no snapshot, and so no listener, until there is a certificate. */
+static void test_no_certificate_no_snapshot(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new("{\"tunnel\": {\"enabled\": true, \"domain\": \"d.test\", "
+                                    "\"ssl\": {\"enabled\": true}}}");
+    uint64_t generation;
+    turns(f);
+    assert_int_equal(f->published, 0);
+    assert_int_equal(publisher_snapshot(f->publisher, &generation).len, 0);
+    assert_non_null(publisher_error(f->publisher));
+    fixture_free(f);
+}
+
+static void test_generations_only_rise(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(CONFIG);
+    turns(f);
+    uint64_t before = publisher_generation(f->publisher);
+    publisher_raise_generation(f->publisher, before + 1000);
+    turns(f);
+    assert_int_equal(f->snapshot->spec.generation, before + 1001);
+    publisher_raise_generation(f->publisher, 5);
+    turns(f);
+    assert_int_equal(publisher_generation(f->publisher), before + 1001);
+    fixture_free(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_names_are_kept),
+        cmocka_unit_test(test_name_under_a_lookalike_domain),
+        cmocka_unit_test(test_changes_of_a_turn_are_one_snapshot),
+        cmocka_unit_test(test_policies_by_class),
+        cmocka_unit_test(test_no_service_route_when_switched_off),
+        cmocka_unit_test(test_waiting_for_the_ack),
+        cmocka_unit_test(test_faults_answer_at_once),
+        cmocka_unit_test(test_disabled_tunnel),
+        cmocka_unit_test(test_no_certificate_no_snapshot),
+        cmocka_unit_test(test_generations_only_rise),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

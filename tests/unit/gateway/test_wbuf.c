@@ -1,0 +1,139 @@
+/* Queues of bytes and the pool their memory comes from. */
+#include "gateway/wbuf.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/auto.h"
+
+static void test_empty(void **state)
+{
+    (void)state;
+    struct wbuf_pool pool = {0};
+    struct wbuf b = {0};
+    assert_int_equal(wbuf_len(&b), 0);
+    wbuf_add(&pool, &b, NULL, 0);
+    assert_null(b.ptr);
+    wbuf_release(&pool, &b);
+    assert_int_equal(pool.count, 0);
+    wbuf_pool_fini(&pool);
+}
+
+static void test_order(void **state)
+{
+    (void)state;
+    struct wbuf_pool pool = {0};
+    struct wbuf b = {0};
+    wbuf_add_str(&pool, &b, STR("one "));
+    char *to = wbuf_reserve(&pool, &b, 4);
+    memcpy(to, "two ", 4);
+    wbuf_commit(&b, 4);
+    wbuf_add(&pool, &b, "three", 5);
+    wbuf_consume(&pool, &b, 2);
+    assert_int_equal(wbuf_len(&b), 11);
+    assert_memory_equal(wbuf_data(&b), "e two three", 11);
+    wbuf_consume(&pool, &b, 11);
+    assert_null(b.ptr); /* an empty queue owns nothing */
+    assert_int_equal(pool.count, 1);
+    wbuf_pool_fini(&pool);
+    assert_int_equal(pool.count, 0);
+}
+
+static void test_memory_is_used_again(void **state)
+{
+    (void)state;
+    struct wbuf_pool pool = {0};
+    struct wbuf a = {0};
+    struct wbuf b = {0};
+    wbuf_add(&pool, &a, "x", 1);
+    const char *first = a.ptr;
+    assert_int_equal(a.cap, WBUF_SIZE);
+    wbuf_release(&pool, &a);
+    wbuf_add(&pool, &b, "y", 1);
+    assert_ptr_equal(b.ptr, first);
+    assert_int_equal(pool.count, 0);
+    wbuf_release(&pool, &b);
+    wbuf_pool_fini(&pool);
+}
+
+static void test_big_ones_are_not_pooled(void **state)
+{
+    (void)state;
+    struct wbuf_pool pool = {0};
+    struct wbuf b = {0};
+    char *big = xcalloc(1, WBUF_SIZE + 1);
+    wbuf_add(&pool, &b, "x", 1);
+    wbuf_add(&pool, &b, big, WBUF_SIZE + 1);
+    assert_int_equal(wbuf_len(&b), WBUF_SIZE + 2);
+    assert_int_equal(pool.count, 1); /* the small one it grew out of */
+    assert_int_equal(wbuf_data(&b)[0], 'x');
+    wbuf_release(&pool, &b);
+    assert_int_equal(pool.count, 1);
+    free(big);
+    wbuf_pool_fini(&pool);
+}
+
+static void test_pool_is_bounded(void **state)
+{
+    (void)state;
+    struct wbuf_pool pool = {0};
+    struct wbuf many[WBUF_POOL_MAX + 8] = {{0}};
+    for (size_t i = 0; i < COUNT_OF(many); i++) {
+        wbuf_add(&pool, &many[i], "x", 1);
+    }
+    for (size_t i = 0; i < COUNT_OF(many); i++) {
+        wbuf_release(&pool, &many[i]);
+    }
+    assert_int_equal(pool.count, WBUF_POOL_MAX);
+    wbuf_pool_fini(&pool);
+}
+
+/* Against a model: whatever is added and taken, the bytes stay in order. */
+static void test_long_run(void **state)
+{
+    (void)state;
+    struct wbuf_pool pool = {0};
+    struct wbuf b = {0};
+    uint8_t next_in = 0;
+    uint8_t next_out = 0;
+    uint32_t seed = 1;
+    size_t largest = 0;
+    for (int round = 0; round < 3000; round++) {
+        seed = seed * 1664525u + 1013904223u;
+        size_t add = (seed >> 8) % 20000;
+        char *to = wbuf_reserve(&pool, &b, add);
+        for (size_t i = 0; i < add; i++) {
+            to[i] = (char)next_in++;
+        }
+        wbuf_commit(&b, add);
+        seed = seed * 1664525u + 1013904223u;
+        size_t len = wbuf_len(&b);
+        size_t take = len < 60000 ? (seed >> 8) % (len + 1) : len - 100;
+        for (size_t i = 0; i < take; i++) {
+            assert_int_equal((uint8_t)wbuf_data(&b)[i], next_out++);
+        }
+        wbuf_consume(&pool, &b, take);
+        assert_int_equal(wbuf_len(&b), len - take);
+        largest = b.cap > largest ? b.cap : largest;
+    }
+    /* Never more than 80,000 bytes were in it: it must not have grown for ever. */
+    assert_true(largest <= 2 * (size_t)WBUF_SIZE);
+    wbuf_release(&pool, &b);
+    wbuf_pool_fini(&pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_memory_is_used_again),
+        cmocka_unit_test(test_big_ones_are_not_pooled),
+        cmocka_unit_test(test_pool_is_bounded),
+        cmocka_unit_test(test_long_run),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
