@@ -341,6 +341,10 @@ static void on_eof(struct front_h1 *f)
         exchange_request_end(x, NULL);
         return;
     }
+    if (f->state == FRONT_WAIT && f->conn->ssl == NULL) {
+        f->close_after = true; /* shutdown(SHUT_WR) after the request: it waits for the answer */
+        return;
+    }
     f->x = NULL;
     exchange_front_gone(x);
     front_leave(f, false);

@@ -224,7 +224,9 @@ static struct head_fault check_target(struct head *h)
     }
     if (str_eq(h->method, STR("CONNECT"))) {
         if (h->is_h2 && str_eq(h->protocol, STR("websocket"))) {
-            return fault(0, NULL);
+            /* It becomes the target of a GET: an absolute one would name another host. */
+            return h->target.ptr[0] == '/' ? fault(0, NULL)
+                                           : fault(400, "malformed request target");
         }
         return fault(h->protocol.len > 0 ? 501 : 405, "CONNECT is not served here");
     }
