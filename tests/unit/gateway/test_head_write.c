@@ -1,0 +1,224 @@
+/* Checked heads written anew for the service, byte by byte. */
+#include "gateway/head.h"
+
+#include "tests/unit/gateway/heads.h"
+
+static struct wbuf_pool pool;
+static const struct route route = {.host = LIT("a.example"), .port = 3000};
+static const struct head_forward forward = {
+    .peer = "192.0.2.1", .proto = "https", .public_port = 8443, .route = &route};
+
+static void writes(const struct head_forward *fwd, const char *expected)
+{
+    struct wbuf out = {0};
+    head_write_request(&pool, &out, &head, fwd);
+    char *got = xstrndup(wbuf_data(&out), wbuf_len(&out));
+    assert_string_equal(got, expected);
+    free(got);
+    wbuf_release(&pool, &out);
+}
+
+#define FORWARDED                                                                                  \
+    "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Host: a.example\r\nX-Forwarded-Proto: https\r\n"    \
+    "X-Forwarded-Port: 8443\r\nForwarded: for=192.0.2.1;host=\"a.example\";proto=https\r\n"
+
+static void test_write_plain(void **state)
+{
+    (void)state;
+    legal("GET /x?y HTTP/1.1\r\nAccept: */*\r\nHost: a.example\r\nCookie: a=b\r\nCookie: c\r\n"
+          "X-Empty:\r\n\r\n");
+    writes(&forward, "GET /x?y HTTP/1.1\r\nHost: a.example\r\nAccept: */*\r\nCookie: a=b\r\n"
+                     "Cookie: c\r\nX-Empty: \r\n" FORWARDED "\r\n");
+    legal("GET http://a.example HTTP/1.0\r\n\r\n");
+    writes(&forward, "GET / HTTP/1.1\r\nHost: a.example\r\n" FORWARDED "\r\n");
+}
+
+static void test_write_host(void **state)
+{
+    (void)state;
+    legal("GET / HTTP/1.1\r\nHost: A.example.:8443\r\n\r\n");
+    writes(&forward, "GET / HTTP/1.1\r\nHost: A.example.:8443\r\n"
+                     "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Host: A.example.:8443\r\n"
+                     "X-Forwarded-Proto: https\r\nX-Forwarded-Port: 8443\r\n"
+                     "Forwarded: for=192.0.2.1;host=\"A.example.:8443\";proto=https\r\n\r\n");
+    const struct route rewrite = {.port = 3000, .host_mode = ROUTE_HOST_REWRITE};
+    struct head_forward fwd = forward;
+    fwd.route = &rewrite;
+    fwd.peer = "2001:db8::1";
+    fwd.peer_is_v6 = true;
+    fwd.proto = "http";
+    fwd.public_port = 5858;
+    legal(GET "\r\n");
+    writes(&fwd, "GET / HTTP/1.1\r\nHost: localhost:3000\r\nX-Forwarded-For: 2001:db8::1\r\n"
+                 "X-Forwarded-Host: a.example\r\nX-Forwarded-Proto: http\r\n"
+                 "X-Forwarded-Port: 5858\r\n"
+                 "Forwarded: for=\"[2001:db8::1]\";host=\"a.example\";proto=http\r\n\r\n");
+}
+
+/* The longest host there can be fits where it is written. */
+static void test_write_longest_host(void **state)
+{
+    (void)state;
+    struct buf text = {0};
+    buf_add_text(&text, "GET / HTTP/1.1\r\nHost: ");
+    for (int label = 0; label < 4; label++) {
+        for (int i = 0; i < (label == 3 ? 61 : 63); i++) {
+            buf_add_char(&text, 'a');
+        }
+        buf_add_char(&text, '.');
+    }
+    buf_add_text(&text, ":65535\r\n\r\n");
+    legal(buf_cstr(&text));
+    assert_int_equal(head.host.len, 253);
+    struct head_forward fwd = forward;
+    fwd.peer = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255";
+    fwd.peer_is_v6 = true;
+    struct wbuf out = {0};
+    head_write_request(&pool, &out, &head, &fwd);
+    assert_true(wbuf_len(&out) > 3 * 260);
+    wbuf_release(&pool, &out);
+    buf_fini(&text);
+}
+
+static void test_write_strips(void **state)
+{
+    (void)state;
+    legal(GET "Connection: close, X-Private , keep-alive\r\nX-Private: 1\r\nKeep-Alive: 5\r\n"
+              "Proxy-Connection: keep-alive\r\nProxy-Authorization: Basic eA==\r\nTE: gzip\r\n"
+              "Upgrade: websocket\r\nHTTP2-Settings: AAMAAABk\r\n"
+              "X-Forwarded-For: 10.0.0.1\r\nx-forwarded-host: evil\r\nX-FORWARDED-PROTO: http\r\n"
+              "X-Forwarded-Port: 1\r\nX-Forwarded-Server: evil\r\nForwarded: for=10.0.0.1\r\n"
+              "X-Real-IP: 10.0.0.1\r\nX-Kept: yes\r\nExpect: 100-continue\r\n\r\n");
+    writes(&forward, "GET / HTTP/1.1\r\nHost: a.example\r\nX-Kept: yes\r\n"
+                     "Expect: 100-continue\r\n" FORWARDED "\r\n");
+    /* CGI and its heirs read these as the same names. */
+    legal(GET "X_Forwarded_For: 10.0.0.1\r\nX-Real_IP: 10.0.0.1\r\nContent_Length: 9\r\n"
+              "X_Mine: 1\r\n\r\n");
+    writes(&forward, "GET / HTTP/1.1\r\nHost: a.example\r\nX_Mine: 1\r\n" FORWARDED "\r\n");
+    /* Naming in Connection what must reach the service does not take it away. */
+    legal(POST "Connection: host, content-length, x-forwarded-for\r\nContent-Length: 3\r\n\r\n");
+    writes(&forward,
+           "POST / HTTP/1.1\r\nHost: a.example\r\n" FORWARDED "Content-Length: 3\r\n\r\n");
+    assert_true(head_is_hop_by_hop(&head, STR("X-Forwarded-For")));
+    assert_true(head_is_hop_by_hop(&head, STR("Transfer-Encoding")));
+    assert_false(head_is_hop_by_hop(&head, STR("Accept")));
+}
+
+static void test_write_framing(void **state)
+{
+    (void)state;
+    struct head_forward body = forward;
+    body.has_body = true;
+    legal(POST "Transfer-Encoding: Chunked\r\n\r\n");
+    writes(&body,
+           "POST / HTTP/1.1\r\nHost: a.example\r\n" FORWARDED "Transfer-Encoding: chunked\r\n\r\n");
+    legal(POST "Content-Length: 0007\r\nTE: trailers\r\n\r\n");
+    writes(&body, "POST / HTTP/1.1\r\nHost: a.example\r\n" FORWARDED
+                  "Connection: TE\r\nTE: trailers\r\nContent-Length: 7\r\n\r\n");
+    legal(POST "Content-Length: 0\r\n\r\n");
+    writes(&forward,
+           "POST / HTTP/1.1\r\nHost: a.example\r\n" FORWARDED "Content-Length: 0\r\n\r\n");
+    legal(GET "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n");
+    writes(&forward, "GET / HTTP/1.1\r\nHost: a.example\r\nSec-WebSocket-Key: k\r\n" FORWARDED
+                     "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+}
+
+static void test_write_h2(void **state)
+{
+    (void)state;
+    struct head_forward body = forward;
+    body.has_body = true;
+    assert_int_equal(
+        judge_h2("GET", "/x", "a.example", NULL,
+                 FIELDS("cookie", "a=b", "accept", "*/*", "cookie", "c=d; e=f", "cookie", "g"))
+            .status,
+        0);
+    writes(&forward, "GET /x HTTP/1.1\r\nHost: a.example\r\naccept: */*\r\n"
+                     "Cookie: a=b; c=d; e=f; g\r\n" FORWARDED "\r\n");
+    assert_int_equal(judge_h2("POST", "/", NULL, NULL, FIELDS("host", "a.example")).status, 0);
+    writes(&body,
+           "POST / HTTP/1.1\r\nHost: a.example\r\n" FORWARDED "Transfer-Encoding: chunked\r\n\r\n");
+    writes(&forward, /* RFC 9110 8.6: without a body, say so */
+           "POST / HTTP/1.1\r\nHost: a.example\r\n" FORWARDED "Content-Length: 0\r\n\r\n");
+    assert_int_equal(judge_h2("PUT", "/", "a.example", NULL, FIELDS("content-length", "12")).status,
+                     0);
+    writes(&body, "PUT / HTTP/1.1\r\nHost: a.example\r\n" FORWARDED "Content-Length: 12\r\n\r\n");
+}
+
+/* RFC 8441: an extended CONNECT becomes the GET of RFC 6455. */
+static void test_write_h2_websocket(void **state)
+{
+    (void)state;
+    struct head_forward fwd = forward;
+    fwd.upgrade_from_h2 = true;
+    fwd.ws_key = "dGhlIHNhbXBsZSBub25jZQ==";
+    fwd.has_body = true;
+    assert_int_equal(judge_h2("CONNECT", "/ws?x", "a.example", "websocket",
+                              FIELDS("sec-websocket-version", "13", "sec-websocket-protocol", "p",
+                                     "sec-websocket-key", "theirs", "cookie", "a", "cookie", "b"))
+                         .status,
+                     0);
+    writes(&fwd, "GET /ws?x HTTP/1.1\r\nHost: a.example\r\nsec-websocket-version: 13\r\n"
+                 "sec-websocket-protocol: p\r\nCookie: a; b\r\n" FORWARDED
+                 "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+}
+
+static void test_write_trailers(void **state)
+{
+    (void)state;
+    struct head trailers;
+    struct wbuf out = {0};
+    arena_reset(&arena);
+    head_init(&trailers, false);
+    static const struct head_field fields[] = {
+        {LIT("grpc-status"), LIT("0")},
+        {LIT("Content-Length"), LIT("5")},
+        {LIT("transfer-encoding"), LIT("chunked")},
+        {LIT("HOST"), LIT("b")},
+        {LIT("Authorization"), LIT("x")},
+        {LIT("Set-Cookie"), LIT("a")},
+        {LIT("X-Forwarded-For"), LIT("10.0.0.1")},
+        {LIT("Forwarded"), LIT("for=10.0.0.1")},
+        {LIT("x\r\ny"), LIT("z")},
+        {LIT("x-bad"), LIT("a\r\nb: c")},
+        {LIT("X-Sum"), LIT("1 2")},
+    };
+    for (size_t i = 0; i < COUNT_OF(fields); i++) {
+        assert_true(head_add(&trailers, &arena, fields[i].name, fields[i].value, 200));
+    }
+    head_write_trailers(&pool, &out, &trailers);
+    wbuf_add(&pool, &out, "", 1);
+    assert_string_equal(wbuf_data(&out), "grpc-status: 0\r\nX-Sum: 1 2\r\n\r\n");
+    wbuf_release(&pool, &out);
+    head_write_trailers(&pool, &out, NULL);
+    assert_int_equal(wbuf_len(&out), 2);
+    assert_memory_equal(wbuf_data(&out), "\r\n", 2);
+    wbuf_release(&pool, &out);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    arena_init(&arena, 0);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    arena_fini(&arena);
+    wbuf_pool_fini(&pool);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_write_plain),        cmocka_unit_test(test_write_host),
+        cmocka_unit_test(test_write_longest_host), cmocka_unit_test(test_write_strips),
+        cmocka_unit_test(test_write_framing),      cmocka_unit_test(test_write_h2),
+        cmocka_unit_test(test_write_h2_websocket), cmocka_unit_test(test_write_trailers),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
