@@ -29,9 +29,10 @@ struct back_h1 {
     struct h1_body body; /* of the response */
     bool tls;
     bool reused;
-    bool answered;      /* some byte of an answer came */
-    bool chunk_request; /* the request body is sent chunked */
-    bool keep;          /* the service lets us keep the connection */
+    uint64_t sent_before; /* conn->bytes_out when the exchange began */
+    bool answered;        /* some byte of an answer came */
+    bool chunk_request;   /* the request body is sent chunked */
+    bool keep;            /* the service lets us keep the connection */
     bool is_upgrade;
     struct upstream_link link; /* in the pool */
 };
@@ -177,6 +178,7 @@ void back_h1_start(struct exchange *x)
     b->state = BACK_HEAD;
     b->x = x;
     b->answered = false;
+    b->sent_before = b->conn->bytes_out;
     x->back = &back_ops;
     x->back_owner = b;
     b->conn->awaiting = true;
@@ -407,6 +409,31 @@ static size_t back_on_data(struct conn *c, const char *data, size_t len)
     return at;
 }
 
+/* The service closed an idle connection in the turn in which we took it: not a
+ * byte of the request has left, so any request can go over a fresh one. */
+static bool redial(struct back_h1 *b)
+{
+    struct conn *old = b->conn;
+    struct exchange *x = b->x;
+    if (!b->reused || b->answered || b->state != BACK_HEAD || old->ssl != NULL ||
+        old->bytes_out != b->sent_before) {
+        return false;
+    }
+    struct conn *c = conn_dial(old->worker, x->route->port, false, &back_conn_ops, b);
+    b->conn = c;
+    b->reused = false;
+    b->sent_before = 0;
+    c->out = old->out;
+    c->pauses = old->pauses;
+    c->awaiting = true;
+    old->out = (struct wbuf){0};
+    conn_mark_dirty(c);
+    conn_set_deadline(c, x->view->snapshot->spec.limits.connect_timeout_ms);
+    conn_abort(old);
+    x->front->want(x, false);
+    return true;
+}
+
 static void on_end(struct back_h1 *b, const char *text)
 {
     struct exchange *x = b->x;
@@ -418,7 +445,9 @@ static void on_end(struct back_h1 *b, const char *text)
         response_done(b, NULL, false);
         return;
     }
-    back_failed(b, 502, text);
+    if (!redial(b)) {
+        back_failed(b, 502, text);
+    }
 }
 
 static void on_dead(struct back_h1 *b, struct conn *c)

@@ -220,7 +220,7 @@ static enum tls_result receive(struct conn *c, size_t *out_len)
 
 static void linger(struct conn *c)
 {
-    while (c->can_read && c->bytes_in < LINGER_BYTES) {
+    while (c->can_read && c->bytes_in < c->linger_end) {
         ssize_t n = recv(c->fd, c->worker->plain, WORKER_PLAIN_SIZE, 0);
         if (n <= 0) {
             if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
@@ -285,12 +285,15 @@ static void read_open(struct conn *c)
         if (len > 0) {
             deliver(c, c->worker->plain, len);
         }
-        if (c->edge_both && c->awaiting && c->state == CONN_OPEN) {
-            c->can_read = true; /* epoll reports a reset and its last data as one edge */
-        }
+        /* epoll reports a reset and the data before it as one edge: look again, once. */
+        bool again = c->edge_both && c->awaiting && c->state == CONN_OPEN;
         c->edge_both = false;
-        if (result == TLS_AGAIN) {
+        c->can_read = c->can_read || again;
+        if (result == TLS_AGAIN && !again) {
             return;
+        }
+        if (result == TLS_AGAIN) {
+            continue;
         }
         if (result != TLS_OK) {
             if (c->state == CONN_OPEN && c->pauses == 0) {
@@ -366,7 +369,7 @@ static void start_linger(struct conn *c)
         return;
     }
     c->state = CONN_LINGER;
-    c->bytes_in = 0;
+    c->linger_end = c->bytes_in + LINGER_BYTES;
     conn_set_deadline(c, LINGER_MS);
     conn_mark_again(c);
 }

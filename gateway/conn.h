@@ -102,6 +102,7 @@ struct conn {
     struct conn **front_prev;
     uint64_t bytes_in;
     uint64_t bytes_out;
+    uint64_t linger_end;      /* bytes_in at which a lingering connection is cut */
     struct sockaddr_in6 peer; /* or a sockaddr_in in its first bytes */
     struct event event;
 };

@@ -64,9 +64,11 @@ void conn_end(struct conn *c)
     if (w->bio_conn == c) {
         w->bio_conn = NULL;
     }
-    (void)event_del(&c->event);
-    (void)close(c->fd);
-    c->fd = -1;
+    if (c->fd >= 0) { /* a dial may have failed before it had a socket */
+        (void)event_del(&c->event);
+        (void)close(c->fd);
+        c->fd = -1;
+    }
     c->state = CONN_GONE;
     deadline_clear(&w->wheel, &c->deadline);
     wbuf_release(&w->wbufs, &c->in);

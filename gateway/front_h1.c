@@ -185,6 +185,8 @@ static void front_end(struct exchange *x, const struct head *trailers)
     }
     if (f->close_after || f->state == FRONT_TUNNEL || f->state == FRONT_BODY) {
         front_leave(f, true);
+    } else if (f->conn->told_eof && wbuf_len(&f->conn->in) == 0) {
+        front_leave(f, true); /* that was the last one the client will send */
     } else {
         next_request(f);
     }
@@ -342,7 +344,9 @@ static void on_eof(struct front_h1 *f)
         return;
     }
     if (f->state == FRONT_WAIT && f->conn->ssl == NULL) {
-        f->close_after = true; /* shutdown(SHUT_WR) after the request: it waits for the answer */
+        /* shutdown(SHUT_WR) after the last request: it waits for the answer. A client that
+         * is gone looks the same; the next write or the deadline tells. */
+        conn_set_deadline(f->conn, worker_limits(x->worker)->tunnel_idle_timeout_ms);
         return;
     }
     f->x = NULL;
@@ -405,10 +409,9 @@ static void front_on_event(struct conn *c, enum conn_event event)
         on_deadline(f);
         break;
     case CONN_DRAIN:
+        /* An idle connection stays open: the client may be sending its next request
+         * right now. That one is answered with Connection: close. */
         f->close_after = true;
-        if (f->x == NULL && !f->in_head) {
-            front_leave(f, true);
-        }
         break;
     case CONN_DEAD: {
         struct exchange *x = f->x;

@@ -60,6 +60,9 @@ static enum front_wait present_wait(const struct front_h2 *f)
     if (f->unstarted > 0) {
         return WAIT_HEAD;
     }
+    if (f->uploading > 0) {
+        return WAIT_BODY;
+    }
     return f->streams != NULL ? WAIT_STREAMS : WAIT_REQUEST;
 }
 
@@ -67,11 +70,9 @@ static void arm_deadline(struct front_h2 *f)
 {
     const struct limits *limits = worker_limits(f->conn->worker);
     const uint64_t after_ms[] = {
-        [WAIT_REQUEST] = limits->idle_timeout_ms,
-        [WAIT_HEAD] = limits->header_timeout_ms,
-        [WAIT_STREAMS] = limits->tunnel_idle_timeout_ms,
-        [WAIT_WRITE] = limits->write_timeout_ms,
-        [WAIT_GOAWAY] = GOAWAY_WAIT_MS,
+        [WAIT_REQUEST] = limits->idle_timeout_ms, [WAIT_HEAD] = limits->header_timeout_ms,
+        [WAIT_BODY] = limits->body_timeout_ms,    [WAIT_STREAMS] = limits->tunnel_idle_timeout_ms,
+        [WAIT_WRITE] = limits->write_timeout_ms,  [WAIT_GOAWAY] = GOAWAY_WAIT_MS,
     };
     enum front_wait wait = present_wait(f);
     /* Bytes do not put these off: a head has to be complete by then. */
@@ -101,6 +102,9 @@ static void front_on_flush(struct conn *c)
 {
     struct front_h2 *f = c->owner;
     CHECK(f->magic == FRONT_H2_MAGIC && f->conn == c);
+    if (present_wait(f) != f->wait) {
+        arm_deadline(f);
+    }
     while (!c->blocked) {
         if (conn_pending(c) >= H2_FLUSH_MAX) {
             if (c->can_write) {
@@ -137,6 +141,11 @@ static void on_deadline(struct front_h2 *f)
     struct conn *c = f->conn;
     if (c->blocked || f->goaway_sent || f->wait == WAIT_HEAD) {
         front_leave(f, false);
+        return;
+    }
+    if (f->wait == WAIT_BODY) {
+        h2_stream_refuse_stalled(f);
+        arm_deadline(f);
         return;
     }
     if (f->draining || f->streams == NULL) {

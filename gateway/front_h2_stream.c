@@ -13,6 +13,7 @@ void h2_stream_gone(struct h2_stream *s, struct worker *w)
     struct exchange *x = s->x;
     s->x = NULL;
     s->front->unstarted -= s->started ? 0 : 1;
+    s->front->uploading -= s->uploading ? 1 : 0;
     s->front->queued -= wbuf_len(&s->queue);
     *s->prev = s->next;
     if (s->next != NULL) {
@@ -24,6 +25,17 @@ void h2_stream_gone(struct h2_stream *s, struct worker *w)
     free(s);
     if (x != NULL) {
         exchange_front_gone(x);
+    }
+}
+
+/* Keeps front->uploading right; call it when anything it depends on changed. */
+static void count_upload(struct h2_stream *s)
+{
+    bool uploading = s->started && s->x != NULL && !s->x->head_sent && !s->request_ended &&
+                     !s->held && !s->is_connect;
+    if (uploading != s->uploading) {
+        s->uploading = uploading;
+        s->front->uploading += uploading ? 1 : UINT32_MAX; /* or minus one */
     }
 }
 
@@ -144,11 +156,13 @@ static void start(struct h2_stream *s, bool has_body)
     } else if (exchange_check(x)) {
         exchange_start(x, has_body);
     }
+    count_upload(s);
 }
 
 static void request_ended(struct h2_stream *s)
 {
     s->request_ended = true;
+    count_upload(s);
     if (s->x != NULL && s->started && s->x->back_owner != NULL &&
         (!s->is_connect || s->x->tunnel)) {
         exchange_request_end(s->x, s->trailers);
@@ -287,6 +301,17 @@ void h2_stream_set_callbacks(nghttp2_session_callbacks *callbacks)
     nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);
 }
 
+void h2_stream_refuse_stalled(struct front_h2 *f)
+{
+    for (struct h2_stream *s = f->streams; s != NULL; s = s->next) {
+        if (s->uploading && s->x->back_owner != NULL) {
+            s->x->back->cancel(s->x);
+            exchange_reply(s->x, 408, "tunnel: the request body did not come in time");
+            count_upload(s);
+        }
+    }
+}
+
 static nghttp2_nv field_of(struct str name, struct str value)
 {
     /* nghttp2 copies both before the submit returns and writes to neither. */
@@ -347,6 +372,7 @@ static void front_head(struct exchange *x, const struct head *response, bool end
                                         NGHTTP2_INTERNAL_ERROR);
     }
     conn_mark_dirty(f->conn);
+    count_upload(s);
     if (x->tunnel && wbuf_len(&s->early) > 0) {
         exchange_request_body(x, wbuf_data(&s->early), wbuf_len(&s->early));
         wbuf_release(&f->conn->worker->wbufs, &s->early);
@@ -435,6 +461,7 @@ static void front_want(struct exchange *x, bool more)
 {
     struct h2_stream *s = x->front_owner;
     s->held = !more;
+    count_upload(s);
     if (more && s->unconsumed > 0 && (!s->is_connect || x->tunnel)) {
         (void)nghttp2_session_consume(s->front->session, s->id, s->unconsumed);
         s->unconsumed = 0;

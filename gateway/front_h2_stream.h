@@ -19,7 +19,15 @@ enum {
 struct h2_stream;
 
 /* What a connection waits for: each has its deadline. */
-enum front_wait { WAIT_NONE, WAIT_REQUEST, WAIT_HEAD, WAIT_STREAMS, WAIT_WRITE, WAIT_GOAWAY };
+enum front_wait {
+    WAIT_NONE,
+    WAIT_REQUEST,
+    WAIT_HEAD,
+    WAIT_BODY, /* a request body, before its answer began */
+    WAIT_STREAMS,
+    WAIT_WRITE,
+    WAIT_GOAWAY,
+};
 
 struct front_h2 {
     uint32_t magic;
@@ -31,6 +39,7 @@ struct front_h2 {
     bool draining;
     bool goaway_sent;
     uint32_t unstarted; /* streams whose head is not complete */
+    uint32_t uploading; /* streams that only the client's next bytes can move on */
     size_t queued;      /* answer bytes all streams hold */
 };
 
@@ -51,14 +60,17 @@ struct h2_stream {
     bool too_many; /* header fields */
     bool started;
     bool request_ended;
-    bool held;     /* the service takes no more of the request */
-    bool paused;   /* we take no more of the answer */
-    bool ended;    /* the answer is complete */
-    bool deferred; /* nghttp2 waits for h2 data */
+    bool uploading; /* counted in front->uploading */
+    bool held;      /* the service takes no more of the request */
+    bool paused;    /* we take no more of the answer */
+    bool ended;     /* the answer is complete */
+    bool deferred;  /* nghttp2 waits for h2 data */
 };
 
 void h2_stream_set_callbacks(nghttp2_session_callbacks *callbacks);
 /* The client is gone: ends the exchange and frees the stream. */
+/* Answers 408 where a request body stopped coming before any answer. */
+void h2_stream_refuse_stalled(struct front_h2 *f);
 void h2_stream_gone(struct h2_stream *s, struct worker *w);
 
 #endif

@@ -66,10 +66,11 @@ static void worker_on_view(void *arg)
     free(letter);
 }
 
-static void nack(struct gateway *g, const struct err *err)
+static void nack(struct gateway *g, uint64_t generation, const struct err *err)
 {
     log_error("gateway", "refused a snapshot; the old one stays", LOG_STR("error", err->msg));
     cJSON *object = cJSON_CreateObject();
+    (void)json_add_int(object, "generation", (int64_t)generation);
     (void)json_add_str(object, "error", err->msg);
     link_send(g, LINK_NACK, object);
 }
@@ -92,7 +93,7 @@ void gateway_publish(struct gateway *g, struct str bytes)
     struct err err = {0};
     struct snapshot *snapshot = snapshot_decode(bytes, &err);
     if (snapshot == NULL) {
-        nack(g, &err);
+        nack(g, 0, &err); /* its number could not be read */
         return;
     }
     const struct snapshot_spec *spec = &snapshot->spec;
@@ -100,8 +101,8 @@ void gateway_publish(struct gateway *g, struct str bytes)
     if (spec->tls) {
         certs = make_certs(g, spec, &err);
         if (certs == NULL) {
+            nack(g, spec->generation, &err);
             snapshot_unref(snapshot);
-            nack(g, &err);
             return;
         }
         tlsctx_set_ticket_keys(g->tlsctx, spec->ticket_keys, spec->ticket_key_count);
@@ -133,6 +134,9 @@ void gateway_setup(struct gateway *g, unsigned workers)
     workers = workers < 1 ? 1 : workers > WORKERS_MAX ? WORKERS_MAX : workers;
     for (unsigned i = 0; i < workers; i++) {
         g->workers[i] = worker_new(i, g->tlsctx, &err);
+        if (g->workers[i] != NULL) {
+            g->workers[i]->worker_count = workers;
+        }
         if (g->workers[i] == NULL || worker_start(g->workers[i], &err) < 0) {
             log_error("gateway", "cannot start a worker", LOG_STR("error", err.msg));
             exit(EXIT_FAILURE); /* the supervisor starts another gateway */

@@ -89,6 +89,13 @@ static void send_stats(struct gateway *g)
     link_send(g, LINK_STATS, object);
 }
 
+static void close_all(const int *fds, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        (void)close(fds[i]);
+    }
+}
+
 static void on_json(struct gateway *g, uint32_t type, const cJSON *object, const int *fds,
                     size_t fd_count)
 {
@@ -114,9 +121,7 @@ static void on_json(struct gateway *g, uint32_t type, const cJSON *object, const
         log_warn("gateway", "ignored an unknown message", LOG_INT("type", type));
         break;
     }
-    for (size_t i = 0; i < fd_count; i++) {
-        (void)close(fds[i]);
-    }
+    close_all(fds, fd_count);
 }
 
 static void on_frame(void *arg, uint32_t type, struct str payload, const int *fds, size_t fd_count)
@@ -124,6 +129,7 @@ static void on_frame(void *arg, uint32_t type, struct str payload, const int *fd
     struct gateway *g = arg;
     CHECK(g->magic == GATEWAY_MAGIC);
     if (type == LINK_SNAPSHOT) {
+        close_all(fds, fd_count);
         gateway_publish(g, payload);
         return;
     }
@@ -131,6 +137,7 @@ static void on_frame(void *arg, uint32_t type, struct str payload, const int *fd
     autojson cJSON *object = json_parse(payload, "daemon link", &err);
     if (object == NULL) {
         log_error("gateway", "malformed message", LOG_STR("error", err.msg));
+        close_all(fds, fd_count);
         return;
     }
     on_json(g, type, object, fds, fd_count);

@@ -94,6 +94,13 @@ static void listener_on_pause_over(void *arg)
     }
 }
 
+/* Workers get equal numbers of connections (SO_REUSEPORT), so equal shares of the limit. */
+static uint64_t connections_share(const struct worker *w)
+{
+    uint64_t share = worker_limits(w)->connections_max / w->worker_count;
+    return share > 0 ? share : 1;
+}
+
 static void listener_on_readable(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
@@ -101,7 +108,7 @@ static void listener_on_readable(evutil_socket_t fd, short what, void *arg)
     CHECK(l->magic == LISTENER_MAGIC);
     struct worker *w = l->worker;
     for (int i = 0; i < LISTENER_BATCH; i++) {
-        if (w->stats.connections >= worker_limits(w)->connections_max) {
+        if (w->stats.connections >= connections_share(w)) {
             log_warn("gateway", "the connection limit is reached; new clients wait",
                      LOG_INT("worker", w->id), LOG_INT("connections", w->stats.connections));
             listener_rest(l);

@@ -130,6 +130,7 @@ void worker_free(struct worker *w)
         return;
     }
     CHECK(w->magic == WORKER_MAGIC);
+    mail_free(w->mail); /* runs what is left in it; listeners may come so */
     listeners_close(w);
     w->on_idle = NULL;
     while (w->fronts != NULL) {
@@ -137,7 +138,6 @@ void worker_free(struct worker *w)
     }
     back_h1_pools_free(w);
     loop_turn(w->loop, false); /* what was deferred */
-    mail_free(w->mail);
     loop_timer_fini(&w->tick);
     BIO_free(w->bio);
     view_unpin(w->view);

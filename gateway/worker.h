@@ -50,8 +50,9 @@ struct worker_stats {
 struct worker {
     uint32_t magic;
     unsigned id;
-    struct loop *loop;    /* owned */
-    struct mailbox *mail; /* owned */
+    unsigned worker_count; /* of the gateway: limits are shared out evenly */
+    struct loop *loop;     /* owned */
+    struct mailbox *mail;  /* owned */
     pthread_t thread;
     struct tlsctx *tlsctx; /* shared: the gateway's */
     struct view *view;     /* owned pin; NULL before the first snapshot */
