@@ -2,7 +2,8 @@
  *
  * A turn is one wait plus the callbacks of everything that became ready.
  * After it, in this order: the flush hooks (registered once), then deferred
- * calls, which may defer again (those run in the same end of turn). Freeing
+ * calls, which may defer again (those run in the same end of turn), and where
+ * there were any the flush hooks once more, for what the calls wrote. Freeing
  * anything a callback may still stand on is deferred: loop_defer.
  * Everything here is for the loop's own thread.
  */

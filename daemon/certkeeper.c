@@ -14,6 +14,7 @@
 #include "certs/issue.h"
 #include "certs/localca.h"
 #include "certs/ticket.h"
+#include "daemon/lastgood.h"
 
 enum {
     CERTKEEPER_MAGIC = 0x63657274,
@@ -37,6 +38,7 @@ struct certkeeper {
     struct buf key_pem;        /* owned; secret */
     bool is_own;               /* served: the source's own, not a stand-in */
     bool is_from_ca;           /* served: a leaf of the local CA */
+    bool is_kept;              /* served: the pair of H/certs, not what the files hold now */
     int64_t ca_looked_at;
     char *error; /* owned; NULL: the source is fine */
     const char *error_phase;
@@ -59,7 +61,7 @@ static void keeper_fail(struct certkeeper *k, const char *phase, const char *mes
     k->error_at = wall_seconds();
     log_error("certificate",
               k->cert != NULL ? "the old certificate stays in use"
-                              : "a certificate of the local CA stands in",
+                              : "nothing new to serve from the configured source",
               LOG_STR("source-error", message));
 }
 
@@ -85,6 +87,7 @@ static void keeper_serve(struct certkeeper *k, struct cert *cert, struct buf *ch
     k->chain_pem = *chain;
     k->key_pem = *key;
     k->is_own = is_own;
+    k->is_kept = false;
     *chain = (struct buf){0};
     *key = (struct buf){0};
 }
@@ -136,11 +139,47 @@ static int load_ca(struct certkeeper *k, bool is_own, struct err *err)
     return 0;
 }
 
+/* The last good pair of the files, when they are bad from the daemon's start on. */
+static int load_kept(struct certkeeper *k, int64_t now)
+{
+    struct err err = {.msg = ""};
+    struct buf chain = {0};
+    struct buf key = {0};
+    struct cert *cert = lastgood_load(k->dir, k->config->tunnel_domain, now, &chain, &key, &err);
+    if (cert == NULL) {
+        if (err.code != ERR_NOT_FOUND) {
+            log_warn("certificate", "the kept pair is of no use", LOG_STR("error", err.msg));
+        }
+        return -1;
+    }
+    k->is_from_ca = false;
+    keeper_serve(k, cert, &chain, &key, true);
+    k->is_kept = true;
+    log_warn("certificate", "serving the last good pair of the files",
+             LOG_STR("subject", cert->subject));
+    return 0;
+}
+
+/* An own certificate that nothing replaces serves until it expires, and no longer. */
+static bool is_spent(const struct certkeeper *k, int64_t now)
+{
+    return k->is_own && k->error != NULL && k->config->tunnel_ssl.source == SSL_FILES &&
+           now > k->cert->not_after;
+}
+
 /* What is served when the source gives nothing and nothing is served yet. */
 static void load_stand_in(struct certkeeper *k)
 {
     struct err err = {.msg = ""};
-    if (k->cert != NULL || load_ca(k, false, &err) == 0) {
+    if (k->cert != NULL && !is_spent(k, wall_seconds())) {
+        return;
+    }
+    if (k->cert == NULL && k->config->tunnel_ssl.source == SSL_FILES &&
+        load_kept(k, wall_seconds()) == 0) {
+        return;
+    }
+    if (load_ca(k, false, &err) == 0) {
+        log_warn("certificate", "a certificate of the local CA stands in");
         return;
     }
     log_error("certificate", "the local CA cannot be used", LOG_STR("error", err.msg));
@@ -167,6 +206,9 @@ static void load_files(struct certkeeper *k)
     keeper_serve(k, cert, &chain, &key, true);
     free(k->error);
     k->error = NULL;
+    if (lastgood_save(k->dir, buf_str(&k->chain_pem), buf_str(&k->key_pem), &err) < 0) {
+        log_warn("certificate", "the pair is not kept for bad times", LOG_STR("error", err.msg));
+    }
     log_info("certificate", "serving the pair from files", LOG_STR("cert", k->files.cert_path));
     autofree char *wildcard = xasprintf("x.%s", k->config->tunnel_domain);
     if (!cert_covers(cert, str_of(wildcard))) {
@@ -245,6 +287,9 @@ static bool is_due(const struct certkeeper *k)
     if (k->config->tunnel_ssl.source == SSL_FILES && certfiles_changed(&k->files)) {
         return true;
     }
+    if (k->cert != NULL && is_spent(k, wall_seconds())) {
+        return true;
+    }
     int64_t age = wall_seconds() - k->ca_looked_at;
     return (k->is_from_ca || k->cert == NULL) && (age >= CA_LOOK_S || age < 0);
 }
@@ -257,7 +302,11 @@ static void certkeeper_on_timer(void *arg)
     if (is_due(k)) {
         if (k->config->tunnel_ssl.source == SSL_FILES && !certfiles_changed(&k->files)) {
             struct err err = {.msg = ""};
-            (void)load_ca(k, false, &err); /* the stand-in ages too */
+            if (k->is_own) {
+                load_stand_in(k); /* the old pair has expired */
+            } else {
+                (void)load_ca(k, false, &err); /* the stand-in ages too */
+            }
         } else {
             load_source(k);
         }
@@ -372,6 +421,9 @@ static void add_warning(const struct certkeeper *k, cJSON *out)
                                      : "a certificate that nobody trusts");
     } else if (left <= 0) {
         (void)snprintf(text, sizeof text, "the certificate has expired");
+    } else if (k->is_kept) {
+        (void)snprintf(text, sizeof text,
+                       "the last good pair, kept in H/certs, is served: the files are bad");
     } else if (!cert_covers(k->cert, str_of(wildcard))) {
         (void)snprintf(text, sizeof text, "the certificate does not cover *.%.200s",
                        k->config->tunnel_domain);
@@ -396,7 +448,7 @@ cJSON *certkeeper_json(const struct certkeeper *k)
         (void)json_add_bool(out, "active", false);
         return out;
     }
-    bool is_stale = k->is_own && k->error != NULL;
+    bool is_stale = k->is_own && k->error != NULL; /* an old pair, of memory or kept */
     const char *state = k->cert == NULL || !k->is_own ? "failed" : is_stale ? "stale" : "active";
     (void)json_add_str(out, "state", state);
     (void)json_add_bool(out, "active", k->cert != NULL);

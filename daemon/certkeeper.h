@@ -2,7 +2,8 @@
  *
  * Source self-signed: a leaf of the local CA, remade as it needs be. Source
  * files: the pair is checked before use and looked at every two seconds; a bad new
- * pair changes nothing but the reported error. Source letsencrypt: this version
+ * pair changes nothing but the reported error, and the last good one is kept over restarts
+ * (lastgood.h) and served until it expires. Source letsencrypt: this version
  * has no ACME client and says so. Where the source gives nothing usable, a leaf of the
  * local CA is served, and failing that a certificate made in memory: never plaintext. Also
  * keeps the ticket keys. One thread: the daemon's loop; blocks on small files.

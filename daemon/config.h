@@ -26,6 +26,7 @@ enum { CONFIG_SIZE_MAX = 1 << 20 };
 
 enum config_ssl_source { SSL_SELF_SIGNED, SSL_FILES, SSL_LETSENCRYPT };
 enum config_directory { DIRECTORY_STAGING, DIRECTORY_PRODUCTION };
+enum config_terminal { TERMINAL_DEFAULT, TERMINAL_TMUX };
 enum config_provider { PROVIDER_NONE, PROVIDER_HOOK, PROVIDER_CLOUDFLARE };
 
 struct config_ssl {
@@ -63,8 +64,7 @@ struct config {
     bool exists;
 
     uint32_t web_port;
-    char *web_host; /* owned */
-    struct config_ssl web_ssl;
+    char *web_host;     /* owned */
     char *service_bind; /* owned; NULL = unset */
 
     uint32_t health_timeout_ms;
@@ -93,8 +93,8 @@ struct config {
     bool web_ui_terminal_enabled;
     struct config_ips web_ui_whitelist;
 
-    char *terminal_backend; /* owned */
-    char *editor_command;   /* owned; NULL = unset */
+    uint32_t terminal_backend; /* enum config_terminal */
+    char *editor_command;      /* owned; NULL = unset */
 
     struct config_problem *problems; /* owned */
     size_t problem_count;

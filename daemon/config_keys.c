@@ -49,9 +49,9 @@ enum { HOUR_MS = 3600000 };
     {                                                                                              \
         .path = (key), .type = KEY_IPS, .offset = AT(field), .doc = text                           \
     }
-#define OTHER(key, text)                                                                           \
+#define OTHER(key, form, text)                                                                     \
     {                                                                                              \
-        .path = (key), .type = KEY_OTHER, .doc = text                                              \
+        .path = (key), .type = KEY_OTHER, .words = (form), .doc = text                             \
     }
 
 #define SSL(at, field)                                                                             \
@@ -87,8 +87,10 @@ const struct config_key config_keys[] = {
     INT("web.port", web_port, 1, 65535, "4949", "Port of the local web UI and its API."),
     STRING("web.host", web_host, "127.0.0.1",
            "Address the local web listener binds. This version serves loopback addresses only."),
-    SSL("web.ssl", web_ssl),
-    OTHER("web.public", "Former name of tunnel.webUi; accepted with a warning."),
+    OTHER("web.ssl", "not honoured",
+          "Refused by name when enabled: the local web UI always speaks plain HTTP on loopback. "
+          "tunnel.webUi gives it an HTTPS name."),
+    OTHER("web.public", "an object", "Former name of tunnel.webUi; accepted with a warning."),
     STRING("serviceBind", service_bind, NULL,
            "A further address that service ports are published on, and the host that templates "
            "use for a service without a public name."),
@@ -148,7 +150,7 @@ const struct config_key config_keys[] = {
              "A WebSocket or stream without any byte."),
     DURATION("tunnel.limits.upstreamIdleTimeout", limits.upstream_idle_timeout_ms, "60000",
              "A pooled connection to a service."),
-    INT("tunnel.limits.upstreamIdleMax", limits.upstream_idle_max, 0, 10000, "128",
+    INT("tunnel.limits.upstreamIdleMax", limits.upstream_idle_max, 0, 10000, "512",
         "Pooled connections per service and worker."),
     INT("tunnel.limits.headerBytesMax", limits.header_bytes_max, 1024, 1048576, "65536",
         "Bytes of a request or response head."),
@@ -160,14 +162,23 @@ const struct config_key config_keys[] = {
         "Concurrent HTTP/2 requests of a connection."),
     INT("tunnel.limits.connectionsMax", limits.connections_max, 1, 10000000, "16000",
         "Client connections of all workers."),
-    OTHER("terminalBackend", "default or tmux; for terminals."),
-    STRING("editorCommand", editor_command, NULL, "Command that opens an editor."),
-    OTHER("aiProviders", "Providers for generated commit messages."),
-    OTHER("commitMessages", "Which provider and model write commit messages."),
-    OTHER("autoInjectAgentPlugins", "Whether agent plug-ins are set up."),
-    OTHER("firstRunCompleted", "When the first run was completed."),
-    OTHER("logging", "The daemon's structured log file."),
-    OTHER("notifications", "Notification rules and channels."),
+    WORD("terminalBackend", terminal_backend, "default|tmux", "default",
+         "What terminals run in. Not used by this version."),
+    STRING("editorCommand", editor_command, NULL,
+           "Command that opens an editor; empty: none. Not used by this version."),
+    OTHER("aiProviders", "a list of {type, apiKey, name?, baseUrl?, models?}",
+          "Providers for generated commit messages. Checked, not used by this version."),
+    OTHER("commitMessages", "{provider?, model?}",
+          "Which of aiProviders writes commit messages. Checked, not used by this version."),
+    OTHER("autoInjectAgentPlugins", "true or false",
+          "Whether agent plug-ins are set up. Checked, not used by this version."),
+    OTHER("firstRunCompleted", "a text that is not blank",
+          "When the first run was completed. Checked, not used by this version."),
+    OTHER("logging", "{enabled?, level?, modules?, file?, redactPrompts?, perf?}",
+          "The structured log file. Checked, not used by this version, whose log is "
+          "H/daemon.log."),
+    OTHER("notifications", "{rules?, channels?, pushSubscriptions?}",
+          "Notification rules and channels. Checked, not used by this version."),
 };
 const size_t config_key_count = COUNT_OF(config_keys);
 
@@ -269,7 +280,7 @@ void config_key_allowed(const struct config_key *key, char *out, size_t size)
         (void)snprintf(out, size, "a list of addresses and CIDR prefixes");
         break;
     case KEY_OTHER:
-        (void)snprintf(out, size, "not checked here");
+        (void)snprintf(out, size, "%s", key->words);
         break;
     }
 }

@@ -1,8 +1,8 @@
 /* config_keys: every key of config.json, one table row each.
  *
  * A row says where the value goes in struct config, what is allowed, what it is
- * without the file and what it means to a person. Rows of type KEY_OTHER are
- * known to other parts or later versions: accepted, not checked, not used here.
+ * without the file and what it means to a person. Rows of type KEY_OTHER
+ * are of other parts: config_other.c checks their form, nothing here uses them.
  */
 #ifndef WOS_DAEMON_CONFIG_KEYS_H
 #define WOS_DAEMON_CONFIG_KEYS_H
@@ -18,7 +18,7 @@ enum config_type {
     KEY_STRING,   /* char *, owned; not blank */
     KEY_WORD,     /* uint32_t: index of the word in `words`, separated by '|' */
     KEY_IPS,      /* struct config_ips: addresses and CIDR prefixes */
-    KEY_OTHER,
+    KEY_OTHER,    /* nothing is stored */
 };
 
 struct config_key {
@@ -27,7 +27,7 @@ struct config_key {
     size_t offset; /* in struct config */
     uint32_t min;
     uint32_t max;
-    const char *words;
+    const char *words;    /* KEY_WORD: the list; KEY_OTHER: what is allowed, for people */
     const char *fallback; /* as it would be written, without quotes; NULL: unset */
     bool is_secret;       /* never printed */
     const char *doc;      /* one sentence or two */

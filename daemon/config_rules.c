@@ -10,6 +10,7 @@
 
 #include "base/auto.h"
 #include "base/json.h"
+#include "daemon/config_other.h"
 #include "routing/host.h"
 
 static void lower_case(char *text)
@@ -200,13 +201,15 @@ static void rules_ssl(struct config *c, const cJSON *block, const char *at, stru
     }
 }
 
-static void rules_web(struct config *c)
+static void rules_web(struct config *c, const cJSON *root)
 {
-    if (c->web_ssl.enabled) {
+    const cJSON *ssl = json_get(json_get(root, "web"), "ssl");
+    const cJSON *enabled = json_get(ssl, "enabled");
+    bool is_off = enabled == NULL || cJSON_IsNull(enabled) || cJSON_IsFalse(enabled);
+    if ((ssl != NULL && !cJSON_IsNull(ssl) && !cJSON_IsObject(ssl)) || !is_off) {
         config_problem(c, "web.ssl",
                        "not honoured: the local web UI always speaks plain HTTP on "
                        "loopback; tunnel.webUi gives it an HTTPS name");
-        c->web_ssl.enabled = false;
     }
 }
 
@@ -216,7 +219,8 @@ void config_rules_apply(struct config *c, const cJSON *root)
     rules_web_public(c, root);
     rules_web_ui(c);
     rules_service_tunnels(c);
-    rules_web(c);
+    rules_web(c, root);
+    config_other_check(c, root);
     const cJSON *tunnel = json_get(root, "tunnel");
     rules_ssl(c, json_get(tunnel, "ssl"), "tunnel.ssl", &c->tunnel_ssl, c->tunnel_domain);
     if (c->tunnel_ssl.api_token_env != NULL && c->tunnel_ssl.api_token != NULL) {

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,7 +26,7 @@
 #include "daemon/sessions.h"
 #include "daemon/supervisor.h"
 
-enum { END_DELAY_MS = 50, LOCK_TRIES = 60, LOCK_PAUSE_MS = 50 };
+enum { END_DELAY_MS = 50, LOCK_TRIES = 150, LOCK_PAUSE_MS = 20 };
 
 /* --- the home directory ------------------------------------------------------------ */
 
@@ -53,8 +55,18 @@ static char *home_enter(const char *home, struct err *err)
     return NULL;
 }
 
+/* True when a daemon listens in this home. One that is ending closes its socket first. */
+static bool daemon_is_serving(void)
+{
+    const struct sockaddr_un addr = {.sun_family = AF_UNIX, .sun_path = "daemon.sock"};
+    autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return fd >= 0 && (connect(fd, (const struct sockaddr *)&addr, sizeof addr) == 0 ||
+                       errno == EAGAIN); /* its backlog is full */
+}
+
 /* The lock that makes one daemon per home; held until the process ends. A daemon that is just
- * ending gets a moment. */
+ * ending gets a moment; one that serves does not: who waited for it would come up as soon as
+ * somebody stops it. */
 static int lock_take(struct err *err)
 {
     int fd = open("daemon.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -64,6 +76,9 @@ static int lock_take(struct err *err)
     for (int i = 0; i < LOCK_TRIES; i++) {
         if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
             return fd;
+        }
+        if (daemon_is_serving()) {
+            break;
         }
         const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000L};
         (void)nanosleep(&pause, NULL);

@@ -474,7 +474,8 @@ static void add_failure(const struct session *session, cJSON *detail)
         }
     }
     if (failure != NULL) {
-        (void)cJSON_AddArrayToObject(failure, "logTail");
+        (void)cJSON_AddItemToObject(failure, "logTail",
+                                    deployment_failure_log_json(session->deployment));
         (void)cJSON_AddItemToObject(detail, "failureContext", failure);
     }
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -47,6 +48,8 @@ void sockets_add(struct socket_set *set, size_t worker, const char *address, int
     CHECK(worker < set->worker_count);
     struct worker_sockets *ws = &set->workers[worker];
     CHECK(ws->count < SOCKETS_PER_WORKER_MAX);
+    int on = 1; /* accepted sockets inherit it: small answers go out at once */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     ws->fds[ws->count] = fd;
     ws->addresses[ws->count] = xstrdup(address);
     ws->count++;

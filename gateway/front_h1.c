@@ -183,10 +183,9 @@ static void front_end(struct exchange *x, const struct head *trailers)
         conn_write(f->conn, wbuf_data(&out), wbuf_len(&out));
         wbuf_release(pool, &out);
     }
-    if (f->close_after || f->state == FRONT_TUNNEL || f->state == FRONT_BODY) {
+    bool last = f->conn->told_eof && wbuf_len(&f->conn->in) == 0; /* the client sends no more */
+    if (last || f->close_after || f->state == FRONT_TUNNEL || f->state == FRONT_BODY) {
         front_leave(f, true);
-    } else if (f->conn->told_eof && wbuf_len(&f->conn->in) == 0) {
-        front_leave(f, true); /* that was the last one the client will send */
     } else {
         next_request(f);
     }

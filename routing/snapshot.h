@@ -48,7 +48,7 @@ struct limits {
     uint32_t response_timeout_ms;      /* 0 = none (long polls): request sent to first byte */
     uint32_t tunnel_idle_timeout_ms;   /* 3600000: WebSocket or stream with no byte at all */
     uint32_t upstream_idle_timeout_ms; /* 60000: pooled connection */
-    uint32_t upstream_idle_max;        /* 128: pooled connections per service and worker */
+    uint32_t upstream_idle_max;        /* 512: pooled connections per service and worker */
     uint32_t header_bytes_max;         /* 65536: whole head */
     uint32_t header_count_max;         /* 200 */
     uint32_t uri_bytes_max;            /* 16384 */

@@ -109,6 +109,7 @@ void deployment_free(struct deployment *d)
     loop_timer_fini(&d->timer);
     loop_timer_fini(&d->monitor);
     cJSON_Delete(d->state);
+    failure_clear(d);
     worktree_fini(&d->wt);
     d->magic = 0;
     free(d);
@@ -162,6 +163,7 @@ int deployment_up(struct deployment *d, const struct deployment_request *request
         return err_set(err, ERR_BUSY, "session %s is busy", d->wt.session_name);
     }
     d->up = up_new(request);
+    failure_clear(d);
     d->health = request->health;
     deployment_cancel_checks(d); /* the monitor's */
     up_begin(d);
@@ -183,6 +185,11 @@ static void down_on_stopped(struct deployment *d)
                    rc < 0 ? err.msg : NULL);
 }
 
+static void down_on_withdrawn(struct deployment *d)
+{
+    deployment_stop_all(d, down_on_stopped);
+}
+
 static void down_begin(void *arg)
 {
     struct deployment *d = arg;
@@ -192,7 +199,7 @@ static void down_begin(void *arg)
         up_free(d);
         d->ops.on_done(d->arg, DEPLOYMENT_CANCELLED, ERR_NONE, NULL);
     }
-    deployment_stop_all(d, down_on_stopped);
+    deployment_withdraw(d, ROUTE_STOPPED, down_on_withdrawn);
 }
 
 int deployment_down(struct deployment *d, struct err *err)
@@ -202,7 +209,9 @@ int deployment_down(struct deployment *d, struct err *err)
         return err_set(err, ERR_BUSY, "session %s is busy", d->wt.session_name);
     }
     d->is_down = true;
-    d->on_stopped = NULL; /* of the up that ends here */
+    d->on_stopped = NULL; /* of the up that ends here; so are the others */
+    d->on_published = NULL;
+    d->on_withdrawn = NULL;
     /* From the loop: this may be called from inside a callback of the up. */
     deployment_continue(d, down_begin, 0);
     return 0;
@@ -230,9 +239,10 @@ void deployment_published(struct deployment *d, const struct deployment_port *po
             state_set_hostname(d, s->name, p->container_port, p->hostname);
         }
     }
-    if (d->up != NULL && d->up->awaiting_publish && !d->is_down) {
-        d->up->awaiting_publish = false;
-        up_step_done(d);
+    void (*on_published)(struct deployment * d) = d->on_published;
+    d->on_published = NULL;
+    if (on_published != NULL) {
+        on_published(d);
     }
 }
 

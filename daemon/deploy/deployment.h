@@ -11,6 +11,9 @@
  *           → on_done
  *     down: on_event… → on_drop → on_done
  *
+ * Where services run already, both begin with an on_publish of their ports, as STARTING or
+ * STOPPED: nothing is stopped before the core's answer, so that requests meet a clear 503.
+ *
  * The daemon's end leaves services running: deployment_free lets them go
  * without a signal; they are found again by deployment_restore.
  */
@@ -144,6 +147,8 @@ cJSON *deployment_services_json(const struct deployment *d);
 cJSON *deployment_health_json(const struct deployment *d);
 /* The state file as an object, or null; caller frees. */
 cJSON *deployment_state_json(const struct deployment *d);
+/* Up to ten last lines of the log that explains why the last up failed; caller frees. */
+cJSON *deployment_failure_log_json(const struct deployment *d);
 /* Absolute path of a service's log file; stream "stdout" or "stderr". malloc'ed. */
 char *deployment_log_path(const struct deployment *d, const char *service, const char *stream);
 

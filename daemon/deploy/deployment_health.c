@@ -70,6 +70,16 @@ static void port_on_attempt(void *arg, const struct health_attempt *attempt)
     event_send(p->service->deployment, event);
 }
 
+/* What a service that does not answer as it should has to say for itself. */
+static void up_show_log(struct deployment *d, const struct service_run *s)
+{
+    const char *said = failure_note_service(d, s);
+    if (said[0] != '\0') {
+        autofree char *text = xasprintf("the log of %s ends with:\n%s\n", s->name, said);
+        event_log(d, "deployment", "stderr", str_of(text));
+    }
+}
+
 /* All checks are over: one sentence per port that may not fail. */
 static void up_judge_health(struct deployment *d)
 {
@@ -79,6 +89,9 @@ static void up_judge_health(struct deployment *d)
         for (size_t j = 0; j < s->port_count; j++) {
             const struct port_run *p = &s->ports[j];
             if (p->check_enabled && !p->allow_failure && p->health != HEALTH_HEALTHY) {
+                if (text.len == 0) {
+                    up_show_log(d, s);
+                }
                 buf_printf(&text,
                            "%shealth check of service %s port %u failed: %s (GET "
                            "http://localhost:%u%s)",

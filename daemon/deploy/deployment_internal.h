@@ -82,8 +82,8 @@ struct up {
     bool step_open;        /* a "running" event was sent for the step */
     bool released;         /* what ran before is stopped */
     bool services_started; /* from here on a failure leaves them */
-    bool awaiting_publish;
-    struct initrun *init; /* owned while under way */
+    struct initrun *init;  /* owned while under way */
+    struct buf init_tail;  /* owned: the last it wrote */
     size_t checks_left;
     uint64_t started_ms;
     enum err_code fail_code; /* kept while services are stopped after a failed start */
@@ -106,8 +106,11 @@ struct deployment {
     bool cancelled; /* on_done(CANCELLED) is due before the down goes on */
     loop_fn *next;  /* what the timer calls: the continuation of up or down */
     struct loop_timer timer;
-    void (*on_stopped)(struct deployment *d); /* when no process is left */
-    struct health_settings health;            /* for the monitor */
+    void (*on_stopped)(struct deployment *d);   /* when no process is left */
+    void (*on_published)(struct deployment *d); /* when on_publish is answered */
+    void (*on_withdrawn)(struct deployment *d); /* when no request reaches the services */
+    char *failure_tail;                         /* owned; NULL: the last up did not fail */
+    struct health_settings health;              /* for the monitor */
     struct loop_timer monitor;
 };
 
@@ -119,6 +122,22 @@ void up_begin(struct deployment *d);
 void up_step_done(struct deployment *d);
 void up_fail(struct deployment *d, enum err_code code, const char *message);
 void up_free(struct deployment *d);
+
+/* deployment_withdraw.c. Asks the core to publish the ports as they are; one of the two
+ * functions is called, the first at once or later. */
+void deployment_publish(struct deployment *d, void (*on_published)(struct deployment *d),
+                        loop_fn *on_timeout, uint64_t timeout_ms);
+/* Sets every port's route to `state` and calls on_withdrawn, from the loop, when the whole
+ * gateway knows and requests under way had a moment to end: services can be stopped then
+ * without anybody seeing a broken answer. */
+void deployment_withdraw(struct deployment *d, enum route_state state,
+                         void (*on_withdrawn)(struct deployment *d));
+
+/* deployment_failure.c. What explains a failure: kept until the next up. */
+void failure_clear(struct deployment *d);
+void failure_note_output(struct deployment *d, struct str output);
+/* The end of the service's log, stderr if it holds anything; borrowed, may be empty. */
+const char *failure_note_service(struct deployment *d, const struct service_run *s);
 
 /* deployment_launch.c: processes. */
 struct service_run *service_run_new(struct deployment *d, const char *name, size_t port_count);

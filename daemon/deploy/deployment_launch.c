@@ -11,8 +11,6 @@
 #include "daemon/deploy/shell.h"
 #include "daemon/store/store.h"
 
-enum { FAILURE_TAIL_LINES = 10 };
-
 struct service_run *service_run_new(struct deployment *d, const char *name, size_t port_count)
 {
     struct service_run *s = xcalloc(1, sizeof(*s));
@@ -279,14 +277,10 @@ void deployment_stop_all(struct deployment *d, void (*on_stopped)(struct deploym
 }
 
 /* "service web ended during up (exit 1)" and what it last said. */
-static char *exit_message(const struct deployment *d, const struct service_run *s)
+static char *exit_message(struct deployment *d, const struct service_run *s)
 {
     char status[64];
-    autofree char *errors = deployment_log_path(d, s->name, "stderr");
-    autofree char *out = deployment_log_path(d, s->name, "stdout");
-    autofree char *tail = shell_log_tail(errors, FAILURE_TAIL_LINES);
-    autofree char *other = tail[0] == '\0' ? shell_log_tail(out, FAILURE_TAIL_LINES) : NULL;
-    const char *said = other == NULL ? tail : other;
+    const char *said = failure_note_service(d, s);
     return xasprintf("service %s ended during up (%s)%s%s", s->name,
                      subprocess_status_text(s->status, status, sizeof(status)),
                      said[0] == '\0' ? "; it printed nothing" : ":\n", said);

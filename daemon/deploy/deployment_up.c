@@ -17,6 +17,7 @@
 enum {
     PUBLISH_TIMEOUT_MS = 60000, /* the core answers within 30 s */
     SETTLE_MS = 300,            /* for services nobody checks: a typo in a script shows at once */
+    INIT_TAIL_MAX = 8192,
 };
 
 struct up_step {
@@ -63,6 +64,7 @@ void up_free(struct deployment *d)
     }
     d->up = NULL;
     initrun_cancel(up->init);
+    buf_fini(&up->init_tail);
     free(up->operation_id);
     free_strings(up->services);
     free(up->target);
@@ -148,6 +150,8 @@ void up_fail(struct deployment *d, enum err_code code, const char *message)
     autofree char *copy = xstrdup(message); /* it may lie in what is freed here */
     deployment_cancel_checks(d);
     loop_timer_clear(&d->timer);
+    d->on_published = NULL;
+    d->on_withdrawn = NULL;
     up_finish_failed(d, code, copy);
 }
 
@@ -174,15 +178,15 @@ static void on_released(struct deployment *d)
     up_step_done(d);
 }
 
+static void release_on_withdrawn(struct deployment *d)
+{
+    deployment_stop_all(d, on_released);
+}
+
 static void enter_release(struct deployment *d)
 {
     step_show(d);
-    for (size_t i = 0; i < d->service_count; i++) {
-        for (size_t j = 0; j < d->services[i]->port_count; j++) {
-            port_set_route(&d->services[i]->ports[j], ROUTE_STARTING);
-        }
-    }
-    deployment_stop_all(d, on_released);
+    deployment_withdraw(d, ROUTE_STARTING, release_on_withdrawn);
 }
 
 static void enter_ports(struct deployment *d)
@@ -199,26 +203,23 @@ static void on_publish_timeout(void *arg)
 {
     struct deployment *d = arg;
     CHECK(d->magic == DEPLOYMENT_MAGIC && d->up != NULL);
-    d->up->awaiting_publish = false;
+    d->on_published = NULL;
     event_log(d, "deployment", "stderr", STR("publishing the routes timed out; going on\n"));
     up_step_done(d);
 }
 
 static void enter_publish(struct deployment *d)
 {
-    autofree struct deployment_port *ports = NULL;
-    size_t count = deployment_ports(d, &ports);
+    size_t count = 0;
+    for (size_t i = 0; i < d->service_count; i++) {
+        count += d->services[i]->port_count;
+    }
     if (d->up->no_tunnel || count == 0) {
         d->ops.on_drop(d->arg);
         up_step_done(d);
         return;
     }
-    for (size_t i = 0; i < count; i++) {
-        ports[i].hostname = state_hostname(d, ports[i].service, ports[i].container_port);
-    }
-    d->up->awaiting_publish = true;
-    deployment_continue(d, on_publish_timeout, PUBLISH_TIMEOUT_MS);
-    d->ops.on_publish(d->arg, ports, count);
+    deployment_publish(d, up_step_done, on_publish_timeout, PUBLISH_TIMEOUT_MS);
 }
 
 static void init_add_quoted(struct buf *out, const char *text)
@@ -260,6 +261,11 @@ static void on_init_output(void *arg, bool is_stderr, struct str chunk)
     struct deployment *d = arg;
     CHECK(d->magic == DEPLOYMENT_MAGIC && d->up != NULL);
     event_log(d, "init", is_stderr ? "stderr" : "stdout", chunk);
+    struct buf *tail = &d->up->init_tail;
+    buf_add_str(tail, chunk);
+    if (tail->len > INIT_TAIL_MAX) {
+        buf_consume(tail, tail->len - INIT_TAIL_MAX);
+    }
 }
 
 static void on_init_done(void *arg, int status)
@@ -272,6 +278,7 @@ static void on_init_done(void *arg, int status)
         return;
     }
     char text[64];
+    failure_note_output(d, buf_str(&d->up->init_tail));
     autofree char *message =
         xasprintf("init script failed (%s)", subprocess_status_text(status, text, sizeof(text)));
     up_fail(d, ERR_FAILED, message);

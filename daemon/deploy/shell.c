@@ -68,7 +68,11 @@ char *shell_log_tail(const char *path, size_t lines)
     off_t from = st.st_size > TAIL_MAX ? st.st_size - TAIL_MAX : 0;
     char raw[TAIL_MAX];
     ssize_t got = pread(fd, raw, sizeof(raw), from);
-    struct str text = {raw, got < 0 ? 0 : (size_t)got};
+    return shell_text_tail((struct str){raw, got < 0 ? 0 : (size_t)got}, lines);
+}
+
+char *shell_text_tail(struct str text, size_t lines)
+{
     while (text.len > 0 && (text.ptr[text.len - 1] == '\n' || text.ptr[text.len - 1] == '\r')) {
         text.len--;
     }

@@ -32,6 +32,8 @@ struct subprocess *shell_start(struct loop *loop, const struct shell_spec *spec,
 /* The last lines of a file, at most `lines` and 8 KiB, without the final newline.
  * Empty text when there is nothing. malloc'ed. */
 char *shell_log_tail(const char *path, size_t lines);
+/* The same of a text already read. */
+char *shell_text_tail(struct str text, size_t lines);
 /* Text as valid UTF-8 for JSON: wrong bytes become U+FFFD, NUL too. Appended. */
 void shell_clean_text(struct str text, struct buf *out);
 

@@ -237,6 +237,32 @@ def test_bad_replacement_keeps_the_old_one(make_wos, tmp_path):
     assert_never_plaintext(wos)
 
 
+def test_last_good_pair_outlives_the_daemon(make_wos, tmp_path):
+    """The files are broken while no daemon looks: what worked is served on."""
+    crt, key = make_pair(tmp_path, "good")
+    wos = files_wos(make_wos, crt, key)
+    wos.up("alpha")
+    first = served(wos)
+    kept = wos.home / "certs" / "files-last-good.pem"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    wos.ok("stop")
+    key.write_text("")
+    wos.ok("start")
+    harness.until("the gateway serves", lambda: served(wos))
+    assert served(wos) == first
+    assert wos.wait_route("alpha-web", "/hello").status == 200
+    cert = wos.certificate()
+    assert cert["state"] == "stale" and str(key) in cert["lastError"]["message"], cert
+    assert "last good" in cert["warning"]
+    other = tmp_path / "o"
+    other.mkdir()
+    new_crt, new_key = make_pair(other, "next")
+    os.replace(new_key, key)
+    os.replace(new_crt, crt)
+    harness.until("the repaired pair", lambda: served(wos) == fingerprint(crt), timeout=90)
+    assert wos.certificate()["state"] == "active"
+
+
 def bad_files(tmp_path, kind):
     crt, key = make_pair(tmp_path, "one")
     if kind == "mismatch":

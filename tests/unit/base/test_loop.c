@@ -56,9 +56,9 @@ static void test_order_of_a_turn(void **state)
     loop_defer(loop, note_and_defer, "first ");
     loop_defer(loop, note, "second ");
     loop_turn(loop, true); /* does not block: something is deferred */
-    assert_string_equal(buf_cstr(&trace), "flush first second nested ");
-    loop_turn(loop, false);
     assert_string_equal(buf_cstr(&trace), "flush first second nested flush ");
+    loop_turn(loop, false);
+    assert_string_equal(buf_cstr(&trace), "flush first second nested flush flush ");
 }
 
 static void test_many_deferred(void **state)

@@ -294,6 +294,60 @@ static char *printed(void (*print)(FILE *out))
     return text;
 }
 
+/* Keys that nothing here uses yet are checked all the same: each text is one problem. */
+static void test_keys_of_other_parts_are_checked(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *key;
+    } cases[] = {
+        {"{\"terminalBackend\": \"screen\"}", "terminalBackend"},
+        {"{\"terminalBackend\": true}", "terminalBackend"},
+        {"{\"editorCommand\": 1}", "editorCommand"},
+        {"{\"autoInjectAgentPlugins\": \"yes\"}", "autoInjectAgentPlugins"},
+        {"{\"firstRunCompleted\": \"\"}", "firstRunCompleted"},
+        {"{\"aiProviders\": {}}", "aiProviders"},
+        {"{\"aiProviders\": [7]}", "aiProviders"},
+        {"{\"aiProviders\": [{\"type\": \"x\", \"apiKey\": \"k\"}]}", "aiProviders"},
+        {"{\"aiProviders\": [{\"type\": \"openai\", \"apiKey\": \"\"}]}", "aiProviders"},
+        {"{\"aiProviders\": [{\"type\": \"openai\", \"apiKey\": \"k\", \"models\": [1]}]}",
+         "aiProviders"},
+        {"{\"commitMessages\": []}", "commitMessages"},
+        {"{\"commitMessages\": {\"model\": 1}}", "commitMessages.model"},
+        {"{\"commitMessages\": {\"provider\": \"mine\"}}", "commitMessages.provider"},
+        {"{\"logging\": true}", "logging"},
+        {"{\"logging\": {\"enabled\": 1}}", "logging.enabled"},
+        {"{\"logging\": {\"level\": \"loud\"}}", "logging.level"},
+        {"{\"logging\": {\"modules\": {\"git\": \"loud\"}}}", "logging.modules.git"},
+        {"{\"logging\": {\"file\": \" \"}}", "logging.file"},
+        {"{\"logging\": {\"perf\": {\"slowMs\": {\"default\": -1}}}}", "logging.perf.slowMs"},
+        {"{\"notifications\": 1}", "notifications"},
+        {"{\"notifications\": {\"rules\": {\"agent.done\": {\"enabled\": 1}}}}",
+         "notifications.rules.agent.done.enabled"},
+        {"{\"notifications\": {\"channels\": {\"telegram\": {\"mode\": \"x\"}}}}",
+         "notifications.channels.telegram.mode"},
+        {"{\"notifications\": {\"pushSubscriptions\": [{\"endpoint\": \"u\"}]}}",
+         "notifications.pushSubscriptions"},
+        {"{\"web\": {\"ssl\": {\"enabled\": true}}}", "web.ssl"},
+        {"{\"web\": {\"ssl\": {\"enabled\": \"no\"}}}", "web.ssl"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct config *c = parse(cases[i].text);
+        assert_int_equal(c->problem_count, 1);
+        assert_string_equal(c->problems[0].key, cases[i].key);
+        config_free(c);
+    }
+    struct config *c =
+        parse("{\"terminalBackend\": \"tmux\", \"editorCommand\": \"\", \"logging\": {\"level\": "
+              "\"debug\", \"perf\": {\"slowMs\": {\"default\": 5}}}, \"aiProviders\": [{\"type\": "
+              "\"openai\", \"apiKey\": \"k\", \"name\": \"mine\"}], \"commitMessages\": "
+              "{\"provider\": \"mine\"}, \"web\": {\"ssl\": {\"enabled\": false}}}");
+    assert_int_equal(c->problem_count, 0);
+    assert_int_equal(c->terminal_backend, TERMINAL_TMUX);
+    config_free(c);
+}
+
 static void test_defaults_read_back_without_a_problem(void **state)
 {
     (void)state;
@@ -338,6 +392,7 @@ int main(void)
         cmocka_unit_test(test_ssl_never_becomes_plaintext),
         cmocka_unit_test(test_ssl_source_is_derived),
         cmocka_unit_test(test_secrets_are_not_repeated),
+        cmocka_unit_test(test_keys_of_other_parts_are_checked),
         cmocka_unit_test(test_defaults_read_back_without_a_problem),
         cmocka_unit_test(test_docs_have_every_key_and_are_the_page),
     };

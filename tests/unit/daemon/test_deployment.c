@@ -34,6 +34,8 @@ struct world {
     struct buf init_log;
     struct buf route_states; /* "web:3000=live " */
     size_t published;        /* ports in the last on_publish */
+    struct buf publishes; /* "starting:alive live:gone …": its state, whether `watched` lived */
+    pid_t watched;
     char previous_name[64];
     bool answer; /* on_publish is answered */
     unsigned drops;
@@ -65,6 +67,10 @@ static void on_publish(void *arg, const struct deployment_port *ports, size_t co
     w->published = count;
     (void)snprintf(w->previous_name, sizeof(w->previous_name), "%s",
                    ports[0].hostname == NULL ? "" : ports[0].hostname);
+    if (w->watched != 0) {
+        buf_printf(&w->publishes, "%s:%s ", route_state_name(ports[0].state),
+                   kill(w->watched, 0) == 0 ? "alive" : "gone");
+    }
     if (!w->answer) {
         return;
     }
@@ -169,6 +175,7 @@ static int teardown(void **state)
     buf_fini(&w->steps);
     buf_fini(&w->init_log);
     buf_fini(&w->route_states);
+    buf_fini(&w->publishes);
     free(w->message);
     free(w->home);
     free(w);
@@ -289,6 +296,23 @@ static void test_up_and_down(void **state)
     assert_int_equal(w->init_log.len, 0);
 }
 
+/* Nobody is sent to a service that is being stopped: its routes say so first. */
+static void test_routes_change_before_services_stop(void **state)
+{
+    struct world *w = *state;
+    write_config(
+        w, "mode: shell\napp: {services: {web: {script: [exec %s --serve], ports: [3000]}}}\n",
+        self);
+    up_ok(w, (struct deployment_request){0});
+    w->watched = service_pid(w, "web");
+    up_ok(w, (struct deployment_request){0});
+    assert_string_equal(buf_cstr(&w->publishes), "starting:alive starting:gone ");
+    buf_consume(&w->publishes, w->publishes.len);
+    w->watched = service_pid(w, "web");
+    down(w);
+    assert_string_equal(buf_cstr(&w->publishes), "stopped:alive ");
+}
+
 static void test_restore(void **state)
 {
     struct world *w = *state;
@@ -354,6 +378,9 @@ static void test_service_that_ends_fails_up(void **state)
     up(w, (struct deployment_request){0});
     assert_int_equal(w->outcome, DEPLOYMENT_FAILED);
     assert_string_equal(w->message, "service web ended during up (exit 7):\nno such thing");
+    autojson cJSON *tail = deployment_failure_log_json(w->d);
+    assert_int_equal(cJSON_GetArraySize(tail), 1);
+    assert_string_equal(cJSON_GetArrayItem(tail, 0)->valuestring, "no such thing");
     assert_int_equal(w->drops, 0);
     assert_string_equal(deployment_status(w->d), "running_partial");
     assert_string_equal(buf_cstr(&w->route_states), "web:3000=stopped ");
@@ -376,6 +403,20 @@ static void test_failed_health_leaves_services(void **state)
     assert_string_equal(buf_cstr(&w->route_states), "web:3000=failing ");
     autojson cJSON *rows = deployment_health_json(w->d);
     assert_string_equal(json_get_str(cJSON_GetArrayItem(rows, 0), "state", ""), "failed");
+}
+
+static void test_failed_init_keeps_its_last_lines(void **state)
+{
+    struct world *w = *state;
+    write_config(w,
+                 "mode: shell\napp: {init_script: ['for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo "
+                 "line $i; done; exit 3'], services: {web: {script: [sleep 1000]}}}\n");
+    up(w, (struct deployment_request){0});
+    assert_int_equal(w->outcome, DEPLOYMENT_FAILED);
+    autojson cJSON *tail = deployment_failure_log_json(w->d);
+    assert_int_equal(cJSON_GetArraySize(tail), 10);
+    assert_string_equal(cJSON_GetArrayItem(tail, 0)->valuestring, "line 3");
+    assert_string_equal(cJSON_GetArrayItem(tail, 9)->valuestring, "line 12");
 }
 
 static void test_launch_failure_stops_the_rest(void **state)
@@ -518,10 +559,12 @@ int main(int argc, char **argv)
     }
     const struct CMUnitTest tests[] = {
         DEPLOYMENT_TEST(test_up_and_down),
+        DEPLOYMENT_TEST(test_routes_change_before_services_stop),
         DEPLOYMENT_TEST(test_restore),
         DEPLOYMENT_TEST(test_bad_config_starts_nothing),
         DEPLOYMENT_TEST(test_service_that_ends_fails_up),
         DEPLOYMENT_TEST(test_failed_health_leaves_services),
+        DEPLOYMENT_TEST(test_failed_init_keeps_its_last_lines),
         DEPLOYMENT_TEST(test_launch_failure_stops_the_rest),
         DEPLOYMENT_TEST(test_crash_after_up),
         DEPLOYMENT_TEST(test_down_cancels_up),

@@ -1,0 +1,125 @@
+/* What is served when the configured files are bad: the kept pair until it expires, then a
+ * certificate of the local CA. */
+#include "daemon/certkeeper.h"
+
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "daemon/lastgood.h"
+#include "tests/unit/certs/pairs.h"
+
+struct fixture {
+    char home[64];
+    char *dir; /* owned: the certs directory */
+    struct loop *loop;
+    struct config *config;
+    struct publisher *publisher;
+};
+
+static void on_snapshot(void *arg, uint64_t generation, struct str bytes)
+{
+    (void)arg;
+    (void)generation;
+    (void)bytes;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = xcalloc(1, sizeof(*f));
+    memcpy(f->home, "/tmp/wos-keeper-XXXXXX", sizeof("/tmp/wos-keeper-XXXXXX"));
+    assert_non_null(mkdtemp(f->home));
+    f->dir = path_join(f->home, "certs");
+    assert_int_equal(dir_make(f->dir, 0700, NULL), 0);
+    f->loop = loop_new(NULL);
+    f->config = config_parse(
+        f->home, STR("{\"tunnel\": {\"enabled\": true, \"domain\": \"d.test\", \"ssl\": "
+                     "{\"enabled\": true, \"cert\": \"none.crt\", \"key\": \"none.key\"}}}"));
+    assert_int_equal(f->config->problem_count, 0);
+    f->publisher = publisher_new(f->loop, f->config, on_snapshot, f);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    publisher_free(f->publisher);
+    config_free(f->config);
+    loop_free(f->loop);
+    assert_int_equal(path_remove_all(f->home, NULL), 0);
+    free(f->dir);
+    free(f);
+    return 0;
+}
+
+/* Keeps a pair named `name` that is valid for so many seconds from now. */
+static void keep(const struct fixture *f, const char *name, int64_t seconds)
+{
+    int64_t now = clock_wall_ms() / 1000;
+    const char *const names[] = {"*.d.test"};
+    struct issue_request request = {.common_name = name,
+                                    .not_before = now - DAY,
+                                    .not_after = now + seconds,
+                                    .dns_names = names,
+                                    .dns_count = 1};
+    struct pair pair = {.chain = {0}};
+    EVP_PKEY *key = issue_key(NULL);
+    X509 *cert = issue_leaf(&request, key, NULL, NULL, NULL);
+    assert_non_null(cert);
+    assert_int_equal(issue_cert_pem(cert, &pair.chain, NULL), 0);
+    assert_int_equal(issue_key_pem(key, &pair.key, NULL), 0);
+    assert_int_equal(lastgood_save(f->dir, buf_str(&pair.chain), buf_str(&pair.key), NULL), 0);
+    X509_free(cert);
+    EVP_PKEY_free(key);
+    pair_fini(&pair);
+}
+
+/* True when what is served has this state and a subject that holds the text. */
+static bool serves(const struct certkeeper *k, const char *state, const char *subject)
+{
+    autojson cJSON *out = certkeeper_json(k);
+    assert_true(json_get_bool(out, "active", false));
+    assert_non_null(json_get(out, "lastError"));
+    return strcmp(json_get_str(out, "state", ""), state) == 0 &&
+           strstr(json_get_str(out, "subject", ""), subject) != NULL;
+}
+
+static void test_nothing_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct certkeeper *k = certkeeper_new(f->loop, f->config, f->publisher);
+    assert_true(serves(k, "failed", "d.test"));
+    certkeeper_free(k);
+}
+
+static void test_kept_pair_serves(void **state)
+{
+    struct fixture *f = *state;
+    keep(f, "kept", DAY);
+    struct certkeeper *k = certkeeper_new(f->loop, f->config, f->publisher);
+    assert_true(serves(k, "stale", "kept"));
+    certkeeper_free(k);
+}
+
+static void test_kept_pair_expires(void **state)
+{
+    struct fixture *f = *state;
+    keep(f, "kept", 2);
+    struct certkeeper *k = certkeeper_new(f->loop, f->config, f->publisher);
+    while (serves(k, "stale", "kept")) {
+        loop_turn(f->loop, true);
+    }
+    assert_true(serves(k, "failed", "d.test"));
+    certkeeper_free(k);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_nothing_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_kept_pair_serves, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_kept_pair_expires, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
