@@ -144,6 +144,7 @@ class Service:
         self.open_connections = 0
         self.requests = 0
         self.aborted = 0
+        self.active = []  # targets being served right now
         self.started_at = time.time()
 
     def gate(self, name):
@@ -170,7 +171,7 @@ class Service:
 
     async def do_stats(self, rq):
         await rq.answer_json({"connections": self.connections, "requests": self.requests,
-                              "open": self.open_connections, "aborted": self.aborted})
+                              "open": self.open_connections, "aborted": self.aborted, "active": self.active})
 
     async def do_gate(self, rq):
         await rq.read_all()
@@ -410,7 +411,16 @@ class Service:
             return False
         rq = Request(self, reader, writer, head[:-2])
         rq.connection, rq.connection_requests = ids
-        self.requests += 1
+        if rq.path != "/":  # health checks come when they like
+            self.requests += 1
+        self.active.append(rq.target)
+        try:
+            await self.answer(rq)
+        finally:
+            self.active.remove(rq.target)
+        return rq.keep
+
+    async def answer(self, rq):
         handler = self.find(rq.path)
         if handler is None:
             await rq.read_all()
@@ -420,7 +430,6 @@ class Service:
         if rq.keep and not rq.body_done:
             async for _ in rq.body():
                 pass
-        return rq.keep
 
     async def on_connection(self, reader, writer):
         self.connections += 1

@@ -364,6 +364,17 @@ class Stream:
         self.hash_only = False
 
 
+class _Connection(h2.connection.H2Connection):
+    """python-h2 takes GOAWAY for the end of everything; RFC 9113 6.8 lets the
+    streams up to the one it names go on."""
+
+    def _receive_goaway_frame(self, frame):
+        event = h2.events.ConnectionTerminated()
+        event.error_code = frame.error_code
+        event.last_stream_id = frame.last_stream_id
+        return [], [event]
+
+
 class Http2:
     """One HTTP/2 connection, any number of streams."""
 
@@ -376,10 +387,10 @@ class Http2:
             raise ClientError("no h2 negotiated")
         self.timeout = timeout
         self.authority = authority or "%s:%d" % (host, port)
-        config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8",
+        config = h2.config.H2Configuration(client_side=True, header_encoding="latin-1",
                                            validate_outbound_headers=False,
                                            normalize_outbound_headers=False)
-        self.conn = h2.connection.H2Connection(config)
+        self.conn = _Connection(config)
         self.conn.local_settings = h2.settings.Settings(client=True, initial_values={
             h2.settings.SettingCodes.ENABLE_PUSH: 0,
             h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window,

@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import subprocess
+import time
 
 import pytest
 
@@ -23,6 +24,15 @@ def waiting_init(wos):
     app["app"]["init_script"] = ["echo init began", "while [ ! -e %s ]; do sleep 0.1; done" % flag]
     wos.deploy(app)
     return flag
+
+
+def wait_for_socket(wos):
+    """Without a command, which would start a daemon of its own."""
+    def answers():
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(str(wos.home / "daemon.sock"))
+        return (wos.home / "daemon.json").exists()
+    harness.until("the daemon listens", answers)
 
 
 # --- usage ---------------------------------------------------------------------
@@ -99,14 +109,27 @@ def test_restart_without_a_daemon_starts_one(wos):
 
 def test_foreground(wos):
     proc = wos.popen("start", "--foreground")
-    harness.until("it is up", lambda: wos.run("status", "--all", "--json").code == 0
-                  and (wos.home / "daemon.json").exists())
-    assert wos.daemon_pid() == proc.pid
+    wait_for_socket(wos)
+    assert wos.status_all()["daemon"]["pid"] == wos.daemon_pid() == proc.pid
     proc.send_signal(signal.SIGTERM)
     out, err = proc.communicate(timeout=30)
     assert proc.returncode == 0, (out, err)
     assert "wos daemon listening on http://127.0.0.1:%d" % wos.web_port in out + err
     assert "metadata: %s" % (wos.home / "daemon.json") in out + err
+
+
+def test_loser_of_a_start_race_does_not_linger(wos):
+    """Who starts second ends; it must not wait and take over after `wos stop`."""
+    first = wos.popen("start", "--foreground")
+    wos.ok("start")
+    wait_for_socket(wos)
+    wos.ok("stop")
+    harness.until("the first one ended", lambda: first.poll() is not None)
+    harness.until("all ended", lambda: not wos.processes(), timeout=15)
+    for _ in range(20):
+        assert not wos.processes(), "a daemon came back after stop"
+        assert not (wos.home / "daemon.json").exists()
+        time.sleep(0.1)
 
 
 def test_foreground_beside_a_running_daemon_is_refused(wos):

@@ -161,7 +161,9 @@ def test_every_error_at_once(wos):
     assert {9, 10, 11, 12, 17, 18, 20, 21, 22} <= lines, text
     assert lines & {3, 4, 5}, text  # the range
     assert lines & {13, 14}, text  # no script
-    for word in ("script", "nobody", "image", "missing", "1x", "volumes", "99999"):
+    assert len([1 for line, _, _ in found if line == "10"]) == 2, text
+    assert len(found) == len(set(found)), "an error is told twice: " + text
+    for word in ("script", "nobody", "image", "missing", "1x", "volumes"):
         assert word in text, word
     assert not (wos.home / "sessions").exists() or not list(
         (wos.home / "sessions").glob("*/shell"))
@@ -322,7 +324,8 @@ def test_down_leaves_nothing(wos):
         [x for x in wos.processes().values() if re.search(r"sleep 100[012]", x)]) >= 3)
     wos.down("alpha")
     assert not [p for p in pids if harness.alive(p)]
-    left = [x for x in wos.processes().values() if "wos" not in x.split()[0]]
+    ours = {wos.daemon_pid(), wos.gateway_pid()}
+    left = {p: x for p, x in wos.processes().items() if p not in ours}
     assert not left, left
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", wos.host_port("alpha")), 5)
@@ -350,9 +353,10 @@ def test_service_that_ends_at_once_is_a_failure(wos):
     wos.deploy(harness.shell_app(web={"script": ["echo no luck >&2", "exit 3"], "ports": [3000]}))
     result = wos.run("up", cwd="alpha")
     assert result.code == 1, result
-    assert "web" in result.err
+    assert "web" in result.err and "no luck" in result.err
     result = wos.run("status", "--json", cwd="alpha")
     assert '"failed"' in result.out
+    assert result.data["failureContext"]["logTail"] == ["no luck"], result
 
 
 def test_env_file_missing(wos):
@@ -377,6 +381,9 @@ def test_failed_healthcheck_fails_up_and_leaves_it_running(wos):
     result = wos.run("up", cwd="alpha")
     assert result.code == 1, result
     assert "500" in result.err or "500" in result.out
+    assert "errors go here" in result.err  # the end of its log
+    failure = wos.run("status", "--json", cwd="alpha").data["failureContext"]
+    assert failure["kind"] == "up" and "errors go here" in failure["logTail"], failure
     assert harness.alive(wos.service_pids("alpha")["web"])
     assert wos.get("alpha-web", "/hello").status == 200  # failing still gets its requests
     assert "FAILED" in health(wos)["web"] and "got 500" in health(wos)["web"]

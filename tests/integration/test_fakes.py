@@ -76,6 +76,15 @@ def test_death_in_the_middle_is_seen(direct):
     assert len(caught.value.partial) <= 5000
 
 
+def test_upload_is_acknowledged_while_it_runs(direct):
+    direct.send_head("POST", "/upload-ack", [("Transfer-Encoding", "chunked")])
+    answer = direct.read_head()
+    direct.send("5\r\nhello\r\n")
+    direct.channel.until(lambda: b"5\n" in direct.channel.inbox, 20)
+    direct.send("0\r\n\r\n")
+    assert direct.read_body(answer).text == "5\n"
+
+
 def test_gates_hold_events_back(fake, direct):
     flow = direct.stream("/sse/g1?count=2")
     assert flow.answer.get("content-type") == "text/event-stream"

@@ -104,26 +104,38 @@ class Load:
 
     def kept(self):
         client = self.wos.h1(WEB)
-        while not self.stop.is_set():
-            def one():
-                nonlocal client
+
+        def one():
+            nonlocal client
+            try:
                 answer = client.request("POST", "/echo", body=b"x" * 1000)
-                if (answer.get("connection") or "").lower() == "close":
-                    client.close()  # told in time: that is no loss
-                    client = self.wos.h1(WEB)
-                return answer
+            except clients.ClientError:
+                client.close()
+                client = self.wos.h1(WEB)
+                raise
+            if (answer.get("connection") or "").lower() == "close":
+                client.close()  # told in time: that is no loss
+                client = self.wos.h1(WEB)
+            return answer
+        while not self.stop.is_set():
             self.note("kept connection", one)
         client.close()
 
     def h2(self):
         client = self.wos.h2(WEB)
-        while not self.stop.is_set():
-            def one():
-                nonlocal client
-                if client.goaway is not None:
-                    client.close()
-                    client = self.wos.h2(WEB)
+
+        def one():
+            nonlocal client
+            if client.goaway is not None:
+                client.close()
+                client = self.wos.h2(WEB)
+            try:
                 return client.request(path="/hello")
+            except clients.ClientError:
+                client.close()
+                client = self.wos.h2(WEB)
+                raise
+        while not self.stop.is_set():
             self.note("http/2 connection", one)
         client.close()
 
@@ -302,3 +314,25 @@ def test_redeploy_is_never_a_404(stack):
     thread.join(60)
     assert seen <= {200, 503} and 200 in seen, seen
 
+
+def test_down_is_never_a_502(stack):
+    """The name says that the service is stopped, then is unknown; nobody is
+    sent to a service that is ending."""
+    seen = []
+    done = threading.Event()
+
+    def look():
+        while not done.is_set():
+            try:
+                seen.append(stack.get(WEB, "/hello").status)
+            except Exception as error:
+                seen.append(repr(error))
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    harness.until("it is looked at", lambda: len(seen) > 5)
+    stack.down("alpha")
+    harness.until("the name is gone", lambda: seen[-1] == 404)
+    done.set()
+    thread.join(60)
+    kinds = [status for i, status in enumerate(seen) if i == 0 or seen[i - 1] != status]
+    assert kinds in ([200, 503, 404], [200, 404]), kinds

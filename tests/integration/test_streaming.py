@@ -187,17 +187,15 @@ def test_service_that_does_not_read(gate, gateway_pid, http):
         if http == "h2":
             # Windows, not the socket, stop an HTTP/2 sender: open the gate from beside.
             stream = client.open("POST", "/never-read/" + name, end=False)
-            sent, it = 0, pattern_pieces(size)
-            while sent < size:
-                piece = next(it)
-                if client.conn.local_flow_control_window(stream.id) < len(piece):
-                    for _ in range(10):
+            opened = False
+            for piece in pattern_pieces(size):
+                while not opened and client.conn.local_flow_control_window(stream.id) < len(piece):
+                    for _ in range(20):
                         client.pump(0.1)
                         watch.look()
-                    if client.conn.local_flow_control_window(stream.id) < len(piece):
-                        open_gate(gate, name)
+                    open_gate(gate, name)
+                    opened = True
                 client.send_data(stream, piece)
-                sent += len(piece)
             open_gate(gate, name)
             client.send_data(stream, b"", end=True)
             answer = client.finish(stream)
@@ -254,28 +252,30 @@ def test_curl_resumes_a_download(gate, tmp_path):
 
 def test_aborted_upload_reaches_the_service_as_aborted(gate, http):
     """A cut chunked body must never look whole to the service."""
-    before = gate.get(WEB, "/stats").json["aborted"]
+    before, path = gate.get(WEB, "/stats").json["aborted"], "/sink?cut-" + http
     client = connect(gate, http)
     if http == "h1":
-        client.send_head("POST", "/sink", [("Transfer-Encoding", "chunked")])
+        client.send_head("POST", path, [("Transfer-Encoding", "chunked")])
         client.send("5\r\nhello\r\n")
         client.channel.flush()
     else:
-        stream = client.open("POST", "/sink", end=False)
+        stream = client.open("POST", path, end=False)
         client.send_data(stream, b"hello")
-    harness.until("the service has it", lambda: gate.get(WEB, "/stats").json["open"] >= 2)
+    harness.until("the service has it",
+                  lambda: path in gate.get(WEB, "/stats").json["active"])
     client.channel.abort()
     harness.until("the service saw it aborted",
                   lambda: gate.get(WEB, "/stats").json["aborted"] > before)
 
 
-def test_closed_flow_is_seen_by_the_fake(gate, http):
-    before = gate.get(WEB, "/stats").json["aborted"]
+def test_stream_that_is_left_ends_at_the_service(gate, http):
+    path = "/sse/never-%s?count=2" % http
     client = connect(gate, http)
-    client.stream("/sse/never-%s?count=2" % http).wait(b"event 0")
+    client.stream(path).wait(b"event 0")
+    assert path in gate.get(WEB, "/stats").json["active"]
     client.channel.abort()
-    harness.until("the service noticed", lambda: gate.get(
-        WEB, "/stats").json["aborted"] > before)
+    harness.until("the service noticed",
+                  lambda: path not in gate.get(WEB, "/stats").json["active"])
 
 
 def test_errors_are_told_apart_from_ends(gate):

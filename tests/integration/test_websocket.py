@@ -87,14 +87,16 @@ def test_close_from_the_service(gate, http):
 
 
 def test_client_that_goes_away_ends_the_service_side(gate, http):
-    before = gate.get(WEB, "/stats").json["open"]
-    sockets = [gate.ws(WEB, http=http) for _ in range(5)]
+    path = "/ws?leaver=" + http
+
+    def count():
+        return gate.get(WEB, "/stats").json["active"].count(path)
+    sockets = [gate.ws(WEB, path, http=http) for _ in range(5)]
     assert all(ws.open for ws in sockets)
-    harness.until("they are open", lambda: gate.get(WEB, "/stats").json["open"] >= before + 4)
+    assert count() == 5
     for ws in sockets:
         ws.http.channel.abort()
-    harness.until("they are gone at the service",
-                  lambda: gate.get(WEB, "/stats").json["open"] <= before + 1)
+    harness.until("they are gone at the service", lambda: count() == 0)
 
 
 def test_unknown_host(gate, http):
@@ -140,7 +142,7 @@ def test_websockets_library(gate):
     async def echo():
         context = ssl.create_default_context(cafile=gate.ca)
         async with websockets.connect(uri, ssl=context, host="127.0.0.1", port=gate.port,
-                                      max_size=None) as ws:
+                                      server_hostname=gate.host(WEB), max_size=None) as ws:
             for size in (0, 1, 125, 126, 65535, 65536, 1000000):
                 await ws.send(b"z" * size)
                 assert len(await ws.recv()) == size
