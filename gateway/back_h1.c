@@ -161,7 +161,7 @@ void back_h1_start(struct exchange *x)
     struct worker *w = x->worker;
     bool tls = x->route->backend_tls != 0;
     struct upstream_link *link = x->retried ? NULL : upstream_take(w, x->route->port, tls);
-    const struct limits *limits = &x->view->snapshot->spec.limits;
+    const struct limits *limits = worker_limits(x->worker);
     struct back_h1 *b;
     if (link != NULL) {
         b = link->owner;
@@ -290,6 +290,7 @@ static void start_tunnel(struct back_h1 *b)
     b->state = BACK_TUNNEL;
     b->keep = false;
     x->tunnel = true;
+    exchange_release_view(x);
     x->request_ended = false;
     h1_body_init(&b->body, H1_BODY_CLOSE, 0);
     conn_set_deadline(b->conn, worker_limits(x->worker)->tunnel_idle_timeout_ms);
@@ -339,8 +340,7 @@ static size_t read_head(struct back_h1 *b, const char *data, size_t len)
     struct head_fault fault;
     size_t used = 0;
     b->answered = true;
-    switch (h1_parse_response(h, &x->arena, data, len, &x->view->snapshot->spec.limits, &used,
-                              &fault)) {
+    switch (h1_parse_response(h, &x->arena, data, len, worker_limits(x->worker), &used, &fault)) {
     case H1_MORE:
         return 0;
     case H1_FAULT:
@@ -361,7 +361,7 @@ static size_t read_body(struct back_h1 *b, const char *data, size_t len)
         struct str piece;
         size_t used;
         enum h1_result result = h1_body_read(&b->body, &x->arena, data + at, len - at,
-                                             &x->view->snapshot->spec.limits, &piece, &used);
+                                             worker_limits(x->worker), &piece, &used);
         at += used;
         if (result == H1_FAULT) {
             back_failed(b, 502, "malformed chunked body");
@@ -428,7 +428,7 @@ static bool redial(struct back_h1 *b)
     c->awaiting = true;
     old->out = (struct wbuf){0};
     conn_mark_dirty(c);
-    conn_set_deadline(c, x->view->snapshot->spec.limits.connect_timeout_ms);
+    conn_set_deadline(c, worker_limits(x->worker)->connect_timeout_ms);
     conn_abort(old);
     x->front->want(x, false);
     return true;
@@ -480,14 +480,14 @@ static void back_on_event(struct conn *c, enum conn_event event)
     switch (event) {
     case CONN_READY:
         if (x != NULL) {
-            conn_set_deadline(c, x->view->snapshot->spec.limits.response_timeout_ms);
+            conn_set_deadline(c, worker_limits(x->worker)->response_timeout_ms);
             x->front->want(x, true);
         }
         break;
     case CONN_BLOCKED:
     case CONN_DRAINED:
         if (x != NULL) {
-            const struct limits *limits = &x->view->snapshot->spec.limits;
+            const struct limits *limits = worker_limits(x->worker);
             conn_set_deadline(c, event == CONN_BLOCKED   ? limits->write_timeout_ms
                                  : b->state == BACK_HEAD ? limits->response_timeout_ms
                                                          : limits->tunnel_idle_timeout_ms);

@@ -215,6 +215,19 @@ void exchange_front_ready(struct exchange *x, bool ready)
     }
 }
 
+void exchange_release_view(struct exchange *x)
+{
+    struct route *copy = arena_alloc(&x->arena, sizeof *copy);
+    *copy = *x->route;
+    copy->host = arena_str(&x->arena, x->route->host);
+    copy->service = arena_str(&x->arena, x->route->service);
+    copy->owner = STR_NONE;
+    copy->worktree = STR_NONE;
+    x->route = copy;
+    view_unpin(x->view);
+    x->view = NULL;
+}
+
 void exchange_response_interim(struct exchange *x, const struct head *head)
 {
     x->front->head(x, head, false);

@@ -49,7 +49,7 @@ struct exchange {
     struct worker *worker; /* borrowed */
     struct exchange *next; /* in the worker's free list */
     struct arena arena;    /* heads and trailers */
-    struct view *view;     /* owned pin: keeps route valid */
+    struct view *view;     /* owned pin: keeps route valid; NULL in a tunnel */
     const struct route *route;
 
     const struct front_ops *front;
@@ -90,6 +90,8 @@ void exchange_front_gone(struct exchange *x);
 void exchange_front_ready(struct exchange *x, bool ready);
 
 /* For backs. */
+/* A tunnel may live for days: it keeps a copy of its route and lets the snapshot go. */
+void exchange_release_view(struct exchange *x);
 void exchange_response_interim(struct exchange *x, const struct head *head);
 void exchange_response_head(struct exchange *x, bool end);
 void exchange_response_body(struct exchange *x, const char *data, size_t len);

@@ -275,8 +275,8 @@ static bool read_body(struct front_h1 *f, const char *data, size_t len, size_t *
 {
     struct exchange *x = f->x;
     struct str piece;
-    enum h1_result result = h1_body_read(&f->body, &x->arena, data, len,
-                                         &x->view->snapshot->spec.limits, &piece, out_used);
+    enum h1_result result =
+        h1_body_read(&f->body, &x->arena, data, len, worker_limits(x->worker), &piece, out_used);
     if (result == H1_FAULT) {
         f->close_after = true;
         if (x->head_sent) {

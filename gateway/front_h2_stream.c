@@ -111,7 +111,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         return 0;
     }
     struct exchange *x = s->x;
-    const struct limits *limits = &x->view->snapshot->spec.limits;
+    const struct limits *limits = worker_limits(x->worker);
     enum { ENTRY_OVERHEAD = 32 };
     s->header_bytes += name_len + value_len + ENTRY_OVERHEAD;
     s->too_many = s->too_many || s->header_bytes > limits->header_bytes_max;
@@ -151,7 +151,7 @@ static void start(struct h2_stream *s, bool has_body)
     s->is_connect = h->protocol.len > 0;
     if (s->too_many) {
         exchange_reply(x, 431, "tunnel: too many header fields");
-    } else if (h->target.len > x->view->snapshot->spec.limits.uri_bytes_max) {
+    } else if (h->target.len > worker_limits(x->worker)->uri_bytes_max) {
         exchange_reply(x, 414, "tunnel: request target too long");
     } else if (exchange_check(x)) {
         exchange_start(x, has_body);
