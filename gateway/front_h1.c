@@ -150,6 +150,7 @@ static void front_head(struct exchange *x, const struct head *response, bool end
     write_head(f, response, end);
     if (x->tunnel) {
         f->state = FRONT_TUNNEL;
+        f->conn->awaiting = true;
         conn_set_deadline(f->conn, 0);
         conn_resume(f->conn, CONN_PAUSE_ORDER);
     }

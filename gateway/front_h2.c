@@ -236,6 +236,7 @@ void front_h2_open(struct conn *c)
     f->session = session_new(f, worker_limits(c->worker));
     c->ops = &front_conn_ops;
     c->owner = f;
+    c->awaiting = true; /* a reset behind a frame must not leave streams running */
     arm_deadline(f);
     conn_mark_dirty(c);
     if (c->worker->draining) {
