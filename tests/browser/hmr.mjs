@@ -15,7 +15,8 @@ const result = { webSockets: [], failedRequests: [], console: [], modules: [] };
 const browser = await chromium.launch({
     executablePath: options.chromium,
     headless: true,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-background-networking'],
+    args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage',
+        '--disable-background-networking'],
 });
 let failure = null;
 try {

@@ -51,7 +51,8 @@ class Request:
                 self.headers.append([name, value.strip()])
         parts = urlsplit(self.target)
         self.path = unquote(parts.path)
-        self.query = {k: v[-1] for k, v in parse_qs(parts.query, keep_blank_values=True).items()}
+        values = parse_qs(parts.query, keep_blank_values=True)
+        self.query = {name: value[-1] for name, value in values.items()}
         self.trailers = []
         self.body_done = False
         self.keep = self.get("connection").lower() != "close"
@@ -170,8 +171,9 @@ class Service:
                               "pgid": os.getpgid(0), "sid": os.getsid(0)})
 
     async def do_stats(self, rq):
-        await rq.answer_json({"connections": self.connections, "requests": self.requests,
-                              "open": self.open_connections, "aborted": self.aborted, "active": self.active})
+        await rq.answer_json({
+            "connections": self.connections, "requests": self.requests,
+            "open": self.open_connections, "aborted": self.aborted, "active": self.active})
 
     async def do_gate(self, rq):
         await rq.read_all()
@@ -348,7 +350,8 @@ class Service:
             "text": b"this is no HTTP\r\n\r\n",
             "both": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
                     b"3\r\nabc\r\n0\r\n\r\n",
-            "two-lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
+            "two-lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"
+                           b"Content-Length: 6\r\n\r\nabcdef",
             "null": b"HTTP/1.1 200 OK\r\nX-Bad: a\0b\r\nContent-Length: 2\r\n\r\nok",
             "huge-head": b"HTTP/1.1 200 OK\r\n" + b"X-Much: " + b"a" * 300000 + b"\r\n\r\n",
         }[what])
@@ -376,7 +379,8 @@ class Service:
             await rq.raw(wsframe.encode(wsframe.TEXT, info.encode()))
         for i in range(int(rq.query.get("flood", "0"))):
             size = int(rq.query.get("size", "1000000"))
-            await rq.raw(wsframe.encode(wsframe.BINARY, i.to_bytes(4, "big") + pattern(i, size - 4)))
+            payload = i.to_bytes(4, "big") + pattern(i, size - 4)
+            await rq.raw(wsframe.encode(wsframe.BINARY, payload))
         if "close" in rq.query:
             code = int(rq.query["close"]).to_bytes(2, "big")
             await rq.raw(wsframe.encode(wsframe.CLOSE, code + b"bye"))

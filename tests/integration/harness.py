@@ -271,7 +271,8 @@ class Wos:
 
     def add_worktree(self, name):
         path = self.dir / "w" / name
-        self.git("worktree", "add", "-q", "-b", "branch-%d" % len(self.trees), path, cwd=self.source)
+        branch = "branch-%d" % len(self.trees)
+        self.git("worktree", "add", "-q", "-b", branch, path, cwd=self.source)
         self.trees[path.name] = path
         return path
 
@@ -374,7 +375,8 @@ class Wos:
         return label if "." in label else "%s.%s" % (label, DOMAIN)
 
     def url(self, label, path="/"):
-        return "%s://%s:%d%s" % ("https" if self.tls else "http", self.host(label), self.port, path)
+        scheme = "https" if self.tls else "http"
+        return "%s://%s:%d%s" % (scheme, self.host(label), self.port, path)
 
     @property
     def ca(self):

@@ -290,8 +290,9 @@ def test_status_table(wos):
         header, row = [line for line in text.splitlines() if line.strip()][:2]
         assert header.split() == ["SERVICE", "STATUS", "ADDRESS", "HEALTH", "TUNNEL"]
         port = wos.host_port("alpha")
-        assert re.match(r"web +running +http://(localhost|127\.0\.0\.1):%d -> 3000/tcp +healthy 200 +%s$"
-                        % (port, re.escape(wos.url("alpha-web", "").rstrip("/"))), row.rstrip()), row
+        wanted = (r"web +running +http://(localhost|127\.0\.0\.1):%d -> 3000/tcp +healthy 200 +%s$"
+                  % (port, re.escape(wos.url("alpha-web", "").rstrip("/"))))
+        assert re.match(wanted, row.rstrip()), row
 
 
 def test_status_of_what_was_never_deployed(wos):

@@ -306,7 +306,8 @@ def test_curl_http2(gate):
 def test_nghttp(gate):
     # It resolves names by getaddrinfo, which need not know *.localhost.
     done = subprocess.run(
-        ["nghttp", "-v", "--no-verify-peer", "-H", ":authority: %s:%d" % (gate.host(WEB), gate.port),
+        ["nghttp", "-v", "--no-verify-peer",
+         "-H", ":authority: %s:%d" % (gate.host(WEB), gate.port),
          "https://127.0.0.1:%d/hello" % gate.port],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False, text=True)
     assert done.returncode == 0 and "hello from web-of-alpha" in done.stdout, done.stdout

@@ -278,6 +278,19 @@ def test_stream_that_is_left_ends_at_the_service(gate, http):
                   lambda: path not in gate.get(WEB, "/stats").json["active"])
 
 
+def test_every_reset_of_a_client_is_noticed(gate, http):
+    """A reset that meets the gateway's own write must not leave a connection
+    behind that nobody ever looks at again."""
+    for i in range(60):
+        client = connect(gate, http)
+        client.stream("/sse/left-%s-%d?count=2" % (http, i)).wait(b"event 0")
+        client.channel.abort()
+
+    def left():
+        return [p for p in gate.get(WEB, "/stats").json["active"] if "/sse/left-" in p]
+    harness.until("the service lost all of them", lambda: not left(), timeout=20)
+
+
 def test_errors_are_told_apart_from_ends(gate):
     with gate.h1(WEB) as client:
         with pytest.raises(clients.Closed):
