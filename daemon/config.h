@@ -80,11 +80,24 @@ struct config {
     uint32_t tunnel_workers;     /* 0 = one per core */
     uint32_t tunnel_drain_seconds;
     struct config_ssl tunnel_ssl;
+    uint32_t tls_min;       /* 0: TLS 1.2, 1: TLS 1.3 */
+    uint32_t redirect_port; /* 0: no redirect listener */
+    uint32_t hsts_seconds;  /* 0: no such field */
+    struct config_ips trusted_proxies;
+    struct config_ips proxy_protocol;
+    bool access_log_enabled;
+    uint32_t access_log_size_max; /* bytes of a file before it is rotated */
+    uint32_t access_log_keep;     /* rotated files kept */
     struct limits limits;
 
     bool service_tunnels_enabled;
     struct config_ips service_whitelist;
     uint32_t service_host_mode; /* enum route_host_mode */
+    uint32_t service_access;    /* enum publish_access less one: public, secret, private */
+    char *service_secret;       /* owned; secret */
+    uint32_t service_rate;      /* requests a second and route; 0: no limit */
+    uint32_t service_burst;
+    uint32_t service_exchanges_max; /* per route; 0: no limit */
 
     bool web_ui_enabled;
     char *web_ui_subdomain; /* owned; as written */

@@ -172,7 +172,7 @@ static void web_ui_publish(struct daemon *d)
         .service = "web-ui",
         .port = (uint16_t)c->web_port,
         .state = ROUTE_LIVE,
-        .host_mode = PUBLISH_HOST_PRESERVE,
+        .options = {.host_mode = PUBLISH_HOST_PRESERVE},
     };
     publisher_set_routes(d->publisher, PUBLISHER_OWNER_DAEMON, &route, 1, NULL, NULL);
 }

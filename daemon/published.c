@@ -133,7 +133,7 @@ static void publish_all(struct published *p, publisher_done_fn *done, void *arg)
                 .service = item->name,
                 .port = item->port,
                 .state = ROUTE_LIVE,
-                .host_mode = item->mode,
+                .options = {.host_mode = item->mode},
             };
         }
     }

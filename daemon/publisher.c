@@ -22,6 +22,8 @@ struct entry {
     uint16_t port;
     enum route_state state;
     enum route_host_mode host_mode;
+    enum route_backend backend;
+    uint64_t since_ms; /* wall clock: when the state began */
 };
 
 struct owner {
@@ -120,6 +122,8 @@ static struct route route_of(const struct owner *owner, const struct entry *e)
         .route_class = (uint8_t)route_class,
         .state = (uint8_t)e->state,
         .host_mode = (uint8_t)e->host_mode,
+        .backend = (uint8_t)e->backend,
+        .since_ms = e->since_ms,
         .policy = route_class == ROUTE_WEB_UI ? POLICY_WEB_UI : POLICY_SERVICE,
     };
 }
@@ -163,8 +167,10 @@ static bool snapshot_build(struct publisher *p)
     uint32_t route_count;
     autofree struct route *routes = collect_routes(p, &route_count);
     struct policy policies[2] = {
-        [POLICY_SERVICE] = {c->service_whitelist.items, c->service_whitelist.count},
-        [POLICY_WEB_UI] = {c->web_ui_whitelist.items, c->web_ui_whitelist.count},
+        [POLICY_SERVICE] = {.allow = c->service_whitelist.items,
+                            .allow_count = c->service_whitelist.count},
+        [POLICY_WEB_UI] = {.allow = c->web_ui_whitelist.items,
+                           .allow_count = c->web_ui_whitelist.count},
     };
     struct snapshot_cert cert = {buf_str(&p->chain_pem), buf_str(&p->key_pem)};
     struct snapshot_spec spec = {
@@ -172,7 +178,11 @@ static bool snapshot_build(struct publisher *p)
         .tls = c->tunnel_ssl.enabled,
         .public_port = (uint16_t)config_public_port(c),
         .domain = str_of(c->tunnel_domain),
+        .tls_min = c->tls_min == 0 ? 2 : 3,
+        .hsts_seconds = c->hsts_seconds,
         .limits = c->limits,
+        .trusted_proxies = {c->trusted_proxies.items, c->trusted_proxies.count},
+        .proxy_protocol = {c->proxy_protocol.items, c->proxy_protocol.count},
         .routes = routes,
         .route_count = route_count,
         .policies = policies,
@@ -329,8 +339,9 @@ char *publisher_url(const struct publisher *p, const char *host)
 static struct entry entry_copy(const struct publisher *p, const struct publish_route *r)
 {
     enum route_host_mode mode = (enum route_host_mode)p->config->service_host_mode;
-    if (r->host_mode != PUBLISH_HOST_DEFAULT) {
-        mode = r->host_mode == PUBLISH_HOST_REWRITE ? ROUTE_HOST_REWRITE : ROUTE_HOST_PRESERVE;
+    enum publish_host asked = r->options.host_mode;
+    if (asked != PUBLISH_HOST_DEFAULT) {
+        mode = asked == PUBLISH_HOST_REWRITE ? ROUTE_HOST_REWRITE : ROUTE_HOST_PRESERVE;
     }
     return (struct entry){
         .host = xstrdup(r->host),
@@ -340,6 +351,8 @@ static struct entry entry_copy(const struct publisher *p, const struct publish_r
         .port = r->port,
         .state = r->state,
         .host_mode = mode,
+        .backend = r->options.backend,
+        .since_ms = (uint64_t)clock_wall_ms(),
     };
 }
 
@@ -376,6 +389,7 @@ void publisher_set_state(struct publisher *p, const char *owner_name, const char
         if (e->service_port == service_port && strcmp(e->service, service) == 0 &&
             e->state != state) {
             e->state = state;
+            e->since_ms = (uint64_t)clock_wall_ms();
             publisher_touch(p);
         }
     }

@@ -37,6 +37,27 @@ enum publish_host {
     PUBLISH_HOST_REWRITE,
 };
 
+/* Who may see it. The machine's tunnel.serviceTunnels.access is the widest: a route that asks for
+ * more is capped to that. A private one keeps its name and is not published. */
+enum publish_access {
+    PUBLISH_ACCESS_DEFAULT, /* tunnel.serviceTunnels.access */
+    PUBLISH_ACCESS_PUBLIC,
+    PUBLISH_ACCESS_SECRET,
+    PUBLISH_ACCESS_PRIVATE,
+};
+
+/* What a port of deploy.yaml or a `wos publish` may say of its route; zero is all defaults. */
+struct publish_options {
+    enum publish_host host_mode;
+    enum publish_access access;
+    enum route_backend backend;
+    const struct ip_prefix *whitelist; /* beside the class-wide one: a peer has to pass both */
+    uint32_t whitelist_count;
+    uint32_t rate_per_second; /* 0: tunnel.serviceTunnels.rateLimit */
+    uint32_t rate_burst;
+    uint32_t exchanges_max; /* 0: tunnel.serviceTunnels.maxConcurrent */
+};
+
 /* One wanted route; everything is copied. */
 struct publish_route {
     const char *host;      /* from publisher_name, with the domain */
@@ -45,7 +66,7 @@ struct publish_route {
     uint16_t service_port; /* as declared in deploy.yaml; 0 if none */
     uint16_t port;         /* on loopback; 0 only when the state is not live */
     enum route_state state;
-    enum publish_host host_mode;
+    struct publish_options options;
 };
 
 /* error NULL: every worker of the gateway serves the routes. Called once, from

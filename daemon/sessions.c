@@ -117,7 +117,7 @@ static void asked_publish(struct session *session, publisher_done_fn *done)
                 .service_port = port->container_port,
                 .port = port->host_port,
                 .state = port->state,
-                .host_mode = publish_host_of(port->host_mode),
+                .options = {.host_mode = publish_host_of(port->host_mode)},
             };
         }
     }

@@ -159,7 +159,7 @@ static void send_head(struct back_h1 *b, struct exchange *x)
 void back_h1_start(struct exchange *x)
 {
     struct worker *w = x->worker;
-    bool tls = x->route->backend_tls != 0;
+    bool tls = x->route->backend == BACKEND_HTTPS_INSECURE;
     struct upstream_link *link = x->retried ? NULL : upstream_take(w, x->route->port, tls);
     const struct limits *limits = worker_limits(x->worker);
     struct back_h1 *b;

@@ -19,6 +19,10 @@
  *                      (h1 Connection: close, h2 GOAWAY), exit when done or at the limit
  *                      SHUTDOWN {}: exit now
  *
+ *   gateway → daemon   EVENT {"event": "login" | "denied", …}: something people shall hear of
+ *   daemon → gateway   ACCESS_LOG {} + one fd, opened for appending: where access lines go from
+ *                      now on; without a descriptor: nowhere
+ *
  * All payloads but SNAPSHOT are JSON objects. Frames are base/frame.h's, at
  * most LINK_FRAME_MAX bytes. A daemon that finds a gateway of another `build`
  * keeps the descriptors, starts a new gateway on them and drains the old one;
@@ -28,7 +32,7 @@
 #ifndef WOS_GATEWAY_LINK_PROTOCOL_H
 #define WOS_GATEWAY_LINK_PROTOCOL_H
 
-enum { LINK_PROTOCOL = 1, LINK_FRAME_MAX = 512 << 20, LINK_FD = 3 };
+enum { LINK_PROTOCOL = 2, LINK_FRAME_MAX = 512 << 20, LINK_FD = 3 };
 
 enum link_type {
     LINK_HELLO = 1,
@@ -41,6 +45,8 @@ enum link_type {
     LINK_STATS = 8,
     LINK_DRAIN = 9,
     LINK_SHUTDOWN = 10,
+    LINK_EVENT = 11,
+    LINK_ACCESS_LOG = 12,
 };
 
 /* Runs the gateway process on LINK_FD until told to end; the exit code. */

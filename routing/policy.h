@@ -1,4 +1,4 @@
-/* policy: who may see a route. So far: the IP whitelist.
+/* policy: who may see a route, and how much of it.
  *
  * An address list holds exact addresses and CIDR prefixes, IPv4 and IPv6,
  * compared as bytes; an IPv4-mapped IPv6 peer is compared as IPv4. An empty
@@ -21,9 +21,19 @@ struct ip_prefix {
     uint8_t bits;      /* prefix length, 0..32 or 0..128 */
 };
 
+/* "private" routes are not published at all, so the gateway never sees one. */
+enum policy_access {
+    POLICY_PUBLIC, /* whoever passes the whitelist */
+    POLICY_SECRET, /* … and has the secret: gateway/access.h */
+};
+
 struct policy {
     const struct ip_prefix *allow; /* borrowed: the snapshot's arena; sorted or not */
     uint32_t allow_count;          /* 0: everyone */
+    uint8_t access;                /* enum policy_access */
+    uint32_t rate_per_second;      /* requests a second to one route, all clients; 0: no limit */
+    uint32_t rate_burst;           /* requests at once above that; at least 1 with a rate */
+    uint32_t exchanges_max;        /* requests and tunnels under way to one route; 0: no limit */
 };
 
 /* "10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "::1". Host bits set beyond the

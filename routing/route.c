@@ -1,4 +1,4 @@
-/* route: the words for a route's class and state. Pure functions, any thread;
+/* route: the words for a route's class, state and backend. Pure functions, any thread;
  * used by the daemon's status and the gateway's state pages.
  */
 #include "routing/route.h"
@@ -27,6 +27,21 @@ const char *route_state_name(enum route_state state)
         return "failing";
     case ROUTE_STOPPED:
         return "stopped";
+    }
+    return "unknown";
+}
+
+const char *route_backend_name(enum route_backend backend)
+{
+    switch (backend) {
+    case BACKEND_HTTP:
+        return "http";
+    case BACKEND_HTTPS:
+        return "https";
+    case BACKEND_HTTPS_INSECURE:
+        return "https-insecure";
+    case BACKEND_H2C:
+        return "h2c";
     }
     return "unknown";
 }

@@ -29,6 +29,14 @@ enum route_host_mode {
     ROUTE_HOST_REWRITE,  /* the service sees localhost:<port> */
 };
 
+/* What the service speaks, on loopback. */
+enum route_backend {
+    BACKEND_HTTP,           /* HTTP/1.1 */
+    BACKEND_HTTPS,          /* HTTP/1.1 in TLS, verified for "localhost" */
+    BACKEND_HTTPS_INSECURE, /* … not verified; also the web UI's own listener */
+    BACKEND_H2C,            /* HTTP/2 in cleartext with prior knowledge, for gRPC */
+};
+
 struct route {
     struct str host;       /* lower-case, no port, no trailing dot */
     struct str owner;      /* session name, "publish" or "daemon" */
@@ -39,11 +47,15 @@ struct route {
     uint8_t route_class;   /* enum route_class */
     uint8_t state;         /* enum route_state */
     uint8_t host_mode;     /* enum route_host_mode */
-    uint8_t backend_tls;   /* 1: the web UI's own listener speaks TLS; not verified (loopback) */
+    uint8_t backend;       /* enum route_backend */
     uint32_t policy;       /* index into the snapshot's policies */
+    uint64_t since_ms;     /* wall clock: when the state began */
+    struct str phase;      /* what it is doing while STARTING ("health checks"); may be empty */
 };
 
 const char *route_class_name(enum route_class route_class); /* "service", "web-ui", "published" */
 const char *route_state_name(enum route_state state);       /* "live", "starting", … */
+/* "http", "https", "https-insecure", "h2c" */
+const char *route_backend_name(enum route_backend backend);
 
 #endif

@@ -4,15 +4,7 @@
  * The decoder copies the bytes once into the arena and lets every string,
  * certificate and key point into that copy: a route costs its text, one
  * struct route and eight bytes or so of index. The encoding is canonical: what
- * decodes encodes to the same bytes again.
- *
- *   magic[4] version:u16 flags:u16 (1 = tls) generation:u64 public_port:u16
- *   domain:str  limits: count:u16 then u32 each
- *   policies: u32 × { u32 × { family:u8 bits:u8 address[4 or 16] } }
- *   certs: u32 × { chain:u32+bytes key:u32+bytes }   ticket keys: u32 × bytes[80]
- *   routes: u32 × { host owner worktree service: str; service_port:u16 port:u16
- *                   class:u8 state:u8 host_mode:u8 backend_tls:u8 policy:u32 }
- *   str = length:u16 and the bytes
+ * decodes encodes to the same bytes again. The format: snapshot_encode.c.
  */
 #include "routing/snapshot.h"
 
@@ -21,20 +13,7 @@
 
 #include "base/auto.h"
 #include "routing/host.h"
-
-static const char magic[4] = {'W', 'O', 'S', 'N'};
-
-enum {
-    FLAG_TLS = 1,
-    HEADER_BYTES = 4 + 2 + 2 + 8 + 2,
-    LIMIT_COUNT = sizeof(struct limits) / sizeof(uint32_t),
-    ROUTE_BYTES_MIN = 4 * 2 + 2 + 2 + 4 + 4,
-    POLICY_BYTES_MIN = 4,
-    PREFIX_BYTES_MIN = 2 + 4,
-    CERT_BYTES_MIN = 4 + 4,
-    TICKET_BYTES = 80,
-    INDEX_MIN = 8,
-};
+#include "routing/snapshot_format.h"
 
 const struct limits limits_default = {
     .handshake_timeout_ms = 10000,
@@ -52,117 +31,13 @@ const struct limits limits_default = {
     .uri_bytes_max = 16384,
     .streams_max = 128,
     .connections_max = 16000,
+    .connections_per_address = 12000,
+    .resets_max = 200,
+    .control_frames_max = 1000,
 };
 
-_Static_assert(sizeof(struct limits) == 15 * sizeof(uint32_t),
+_Static_assert(sizeof(struct limits) == 18 * sizeof(uint32_t),
                "struct limits is uint32_t only; a new one needs a new SNAPSHOT_VERSION");
-
-/* ---- encoding ---- */
-
-static void put_uint(struct buf *out, uint64_t value, unsigned bytes)
-{
-    uint8_t raw[8];
-    for (unsigned i = 0; i < bytes; i++) {
-        raw[i] = (uint8_t)(value >> (8 * i));
-    }
-    buf_add(out, raw, bytes);
-}
-
-static void put_str(struct buf *out, struct str s)
-{
-    CHECK(s.len <= UINT16_MAX);
-    put_uint(out, s.len, 2);
-    buf_add_str(out, s);
-}
-
-static void put_blob(struct buf *out, struct str s)
-{
-    CHECK(s.len <= SNAPSHOT_PEM_MAX);
-    put_uint(out, s.len, 4);
-    buf_add_str(out, s);
-}
-
-/* Reserved at once: growing by realloc would leave copies of keys behind. */
-static size_t encoded_size(const struct snapshot_spec *spec)
-{
-    size_t size = HEADER_BYTES + 2 + spec->domain.len + 2 + sizeof(struct limits) + 4 * 4;
-    for (uint32_t i = 0; i < spec->policy_count; i++) {
-        size += 4 + (size_t)spec->policies[i].allow_count * (2 + 16);
-    }
-    for (uint32_t i = 0; i < spec->cert_count; i++) {
-        size += CERT_BYTES_MIN + spec->certs[i].chain_pem.len + spec->certs[i].key_pem.len;
-    }
-    size += (size_t)spec->ticket_key_count * TICKET_BYTES;
-    for (uint32_t i = 0; i < spec->route_count; i++) {
-        const struct route *r = &spec->routes[i];
-        size += ROUTE_BYTES_MIN + r->host.len + r->owner.len + r->worktree.len + r->service.len;
-    }
-    return size;
-}
-
-static void put_policies(struct buf *out, const struct snapshot_spec *spec)
-{
-    put_uint(out, spec->policy_count, 4);
-    for (uint32_t i = 0; i < spec->policy_count; i++) {
-        const struct policy *policy = &spec->policies[i];
-        put_uint(out, policy->allow_count, 4);
-        for (uint32_t j = 0; j < policy->allow_count; j++) {
-            const struct ip_prefix *prefix = &policy->allow[j];
-            put_uint(out, prefix->family, 1);
-            put_uint(out, prefix->bits, 1);
-            buf_add(out, prefix->bytes, prefix->family == 4 ? 4 : 16);
-        }
-    }
-}
-
-static void put_routes(struct buf *out, const struct snapshot_spec *spec)
-{
-    put_uint(out, spec->route_count, 4);
-    for (uint32_t i = 0; i < spec->route_count; i++) {
-        const struct route *r = &spec->routes[i];
-        put_str(out, r->host);
-        put_str(out, r->owner);
-        put_str(out, r->worktree);
-        put_str(out, r->service);
-        put_uint(out, r->service_port, 2);
-        put_uint(out, r->port, 2);
-        put_uint(out, r->route_class, 1);
-        put_uint(out, r->state, 1);
-        put_uint(out, r->host_mode, 1);
-        put_uint(out, r->backend_tls, 1);
-        put_uint(out, r->policy, 4);
-    }
-}
-
-void snapshot_encode(const struct snapshot_spec *spec, struct buf *out)
-{
-    buf_reserve(out, encoded_size(spec));
-    buf_add(out, magic, sizeof(magic));
-    put_uint(out, SNAPSHOT_VERSION, 2);
-    put_uint(out, spec->tls ? FLAG_TLS : 0, 2);
-    put_uint(out, spec->generation, 8);
-    put_uint(out, spec->public_port, 2);
-    put_str(out, spec->domain);
-    uint32_t limits[LIMIT_COUNT]; /* in the order of the struct */
-    memcpy(limits, &spec->limits, sizeof(limits));
-    put_uint(out, LIMIT_COUNT, 2);
-    for (unsigned i = 0; i < LIMIT_COUNT; i++) {
-        put_uint(out, limits[i], 4);
-    }
-    put_policies(out, spec);
-    put_uint(out, spec->cert_count, 4);
-    for (uint32_t i = 0; i < spec->cert_count; i++) {
-        put_blob(out, spec->certs[i].chain_pem);
-        put_blob(out, spec->certs[i].key_pem);
-    }
-    put_uint(out, spec->ticket_key_count, 4);
-    if (spec->ticket_key_count > 0) {
-        buf_add(out, spec->ticket_keys, (size_t)spec->ticket_key_count * TICKET_BYTES);
-    }
-    put_routes(out, spec);
-}
-
-/* ---- decoding ---- */
 
 /* Reads past the end give zeros and set `cut`, which the section's end checks. */
 struct reader {
@@ -241,10 +116,30 @@ static bool host_is_canonical(struct str name)
     return host_parse(name, &host) && str_eq((struct str){host.name, host.len}, name);
 }
 
+/* Limits where 0 says something: none, or nothing kept. */
+static bool limit_may_be_zero(unsigned index)
+{
+    return index == offsetof(struct limits, response_timeout_ms) / sizeof(uint32_t) ||
+           index == offsetof(struct limits, upstream_idle_max) / sizeof(uint32_t);
+}
+
+static int decode_limits(struct reader *r, struct limits *out, struct err *err)
+{
+    uint32_t limits[LIMIT_COUNT];
+    for (unsigned i = 0; i < LIMIT_COUNT; i++) {
+        limits[i] = (uint32_t)take_uint(r, 4);
+        if (!r->cut && limits[i] == 0 && !limit_may_be_zero(i)) {
+            return err_set(err, ERR_REFUSED, "snapshot: limit %u is 0", i + 1);
+        }
+    }
+    memcpy(out, limits, sizeof(*out));
+    return r->cut ? cut_error(err, "limits") : 0;
+}
+
 static int decode_head(struct reader *r, struct snapshot_spec *spec, struct err *err)
 {
-    struct str start = take_bytes(r, sizeof(magic));
-    if (r->cut || memcmp(start.ptr, magic, sizeof(magic)) != 0) {
+    struct str start = take_bytes(r, sizeof SNAPSHOT_MAGIC - 1);
+    if (r->cut || memcmp(start.ptr, SNAPSHOT_MAGIC, start.len) != 0) {
         return err_set(err, ERR_REFUSED, "snapshot: not a snapshot");
     }
     unsigned version = (unsigned)take_uint(r, 2);
@@ -254,64 +149,104 @@ static int decode_head(struct reader *r, struct snapshot_spec *spec, struct err 
     }
     unsigned flags = (unsigned)take_uint(r, 2);
     spec->tls = (flags & FLAG_TLS) != 0;
+    spec->access.has_secret = (flags & FLAG_SECRET) != 0;
     spec->generation = take_uint(r, 8);
     spec->public_port = (uint16_t)take_uint(r, 2);
     spec->domain = take_str(r);
+    spec->tls_min = (uint8_t)take_uint(r, 1);
+    spec->hsts_seconds = (uint32_t)take_uint(r, 4);
     unsigned limit_count = (unsigned)take_uint(r, 2);
     if (r->cut) {
         return cut_error(err, "head");
     }
-    if ((flags & ~(unsigned)FLAG_TLS) != 0 || limit_count != LIMIT_COUNT) {
+    if ((flags & ~(unsigned)(FLAG_TLS | FLAG_SECRET)) != 0 || limit_count != LIMIT_COUNT) {
         return err_set(err, ERR_REFUSED, "snapshot: unknown flags or limits");
+    }
+    if (spec->tls_min != 2 && spec->tls_min != 3) {
+        return err_set(err, ERR_REFUSED, "snapshot: TLS 1.%u as the least version", spec->tls_min);
     }
     if (spec->domain.len > 0 && !host_is_canonical(spec->domain)) {
         return err_set(err, ERR_REFUSED, "snapshot: the domain is not a lower-case host name");
     }
-    uint32_t limits[LIMIT_COUNT];
-    for (unsigned i = 0; i < LIMIT_COUNT; i++) {
-        limits[i] = (uint32_t)take_uint(r, 4);
-        bool may_be_none = i == offsetof(struct limits, response_timeout_ms) / sizeof(uint32_t);
-        if (!r->cut && limits[i] == 0 && !may_be_none) {
-            return err_set(err, ERR_REFUSED, "snapshot: limit %u is 0", i + 1);
-        }
-    }
-    memcpy(&spec->limits, limits, sizeof(spec->limits));
-    return r->cut ? cut_error(err, "limits") : 0;
+    return decode_limits(r, &spec->limits, err);
 }
 
-static int decode_policy(struct reader *r, struct arena *arena, struct policy *policy,
+static int decode_access(struct reader *r, struct arena *arena, struct snapshot_access *access,
                          struct err *err)
 {
-    uint32_t count;
-    if (take_count(r, PREFIX_BYTES_MIN, UINT32_MAX, "address lists", &count, err) < 0) {
+    struct str key = take_bytes(r, sizeof(access->key));
+    struct str digest = take_bytes(r, sizeof(access->digest));
+    if (r->cut) {
+        return cut_error(err, "access");
+    }
+    memcpy(access->key, key.ptr, key.len);
+    memcpy(access->digest, digest.ptr, digest.len);
+    OPENSSL_cleanse((void *)(uintptr_t)key.ptr, key.len + digest.len); /* our own copy */
+    if (take_count(r, 8, SNAPSHOT_REVOKED_MAX, "revoked logins", &access->revoked_count, err) < 0) {
         return -1;
     }
-    *policy = (struct policy){.allow_count = count};
+    uint64_t *revoked = alloc_array(arena, access->revoked_count, sizeof(*revoked), err);
+    if (revoked == NULL) {
+        return -1;
+    }
+    for (uint32_t i = 0; i < access->revoked_count; i++) {
+        revoked[i] = take_uint(r, 8);
+        if (i > 0 && revoked[i] <= revoked[i - 1]) {
+            return err_set(err, ERR_REFUSED, "snapshot: revoked logins are not in order");
+        }
+    }
+    access->revoked = revoked;
+    return 0;
+}
+
+static int decode_peers(struct reader *r, struct arena *arena, uint32_t max,
+                        const struct ip_prefix **out_items, uint32_t *out_count, struct err *err)
+{
+    uint32_t count;
+    if (take_count(r, PREFIX_BYTES_MIN, max, "addresses of a list", &count, err) < 0) {
+        return -1;
+    }
+    *out_items = NULL;
+    *out_count = count;
     if (count == 0) {
         return 0;
     }
-    struct ip_prefix *allow = alloc_array(arena, count, sizeof(*allow), err);
-    if (allow == NULL) {
+    struct ip_prefix *items = alloc_array(arena, count, sizeof(*items), err);
+    if (items == NULL) {
         return -1;
     }
     for (uint32_t i = 0; i < count; i++) {
-        allow[i] = (struct ip_prefix){.family = (uint8_t)take_uint(r, 1)};
-        allow[i].bits = (uint8_t)take_uint(r, 1);
+        items[i] = (struct ip_prefix){.family = (uint8_t)take_uint(r, 1)};
+        items[i].bits = (uint8_t)take_uint(r, 1);
         if (r->cut) {
             return cut_error(err, "address lists");
         }
-        bool v4 = allow[i].family == 4;
-        if ((!v4 && allow[i].family != 6) || allow[i].bits > (v4 ? 32 : 128)) {
+        bool v4 = items[i].family == 4;
+        if ((!v4 && items[i].family != 6) || items[i].bits > (v4 ? 32 : 128)) {
             return err_set(err, ERR_REFUSED, "snapshot: an address list has a bad prefix");
         }
         struct str bytes = take_bytes(r, v4 ? 4 : 16);
         if (r->cut) {
             return cut_error(err, "address lists");
         }
-        memcpy(allow[i].bytes, bytes.ptr, bytes.len);
+        memcpy(items[i].bytes, bytes.ptr, bytes.len);
     }
-    policy->allow = allow;
+    *out_items = items;
     return 0;
+}
+
+static int decode_policy(struct reader *r, struct arena *arena, struct policy *policy,
+                         struct err *err)
+{
+    *policy = (struct policy){.access = (uint8_t)take_uint(r, 1)};
+    policy->rate_per_second = (uint32_t)take_uint(r, 4);
+    policy->rate_burst = (uint32_t)take_uint(r, 4);
+    policy->exchanges_max = (uint32_t)take_uint(r, 4);
+    if (policy->access > POLICY_SECRET ||
+        (policy->rate_per_second > 0 && policy->rate_burst == 0)) {
+        return err_set(err, ERR_REFUSED, "snapshot: a policy that makes no sense");
+    }
+    return decode_peers(r, arena, UINT32_MAX, &policy->allow, &policy->allow_count, err);
 }
 
 static int decode_policies(struct reader *r, struct arena *arena, struct snapshot_spec *spec,
@@ -393,8 +328,8 @@ static int route_check(const struct route *route, const struct snapshot_spec *sp
         what = "an unknown state";
     } else if (route->host_mode > ROUTE_HOST_REWRITE) {
         what = "an unknown host mode";
-    } else if (route->backend_tls > 1) {
-        what = "a bad backend";
+    } else if (route->backend > BACKEND_H2C) {
+        what = "an unknown backend";
     } else if (route->policy >= spec->policy_count) {
         what = "a policy that is not there";
     } else if (route->port == 0 && route->state == ROUTE_LIVE) {
@@ -428,8 +363,10 @@ static int decode_routes(struct reader *r, struct arena *arena, struct snapshot_
         route->route_class = (uint8_t)take_uint(r, 1);
         route->state = (uint8_t)take_uint(r, 1);
         route->host_mode = (uint8_t)take_uint(r, 1);
-        route->backend_tls = (uint8_t)take_uint(r, 1);
+        route->backend = (uint8_t)take_uint(r, 1);
         route->policy = (uint32_t)take_uint(r, 4);
+        route->since_ms = take_uint(r, 8);
+        route->phase = take_str(r);
         if (r->cut) {
             return cut_error(err, "routes");
         }
@@ -475,9 +412,15 @@ static int index_build(struct snapshot *s, struct err *err)
 static int decode_all(struct snapshot *s, struct str copy, struct err *err)
 {
     struct reader r = {.left = copy};
-    if (decode_head(&r, &s->spec, err) < 0 || decode_policies(&r, &s->arena, &s->spec, err) < 0 ||
-        decode_secrets(&r, &s->arena, &s->spec, err) < 0 ||
-        decode_routes(&r, &s->arena, &s->spec, err) < 0) {
+    struct snapshot_spec *spec = &s->spec;
+    if (decode_head(&r, spec, err) < 0 || decode_access(&r, &s->arena, &spec->access, err) < 0 ||
+        decode_peers(&r, &s->arena, SNAPSHOT_PEERS_MAX, &spec->trusted_proxies.items,
+                     &spec->trusted_proxies.count, err) < 0 ||
+        decode_peers(&r, &s->arena, SNAPSHOT_PEERS_MAX, &spec->proxy_protocol.items,
+                     &spec->proxy_protocol.count, err) < 0 ||
+        decode_policies(&r, &s->arena, spec, err) < 0 ||
+        decode_secrets(&r, &s->arena, spec, err) < 0 ||
+        decode_routes(&r, &s->arena, spec, err) < 0) {
         return -1;
     }
     if (r.left.len > 0) {
@@ -504,6 +447,7 @@ struct snapshot *snapshot_decode(struct str bytes, struct err *err)
     }
     return s;
 fail_copy:
+    OPENSSL_cleanse(&s->spec.access, sizeof(s->spec.access));
     OPENSSL_cleanse(copy, bytes.len); /* half decoded: where its keys are is not known */
 fail_arena:
     arena_fini(&s->arena);
@@ -523,6 +467,7 @@ void snapshot_unref(struct snapshot *s)
     if (s == NULL || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) > 1) {
         return;
     }
+    OPENSSL_cleanse(&s->spec.access, sizeof(s->spec.access));
     /* Casting const away: the bytes are our own copy, const only to readers. */
     for (uint32_t i = 0; i < s->spec.cert_count; i++) {
         struct str key = s->spec.certs[i].key_pem;

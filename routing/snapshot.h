@@ -21,12 +21,15 @@
 #include "routing/route.h"
 
 enum {
-    SNAPSHOT_VERSION = 1,
+    SNAPSHOT_VERSION = 2,
     SNAPSHOT_ROUTES_MAX = 1000000,
     SNAPSHOT_POLICIES_MAX = 100000,
     SNAPSHOT_CERTS_MAX = 1000,
     SNAPSHOT_PEM_MAX = 1 << 20,
     SNAPSHOT_TICKET_KEYS_MAX = 8,
+    SNAPSHOT_PEERS_MAX = 1000,
+    SNAPSHOT_REVOKED_MAX = 100000,
+    SNAPSHOT_ACCESS_KEY = 32,
 };
 
 /* A certificate the gateway shall offer. The first is the default one, for
@@ -54,17 +57,39 @@ struct limits {
     uint32_t uri_bytes_max;            /* 16384 */
     uint32_t streams_max;              /* 128: HTTP/2 streams per connection */
     uint32_t connections_max;          /* 16000: client connections, all workers */
+    uint32_t connections_per_address;  /* 12000: … of one address (IPv6: one /64) */
+    uint32_t resets_max;               /* 200: streams a client may reset in 10 s, a connection */
+    uint32_t control_frames_max;       /* 1000: PING, SETTINGS, PRIORITY, empty DATA in 10 s */
+};
+
+/* What routes of POLICY_SECRET are opened with (gateway/access.h). */
+struct snapshot_access {
+    bool has_secret;                     /* false: such a route is closed to everyone */
+    uint8_t key[SNAPSHOT_ACCESS_KEY];    /* random, of this machine; signs cookies; secret */
+    uint8_t digest[SNAPSHOT_ACCESS_KEY]; /* HMAC-SHA256(key, the secret) */
+    const uint64_t *revoked;             /* ids of logins that no longer count, ascending */
+    uint32_t revoked_count;
+};
+
+struct peer_list {
+    const struct ip_prefix *items;
+    uint32_t count;
 };
 
 extern const struct limits limits_default;
 
 struct snapshot_spec {
     uint64_t generation;
-    bool tls;             /* false: cleartext HTTP/1.1 on the tunnel port */
-    uint16_t public_port; /* for X-Forwarded-Port and for links */
-    struct str domain;    /* lower-case; may be empty */
+    bool tls;              /* false: cleartext HTTP/1.1 on the tunnel port */
+    uint16_t public_port;  /* for X-Forwarded-Port and for links */
+    struct str domain;     /* lower-case; may be empty */
+    uint8_t tls_min;       /* 2 or 3: TLS 1.2 or 1.3 */
+    uint32_t hsts_seconds; /* Strict-Transport-Security: max-age; 0: no such field */
     struct limits limits;
-    const struct route *routes; /* hosts unique */
+    struct snapshot_access access;
+    struct peer_list trusted_proxies; /* whose X-Forwarded-* and Forwarded are believed */
+    struct peer_list proxy_protocol;  /* who has to begin with a PROXY header */
+    const struct route *routes;       /* hosts unique */
     uint32_t route_count;
     const struct policy *policies;
     uint32_t policy_count;

@@ -120,6 +120,7 @@ static void send_snapshot(struct edge *e, uint16_t port, char **argv)
     static struct route routes[ROUTES_MAX];
     static const struct policy open_policy;
     struct snapshot_spec spec = {.generation = 1,
+                                 .tls_min = 2,
                                  .public_port = port,
                                  .domain = STR("wos.localhost"),
                                  .limits = limits_default,

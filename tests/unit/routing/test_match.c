@@ -11,8 +11,9 @@
 
 static struct snapshot *with_routes(struct route *routes, uint32_t count)
 {
-    struct policy everyone = {NULL, 0};
-    struct snapshot_spec spec = {.limits = limits_default,
+    struct policy everyone = {.allow_count = 0};
+    struct snapshot_spec spec = {.tls_min = 2,
+                                 .limits = limits_default,
                                  .routes = routes,
                                  .route_count = count,
                                  .policies = &everyone,

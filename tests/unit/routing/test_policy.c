@@ -110,7 +110,7 @@ static void test_policy(void **state)
     struct ip_prefix allow[2];
     assert_int_equal(ip_prefix_parse(STR("192.0.2.0/24"), &allow[0], NULL), 0);
     assert_int_equal(ip_prefix_parse(STR("::1"), &allow[1], NULL), 0);
-    struct policy policy = {allow, 2};
+    struct policy policy = {.allow = allow, .allow_count = 2};
     struct sockaddr_storage in = peer("192.0.2.7");
     struct sockaddr_storage loop6 = peer("::1");
     struct sockaddr_storage out = peer("192.0.3.7");
@@ -120,7 +120,7 @@ static void test_policy(void **state)
     assert_false(policy_allows(&policy, (struct sockaddr *)&out));
     assert_false(policy_allows(&policy, &local));
     assert_false(policy_allows(&policy, NULL));
-    struct policy everyone = {NULL, 0};
+    struct policy everyone = {.allow_count = 0};
     assert_true(policy_allows(&everyone, (struct sockaddr *)&out));
 }
 

@@ -25,7 +25,7 @@ static void fixture_init(struct fixture *f)
 {
     *f = (struct fixture){.allow = {{.family = 4, .bits = 8, .bytes = {10}},
                                     {.family = 6, .bits = 32, .bytes = {0x20, 1, 0xd, 0xb8}}}};
-    f->policies[1] = (struct policy){f->allow, 2};
+    f->policies[1] = (struct policy){.allow = f->allow, .allow_count = 2};
     f->certs[0] = (struct snapshot_cert){STR("chain one"), STR("key one")};
     f->certs[1] = (struct snapshot_cert){STR("chain two"), STR("key two")};
     f->routes[0] = (struct route){.host = STR("a-web.wos.localhost"),
@@ -40,7 +40,9 @@ static void fixture_init(struct fixture *f)
                                   .port = 4949,
                                   .route_class = ROUTE_WEB_UI,
                                   .host_mode = ROUTE_HOST_REWRITE,
-                                  .backend_tls = 1};
+                                  .backend = BACKEND_H2C,
+                                  .since_ms = UINT64_C(0x123456789a),
+                                  .phase = STR("health checks")};
     f->routes[2] = (struct route){.host = STR("b.wos.localhost"),
                                   .owner = STR("publish"),
                                   .route_class = ROUTE_PUBLISHED,
@@ -49,6 +51,7 @@ static void fixture_init(struct fixture *f)
                                      .tls = true,
                                      .public_port = 5858,
                                      .domain = STR("wos.localhost"),
+                                     .tls_min = 2,
                                      .limits = limits_default,
                                      .routes = f->routes,
                                      .route_count = 3,
@@ -100,7 +103,7 @@ static void test_round_trip(void **state)
     assert_int_equal(r->service_port, 3000);
     assert_int_equal(r->port, 40001);
     assert_int_equal(r->policy, 1);
-    assert_int_equal(s->spec.routes[1].backend_tls, 1);
+    assert_int_equal(s->spec.routes[1].backend, BACKEND_H2C);
     assert_int_equal(s->spec.routes[1].host_mode, ROUTE_HOST_REWRITE);
     assert_int_equal(s->spec.routes[2].state, ROUTE_STARTING);
     snapshot_unref(s);
@@ -109,7 +112,7 @@ static void test_round_trip(void **state)
 static void test_empty(void **state)
 {
     (void)state;
-    struct snapshot_spec spec = {.limits = limits_default};
+    struct snapshot_spec spec = {.tls_min = 2, .limits = limits_default};
     struct err err;
     struct snapshot *s = round_trip(&spec, &err);
     assert_non_null(s);
@@ -180,7 +183,7 @@ static void test_bad_values(void **state)
     f.routes[0].host_mode = 2;
     refused(&f, "unknown host mode");
     fixture_init(&f);
-    f.routes[0].backend_tls = 2;
+    f.routes[0].backend = 4;
     refused(&f, "bad backend");
     fixture_init(&f);
     f.routes[0].port = 0;
