@@ -19,13 +19,19 @@ struct fixture {
     struct policy policies[2];
     struct ip_prefix allow[2];
     struct snapshot_cert certs[2];
+    uint64_t revoked[2];
 };
 
 static void fixture_init(struct fixture *f)
 {
     *f = (struct fixture){.allow = {{.family = 4, .bits = 8, .bytes = {10}},
                                     {.family = 6, .bits = 32, .bytes = {0x20, 1, 0xd, 0xb8}}}};
-    f->policies[1] = (struct policy){.allow = f->allow, .allow_count = 2};
+    f->policies[1] = (struct policy){.allow = f->allow,
+                                     .allow_count = 2,
+                                     .access = POLICY_SECRET,
+                                     .rate_per_second = 10,
+                                     .rate_burst = 20,
+                                     .exchanges_max = 30};
     f->certs[0] = (struct snapshot_cert){STR("chain one"), STR("key one")};
     f->certs[1] = (struct snapshot_cert){STR("chain two"), STR("key two")};
     f->routes[0] = (struct route){.host = STR("a-web.wos.localhost"),
@@ -60,7 +66,17 @@ static void fixture_init(struct fixture *f)
                                      .certs = f->certs,
                                      .cert_count = 2,
                                      .ticket_keys = keys,
-                                     .ticket_key_count = 2};
+                                     .ticket_key_count = 2,
+                                     .hsts_seconds = 86400,
+                                     .access = {.has_secret = true,
+                                                .key = "0123456789abcdef0123456789abcde",
+                                                .digest = "fedcba9876543210fedcba987654321",
+                                                .revoked = f->revoked,
+                                                .revoked_count = 2},
+                                     .trusted_proxies = {f->allow, 2},
+                                     .proxy_protocol = {f->allow, 1}};
+    f->revoked[0] = 7;
+    f->revoked[1] = UINT64_MAX;
 }
 
 static struct snapshot *round_trip(const struct snapshot_spec *spec, struct err *err)
@@ -105,6 +121,21 @@ static void test_round_trip(void **state)
     assert_int_equal(r->policy, 1);
     assert_int_equal(s->spec.routes[1].backend, BACKEND_H2C);
     assert_int_equal(s->spec.routes[1].host_mode, ROUTE_HOST_REWRITE);
+    assert_true(s->spec.routes[1].since_ms == UINT64_C(0x123456789a));
+    assert_true(str_eq(s->spec.routes[1].phase, STR("health checks")));
+    assert_int_equal(s->spec.hsts_seconds, 86400);
+    assert_true(s->spec.access.has_secret);
+    assert_memory_equal(&s->spec.access.key, &f.spec.access.key, SNAPSHOT_ACCESS_KEY);
+    assert_memory_equal(&s->spec.access.digest, &f.spec.access.digest, SNAPSHOT_ACCESS_KEY);
+    assert_int_equal(s->spec.access.revoked_count, 2);
+    assert_memory_equal(s->spec.access.revoked, f.revoked, sizeof(f.revoked));
+    assert_int_equal(s->spec.trusted_proxies.count, 2);
+    assert_memory_equal(s->spec.trusted_proxies.items, f.allow, sizeof(f.allow));
+    assert_int_equal(s->spec.proxy_protocol.count, 1);
+    assert_int_equal(s->spec.policies[1].access, POLICY_SECRET);
+    assert_int_equal(s->spec.policies[1].rate_per_second, 10);
+    assert_int_equal(s->spec.policies[1].rate_burst, 20);
+    assert_int_equal(s->spec.policies[1].exchanges_max, 30);
     assert_int_equal(s->spec.routes[2].state, ROUTE_STARTING);
     snapshot_unref(s);
 }
@@ -184,7 +215,19 @@ static void test_bad_values(void **state)
     refused(&f, "unknown host mode");
     fixture_init(&f);
     f.routes[0].backend = 4;
-    refused(&f, "bad backend");
+    refused(&f, "unknown backend");
+    fixture_init(&f);
+    f.policies[1].access = 2;
+    refused(&f, "a policy that makes no sense");
+    fixture_init(&f);
+    f.policies[1].rate_burst = 0;
+    refused(&f, "a policy that makes no sense");
+    fixture_init(&f);
+    f.revoked[1] = 7;
+    refused(&f, "revoked logins are not in order");
+    fixture_init(&f);
+    f.spec.tls_min = 1;
+    refused(&f, "TLS 1.1 as the least version");
     fixture_init(&f);
     f.routes[0].port = 0;
     refused(&f, "no port though it is live");
@@ -206,6 +249,20 @@ static void test_bad_values(void **state)
     fixture_init(&f);
     f.spec.limits.connections_max = 0;
     refused(&f, "limit 15 is 0");
+}
+
+/* Both were refused although config.json allows them. */
+static void test_limits_that_may_be_zero(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    f.spec.limits.upstream_idle_max = 0;
+    f.spec.limits.response_timeout_ms = 0;
+    struct err err;
+    struct snapshot *s = round_trip(&f.spec, &err);
+    assert_non_null(s);
+    snapshot_unref(s);
 }
 
 /* Every strict prefix is refused, every changed byte gives a snapshot or an
@@ -237,9 +294,9 @@ static void test_cut_and_changed(void **state)
     buf_add_char(&bytes, 0);
     assert_null(snapshot_decode(buf_str(&bytes), &err));
     assert_non_null(strstr(err.msg, "1 bytes too many"));
-    bytes.ptr[4] = 2;
+    bytes.ptr[4] = 1;
     assert_null(snapshot_decode(buf_str(&bytes), &err));
-    assert_non_null(strstr(err.msg, "version 2"));
+    assert_non_null(strstr(err.msg, "version 1"));
     assert_null(snapshot_decode(STR_NONE, &err));
     buf_fini(&bytes);
 }
@@ -279,10 +336,10 @@ static void test_cost_of_many_routes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),          cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_references),          cmocka_unit_test(test_bad_hosts),
-        cmocka_unit_test(test_bad_values),          cmocka_unit_test(test_cut_and_changed),
-        cmocka_unit_test(test_cost_of_many_routes),
+        cmocka_unit_test(test_round_trip),      cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_references),      cmocka_unit_test(test_bad_hosts),
+        cmocka_unit_test(test_bad_values),      cmocka_unit_test(test_limits_that_may_be_zero),
+        cmocka_unit_test(test_cut_and_changed), cmocka_unit_test(test_cost_of_many_routes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
