@@ -1,0 +1,78 @@
+/* renewer: keeps one certificate from a CA fresh. The whole of acme/ as the daemon sees it.
+ *
+ * It loads the stored certificate of its kind (H/certs/acme/live/<kind>), decides when the next
+ * one is due (at the CA's suggestion, RFC 9773; else when a third of its life is left, half of
+ * a life under ten days), runs the order step by step on the loop, installs the result all or
+ * nothing, and tells the daemon. A failure keeps the old certificate to its last second and is
+ * retried with backoff and jitter, 1 minute to 6 hours, never before the CA's Retry-After. What
+ * it knows (next attempt, failures, the CA's window) survives restarts in
+ * H/certs/acme/state/<kind>.json; an order under way is taken up again or withdrawn.
+ *
+ * Life: renewer_new (loads, starts the schedule with renewer_start), renewer_free (stops what
+ * runs; TXT records of a cancelled order are withdrawn at the next start). The loop's thread.
+ */
+#ifndef WOS_ACME_RENEWER_H
+#define WOS_ACME_RENEWER_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+
+#include "acme/failure.h"
+#include "acme/settings.h"
+#include "base/fetch.h"
+#include "base/loop.h"
+#include "base/str.h"
+#include "certs/cert.h"
+
+struct renewer;
+
+struct renewer_spec {
+    struct loop *loop;
+    struct fetch_client *fetch;
+    const struct acme_settings *settings; /* borrowed for life */
+    const char *dir;                      /* H/certs/acme */
+    const char *kind;                     /* "tunnel", "web" or another file-name-safe word */
+    const char *const *names;             /* "example.com", "*.example.com"; borrowed for life */
+    size_t name_count;
+    /* There is another certificate to serve: renewer_chain and renewer_key. */
+    void (*on_certificate)(void *arg);
+    /* Step by step, for operation streams and the event log: {"type":"certificate.step", "kind",
+     * "step", "state": "running|done|failed", "message"}, certificate.issued, .renewed, .failed.
+     * Takes the tree. */
+    void (*on_event)(void *arg, cJSON *event);
+    void *arg;
+};
+
+typedef void renewer_done_fn(void *arg, const struct failure *failure);
+
+struct renewer *renewer_new(const struct renewer_spec *spec);
+void renewer_start(struct renewer *r);
+void renewer_free(struct renewer *r);
+
+/* The certificate in use: the stored one that covers the names and has not expired; NULL: none.
+ * Borrowed until on_certificate. */
+const struct cert *renewer_cert(const struct renewer *r);
+struct str renewer_chain(const struct renewer *r); /* PEM, leaf first */
+struct str renewer_key(const struct renewer *r);   /* PEM; secret */
+
+/* Renews now when due, or with `force` in any case; `done` once, from the loop. While one runs the
+ * call joins it. */
+void renewer_renew(struct renewer *r, bool force, renewer_done_fn *done, void *arg);
+/* The whole way against the staging directory (or the configured URL), nothing installed. */
+void renewer_dry_run(struct renewer *r, renewer_done_fn *done, void *arg);
+/* Revokes the stored certificate (RFC 8555 7.6), and deletes it. */
+void renewer_revoke(struct renewer *r, renewer_done_fn *done, void *arg);
+/* Deactivates the account (RFC 8555 7.3.6) and deletes its key. */
+void renewer_deactivate_account(struct renewer *r, renewer_done_fn *done, void *arg);
+/* Nobody calls `arg`'s done functions any more; what runs goes on. */
+void renewer_forget(struct renewer *r, const void *arg);
+/* Ends what runs; its waiters get phase "cancelled". */
+void renewer_cancel(struct renewer *r);
+
+/* {"state": "issuing|active|renewing|failed|stale", "nextAction", "nextAt", "step",
+ *  "lastAttemptAt", "lastSuccessAt", "lastError": {phase, type, message, at} | null,
+ *  "failures", "renewalWindow": {start, end, explanationUrl?} | null, "directory", "accountUrl",
+ *  "profile"} */
+cJSON *renewer_json(const struct renewer *r);
+
+#endif
