@@ -68,7 +68,7 @@ const char *build_version(void)
 
 const char *build_id(void)
 {
-    static char id[sizeof WOS_VERSION + 2 * ID_BYTES_MAX + 2];
+    static char id[sizeof WOS_VERSION + (size_t)2 * ID_BYTES_MAX + 2];
     if (id[0] != '\0') {
         return id;
     }

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-int err_set(struct err *err, enum err_code code, const char *fmt, ...)
+int(err_set)(struct err *err, enum err_code code, const char *fmt, ...)
 {
     if (err == NULL) {
         return -1;
@@ -21,7 +21,7 @@ int err_set(struct err *err, enum err_code code, const char *fmt, ...)
     return -1;
 }
 
-int err_set_sys(struct err *err, const char *fmt, ...)
+int(err_set_sys)(struct err *err, const char *fmt, ...)
 {
     int saved = errno;
     if (err == NULL) {
@@ -40,7 +40,7 @@ int err_set_sys(struct err *err, const char *fmt, ...)
     return -1;
 }
 
-int err_wrap(struct err *err, const char *fmt, ...)
+int(err_wrap)(struct err *err, const char *fmt, ...)
 {
     if (err == NULL) {
         return -1;

@@ -39,6 +39,10 @@ int err_set(struct err *err, enum err_code code, const char *fmt, ...)
 int err_set_sys(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Puts "<text>: " before the message that is there. Returns -1. */
 int err_wrap(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The -1 in plain sight, for the compiler and for analysers. */
+#define err_set(...) ((void)(err_set)(__VA_ARGS__), -1)
+#define err_set_sys(...) ((void)(err_set_sys)(__VA_ARGS__), -1)
+#define err_wrap(...) ((void)(err_wrap)(__VA_ARGS__), -1)
 void err_clear(struct err *err);
 /* Stable lower-case word for JSON ("failed", "usage", "config", …). */
 const char *err_code_name(enum err_code code);

@@ -39,6 +39,7 @@ static struct map_entry *find(const struct map *m, struct str key)
 static void rebuild(struct map *m)
 {
     size_t used = 0;
+    CHECK(m->entries != NULL || m->used == 0);
     for (size_t i = 0; i < m->used; i++) {
         if (m->entries[i].key != NULL) {
             m->entries[used++] = m->entries[i];
@@ -81,6 +82,7 @@ void *map_set(struct map *m, struct str key, void *value)
     if (m->used == m->cap) {
         rebuild(m);
     }
+    CHECK(m->entries != NULL);
     uint64_t hash = str_hash(key);
     size_t slot = find_slot(m, key, hash);
     m->entries[m->used] =

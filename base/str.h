@@ -35,7 +35,7 @@ static inline bool str_eq(struct str a, struct str b)
 
 static inline char ascii_lower(char c)
 {
-    return (c >= 'A' && c <= 'Z') ? (char)(c | 0x20) : c;
+    return (c >= 'A' && c <= 'Z') ? (char)(c - 'A' + 'a') : c;
 }
 
 static inline bool ascii_is_digit(char c)

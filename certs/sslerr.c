@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-int sslerr_set(struct err *err, enum err_code code, const char *fmt, ...)
+int(sslerr_set)(struct err *err, enum err_code code, const char *fmt, ...)
 {
     char text[512];
     va_list ap;

@@ -23,7 +23,7 @@ int ticket_set_rotate(struct ticket_set *set, int64_t now, struct err *err)
     if (RAND_priv_bytes(key, sizeof(key)) != 1) {
         return sslerr_set(err, ERR_FAILED, "session ticket key: no random bytes");
     }
-    if (set->count > 0 && now - set->rotated_at > TICKET_SET_MAX * TICKET_ROTATE_SECONDS) {
+    if (set->count > 0 && now - set->rotated_at > (int64_t)TICKET_SET_MAX * TICKET_ROTATE_SECONDS) {
         ticket_set_wipe(set);
     }
     memmove(set->keys[1], set->keys[0], sizeof(set->keys) - TICKET_KEY_SIZE);

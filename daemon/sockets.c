@@ -187,7 +187,7 @@ static void worker_empty(struct worker_sockets *ws)
 
 int sockets_bind(struct socket_set *set, uint16_t port, struct err *err)
 {
-    bool was_bound[SOCKETS_WORKERS_MAX];
+    bool was_bound[SOCKETS_WORKERS_MAX] = {false};
     bool has_any = false;
     for (size_t w = 0; w < set->worker_count; w++) {
         was_bound[w] = set->workers[w].count > 0;

@@ -39,7 +39,7 @@ char *wbuf_reserve(struct wbuf_pool *pool, struct wbuf *b, size_t len)
             CHECK(!__builtin_mul_overflow(cap, (size_t)2, &cap));
         }
         char *grown = memory_get(pool, cap);
-        if (used > 0) {
+        if (used > 0 && b->ptr != NULL) {
             memcpy(grown, b->ptr + b->head, used);
         }
         memory_put(pool, b->ptr, b->cap);

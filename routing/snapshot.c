@@ -176,7 +176,7 @@ static int decode_access(struct reader *r, struct arena *arena, struct snapshot_
 {
     struct str key = take_bytes(r, sizeof(access->key));
     struct str digest = take_bytes(r, sizeof(access->digest));
-    if (r->cut) {
+    if (key.ptr == NULL || digest.ptr == NULL) {
         return cut_error(err, "access");
     }
     memcpy(access->key, key.ptr, key.len);
@@ -226,7 +226,7 @@ static int decode_peers(struct reader *r, struct arena *arena, uint32_t max,
             return err_set(err, ERR_REFUSED, "snapshot: an address list has a bad prefix");
         }
         struct str bytes = take_bytes(r, v4 ? 4 : 16);
-        if (r->cut) {
+        if (bytes.ptr == NULL) {
             return cut_error(err, "address lists");
         }
         memcpy(items[i].bytes, bytes.ptr, bytes.len);

