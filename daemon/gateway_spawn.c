@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -15,7 +16,10 @@
 
 #define GATEWAY_LOG "gateway.log"
 
-enum { LOG_BYTES_MAX = 16 << 20 }; /* a larger log is set aside at the next start */
+enum {
+    LOG_BYTES_MAX = 16 << 20, /* a larger log is set aside at the next start */
+    ENV_MAX = 32,
+};
 
 /* Bound under another name first: nobody ever finds a name that does not listen. */
 int gateway_listen(struct err *err)
@@ -63,14 +67,34 @@ static rlim_t files_limit(rlim_t wanted)
     return before;
 }
 
+/* The daemon's environment may hold tokens: the gateway gets what runtimes want, nothing else. */
+static void gateway_env(char *out[ENV_MAX])
+{
+    static const char *const wanted[] = {
+        "LANG=",         "LC_ALL=",       "TZ=",     "ASAN_OPTIONS=",  "UBSAN_OPTIONS=",
+        "LSAN_OPTIONS=", "TSAN_OPTIONS=", "MALLOC_", "GLIBC_TUNABLES="};
+    size_t count = 0;
+    for (char **at = environ; *at != NULL; at++) {
+        for (size_t i = 0; i < COUNT_OF(wanted) && count + 1 < ENV_MAX; i++) {
+            if (strncmp(*at, wanted[i], strlen(wanted[i])) == 0) {
+                out[count++] = *at;
+            }
+        }
+    }
+    out[count] = NULL;
+}
+
 struct subprocess *gateway_spawn(struct loop *loop, int listener, subprocess_exit_fn *on_exit,
                                  void *arg, struct err *err)
 {
     autoclose int log_fd = open_log();
     const char *const argv[] = {"/proc/self/exe", "gateway", NULL};
     const struct subprocess_fd fds[] = {{.fd = listener, .target = LINK_FD}};
+    char *env[ENV_MAX];
+    gateway_env(env);
     const struct subprocess_spec spec = {
         .argv = argv,
+        .env = (const char *const *)env,
         .stdin_fd = -1,
         .stdout_fd = -1,
         .stderr_fd = log_fd,

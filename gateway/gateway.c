@@ -287,6 +287,7 @@ int gateway_main(void)
         log_error("gateway", "cannot start", LOG_STR("error", err.msg));
         return EXIT_FAILURE;
     }
+    g.sandbox = sandbox_enter(); /* from here on nothing needs a file */
     log_info("gateway", "started", LOG_STR("build", build_id()), LOG_INT("pid", getpid()));
     loop_run(g.loop);
     gateway_fini(&g);

@@ -9,6 +9,7 @@
 #include "base/mail.h"
 #include "certs/certset.h"
 #include "certs/tlsctx.h"
+#include "gateway/sandbox.h"
 #include "gateway/worker.h"
 #include "routing/snapshot.h"
 
@@ -32,6 +33,7 @@ struct gateway {
     struct certset *certs;               /* shared */
     struct worker *workers[WORKERS_MAX]; /* owned */
     unsigned worker_count;
+    struct sandbox sandbox;
     bool draining;
     unsigned idle_count;        /* workers done draining */
     struct kept_listener *kept; /* owned array */

@@ -62,9 +62,19 @@ static void add_stat(cJSON *object, const char *name, const uint64_t *counter)
     (void)json_add_int(object, name, (int64_t)__atomic_load_n(counter, __ATOMIC_RELAXED));
 }
 
+static void add_sandbox(const struct gateway *g, cJSON *object)
+{
+    cJSON *sandbox = cJSON_AddObjectToObject(object, "sandbox");
+    (void)json_add_bool(sandbox, "noNewPrivileges", g->sandbox.no_new_privs);
+    (void)json_add_bool(sandbox, "noCapabilities", g->sandbox.no_capabilities);
+    (void)json_add_bool(sandbox, "emptyRoot", g->sandbox.empty_root);
+    (void)json_add_bool(sandbox, "seccomp", g->sandbox.seccomp);
+}
+
 static void send_stats(struct gateway *g)
 {
     cJSON *object = cJSON_CreateObject();
+    add_sandbox(g, object);
     cJSON *workers = cJSON_AddArrayToObject(object, "workers");
     for (unsigned i = 0; i < g->worker_count; i++) {
         const struct worker_stats *stats = &g->workers[i]->stats;

@@ -109,7 +109,7 @@ def test_long_poll_over_a_minute(gate, http):
     assert gate.get(WEB, "/hold/x?ms=65000", http=http, timeout=100).text == "released\n"
 
 
-@pytest.mark.memory
+@pytest.mark.release
 @pytest.mark.parametrize("query", ["", "&chunked=1"])
 def test_large_download(gate, gateway_pid, http, query):
     warm(gate, http)
@@ -121,7 +121,7 @@ def test_large_download(gate, gateway_pid, http, query):
     watch.assert_bounded()
 
 
-@pytest.mark.memory
+@pytest.mark.release
 def test_large_upload(gate, gateway_pid, http):
     warm(gate, http)
     size = BIG if http == "h1" else BIG // 4
@@ -148,7 +148,7 @@ def test_large_upload_with_content_length(gate):
     assert answer.json["framing"] == str(size)
 
 
-@pytest.mark.memory
+@pytest.mark.release
 def test_client_that_does_not_read(gate, gateway_pid, http):
     """A stalled client costs a bounded buffer, and gets all of it later."""
     warm(gate, http)
@@ -170,7 +170,7 @@ def test_client_that_does_not_read(gate, gateway_pid, http):
     watch.assert_bounded()
 
 
-@pytest.mark.memory
+@pytest.mark.release
 def test_service_that_does_not_read(gate, gateway_pid, http):
     """The upload waits at the client, not in the gateway."""
     warm(gate, http)
