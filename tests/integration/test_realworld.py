@@ -271,8 +271,9 @@ def test_opencode_terminal_refusal_is_its_own(opencode, http):
     pty = post(opencode, "/pty", {"command": "/bin/sh"}).json
     origin = opencode.url(OC, "").rstrip("/")
     ticket = post(opencode, "/pty/%s/connect-token" % pty["id"], {}, "h1",
-                  [("origin", origin), ("x-opencode-ticket", "1")]).json["ticket"]
-    with opencode.ws(OC, "/pty/%s/connect?ticket=%s" % (pty["id"], ticket), http=http,
+                  [("origin", origin), ("x-opencode-ticket", "1")])
+    assert ticket.status == 200, ticket
+    with opencode.ws(OC, "/pty/%s/connect?ticket=%s" % (pty["id"], ticket.json["ticket"]), http=http,
                      headers=[("origin", "https://evil.example")]) as ws:
         assert not ws.open and ws.answer.status == 403
 
