@@ -194,6 +194,13 @@ const struct config_key config_keys[] = {
         "HTTP/2 streams a client may cancel in ten seconds of one connection."),
     INT("tunnel.limits.controlFramesMax", limits.control_frames_max, 10, 1000000, "1000",
         "PING, SETTINGS, PRIORITY and empty DATA frames in ten seconds of one connection."),
+    INT("tunnel.limits.failedSecretsFree", limits.failed_secrets_free, 0, 1000, "5",
+        "Wrong secrets of one address (IPv6: one /64) before it has to wait between tries."),
+    DURATION("tunnel.limits.failedSecretsDelayMax", limits.failed_secrets_delay_max_ms, "900000",
+             "The longest of those waits; the first is a second, each next twice as long."),
+    INT("tunnel.limits.failedSecretsPerMinute", limits.failed_secrets_per_minute, 1, 1000000, "100",
+        "Wrong secrets of all addresses in a minute before every address has to wait that was "
+        "not right lately."),
     WORD("terminalBackend", terminal_backend, "default|tmux", "default",
          "What terminals run in. Not used by this version."),
     STRING("editorCommand", editor_command, NULL,

@@ -1,11 +1,13 @@
 /* exchange: see exchange.h. The worker's thread. */
 #include "gateway/exchange.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/auto.h"
+#include "gateway/access.h"
 #include "gateway/back_h1.h"
+#include "gateway/cookie.h"
+#include "gateway/notice.h"
 
 enum { RECYCLED_MAX = 256 };
 
@@ -61,68 +63,24 @@ static void exchange_finish(struct exchange *x)
     exchange_discard(x);
 }
 
-const char *status_phrase(uint16_t status)
+void exchange_answer(struct exchange *x, const struct reply *r)
 {
-    static const struct {
-        uint16_t status;
-        const char *phrase;
-    } phrases[] = {
-        {200, "OK"},
-        {400, "Bad Request"},
-        {403, "Forbidden"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {408, "Request Timeout"},
-        {413, "Content Too Large"},
-        {414, "URI Too Long"},
-        {417, "Expectation Failed"},
-        {421, "Misdirected Request"},
-        {431, "Request Header Fields Too Large"},
-        {500, "Internal Server Error"},
-        {501, "Not Implemented"},
-        {502, "Bad Gateway"},
-        {503, "Service Unavailable"},
-        {504, "Gateway Timeout"},
-        {505, "HTTP Version Not Supported"},
-    };
-    for (size_t i = 0; i < COUNT_OF(phrases); i++) {
-        if (phrases[i].status == status) {
-            return phrases[i].phrase;
-        }
+    CHECK(x->magic == EXCHANGE_MAGIC && x->back_owner == NULL && !x->head_sent);
+    bool is_head = str_eq(x->request.method, STR("HEAD"));
+    struct str body = reply_build(r, &x->request, &x->response, &x->arena);
+    x->head_sent = true;
+    x->front->head(x, &x->response, is_head);
+    if (!is_head) {
+        x->front->body(x, body.ptr, body.len);
     }
-    return "";
+    x->front->end(x, NULL);
+    exchange_finish(x);
 }
 
 void exchange_reply(struct exchange *x, uint16_t status, const char *text)
 {
-    CHECK(x->magic == EXCHANGE_MAGIC && !x->head_sent);
-    struct head *h = &x->response;
-    bool is_head = str_eq(x->request.method, STR("HEAD"));
-    const char *body = arena_printf(&x->arena, "%s\n", text);
-    size_t len = strlen(body);
-    head_init(h, false);
-    h->status = status;
-    h->reason = str_of(status_phrase(status));
-    h->content_length = (int64_t)len;
-    enum { FIELDS_MAX = 8 };
-    (void)head_add(h, &x->arena, STR("content-type"), STR("text/plain; charset=utf-8"), FIELDS_MAX);
-    (void)head_add(h, &x->arena, STR("cache-control"), STR("no-store"), FIELDS_MAX);
-    (void)head_add(h, &x->arena, STR("content-length"), str_of(arena_printf(&x->arena, "%zu", len)),
-                   FIELDS_MAX);
-    if (status == 405) {
-        (void)head_add(h, &x->arena, STR("allow"),
-                       STR("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"), FIELDS_MAX);
-    }
-    if (status == 503) {
-        (void)head_add(h, &x->arena, STR("retry-after"), STR("1"), FIELDS_MAX);
-    }
-    x->head_sent = true;
-    x->front->head(x, h, is_head);
-    if (!is_head) {
-        x->front->body(x, body, len);
-    }
-    x->front->end(x, NULL);
-    exchange_finish(x);
+    struct reply r = reply_plain(status, text);
+    exchange_answer(x, &r);
 }
 
 void exchange_fail(struct exchange *x, uint16_t status, const char *text)
@@ -134,17 +92,8 @@ void exchange_fail(struct exchange *x, uint16_t status, const char *text)
         exchange_finish(x);
         return;
     }
-    exchange_reply(x, status,
-                   arena_printf(&x->arena, "tunnel: upstream error (%.*s -> 127.0.0.1:%u: %s)",
-                                STR_ARG(x->route->host), x->route->port, text));
-}
-
-static void reply_not_serving(struct exchange *x, const struct route *route)
-{
-    const char *what = route->state == ROUTE_STARTING ? "is starting" : "is not running";
-    exchange_reply(x, 503,
-                   arena_printf(&x->arena, "tunnel: %.*s: the service %.*s %s",
-                                STR_ARG(route->host), STR_ARG(route->service), what));
+    struct reply r = reply_upstream(x->route, status, text, &x->arena);
+    exchange_answer(x, &r);
 }
 
 bool exchange_check(struct exchange *x)
@@ -167,18 +116,26 @@ void exchange_start(struct exchange *x, bool has_body)
     x->request_ended = !has_body;
     const struct route *route = route_match(snapshot, (struct str){h->host.name, h->host.len});
     if (route == NULL) {
-        exchange_reply(x, 404, "tunnel: no route for host");
+        struct reply r = reply_no_route((struct str){h->host.name, h->host.len}, &x->arena);
+        exchange_answer(x, &r);
         return;
     }
-    if (!policy_allows(&snapshot->spec.policies[route->policy], x->peer)) {
-        exchange_reply(x, 403, "tunnel: forbidden");
+    const struct policy *policy = &snapshot->spec.policies[route->policy];
+    x->route = route;
+    if (!policy_allows(policy, exchange_client(x))) {
+        struct reply r = reply_forbidden();
+        notice_denied(x, NOTICE_ADDRESS);
+        exchange_answer(x, &r);
+        return;
+    }
+    if (!access_admit(x, policy)) {
         return;
     }
     if (route->state == ROUTE_STARTING || route->state == ROUTE_STOPPED) {
-        reply_not_serving(x, route);
+        struct reply r = reply_not_serving(route, (uint64_t)clock_wall_ms(), &x->arena);
+        exchange_answer(x, &r);
         return;
     }
-    x->route = route;
     back_h1_start(x);
 }
 
@@ -228,14 +185,16 @@ void exchange_release_view(struct exchange *x)
     x->view = NULL;
 }
 
-void exchange_response_interim(struct exchange *x, const struct head *head)
+void exchange_response_interim(struct exchange *x, struct head *head)
 {
+    cookie_strip_set(head);
     x->front->head(x, head, false);
 }
 
 void exchange_response_head(struct exchange *x, bool end)
 {
     CHECK(x->magic == EXCHANGE_MAGIC && !x->head_sent);
+    cookie_strip_set(&x->response);
     x->head_sent = true;
     x->front->head(x, &x->response, end);
 }

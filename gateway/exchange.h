@@ -17,6 +17,7 @@
 
 #include "base/arena.h"
 #include "gateway/head.h"
+#include "gateway/reply.h"
 #include "gateway/worker.h"
 
 enum { EXCHANGE_MAGIC = 0x65786368 };
@@ -92,18 +93,30 @@ void exchange_front_ready(struct exchange *x, bool ready);
 /* For backs. */
 /* A tunnel may live for days: it keeps a copy of its route and lets the snapshot go. */
 void exchange_release_view(struct exchange *x);
-void exchange_response_interim(struct exchange *x, const struct head *head);
+void exchange_response_interim(struct exchange *x, struct head *head);
 void exchange_response_head(struct exchange *x, bool end);
 void exchange_response_body(struct exchange *x, const char *data, size_t len);
 void exchange_response_end(struct exchange *x, const struct head *trailers);
 /* Before the head: a reply with this status and text. After: abort. The back
  * has detached. `text` without newline. */
 void exchange_fail(struct exchange *x, uint16_t status, const char *text);
-/* Finishes with a plain-text reply. */
+/* Finishes with an answer of the gateway's own. No back is attached. */
+void exchange_answer(struct exchange *x, const struct reply *r);
+/* … with reply_plain(status, text). */
 void exchange_reply(struct exchange *x, uint16_t status, const char *text);
 
-/* Standard reason phrase, "" if unknown. */
-const char *status_phrase(uint16_t status);
+/* Who is asking, for lists of addresses, limits and logs. */
+static inline const struct sockaddr *exchange_client(const struct exchange *x)
+{
+    return x->peer;
+}
+
+/* The scheme that the client uses, for cookies and origins. */
+static inline bool exchange_is_https(const struct exchange *x)
+{
+    return x->tls;
+}
+
 void exchange_free(struct exchange *x); /* worker's end: frees a recycled one */
 
 #endif

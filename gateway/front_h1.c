@@ -292,6 +292,9 @@ static bool read_body(struct front_h1 *f, const char *data, size_t len, size_t *
     }
     if (piece.len > 0) {
         exchange_request_body(x, piece.ptr, piece.len);
+        if (f->x == NULL) {
+            return false; /* it was refused half-way */
+        }
         conn_set_deadline(f->conn, worker_limits(x->worker)->body_timeout_ms);
     }
     if (result == H1_DONE) {

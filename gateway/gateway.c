@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "gateway/link_protocol.h"
+#include "gateway/throttle.h"
 #include "gateway/tls.h"
 
 /* One publish on its way through the workers. */
@@ -136,6 +137,8 @@ void gateway_setup(struct gateway *g, unsigned workers)
         g->workers[i] = worker_new(i, g->tlsctx, &err);
         if (g->workers[i] != NULL) {
             g->workers[i]->worker_count = workers;
+            g->workers[i]->gateway = g;
+            g->workers[i]->throttle = g->throttle;
         }
         if (g->workers[i] == NULL || worker_start(g->workers[i], &err) < 0) {
             log_error("gateway", "cannot start a worker", LOG_STR("error", err.msg));
@@ -259,6 +262,7 @@ static void gateway_fini(struct gateway *g)
     snapshot_unref(g->snapshot);
     certset_unref(g->certs);
     mail_free(g->mail);
+    throttle_free(g->throttle);
     tlsctx_free(g->tlsctx);
     loop_free(g->loop);
 }
@@ -271,6 +275,7 @@ static int gateway_init(struct gateway *g, struct err *err)
         loop_watch_signals(g->loop, signals, COUNT_OF(signals), on_signal, g, err) < 0) {
         return -1;
     }
+    g->throttle = throttle_new();
     g->mail = mail_new(g->loop, err);
     g->tlsctx = g->mail == NULL ? NULL : tlsctx_new(tls_find_context, err);
     return g->tlsctx == NULL ? -1 : link_open(g, err);

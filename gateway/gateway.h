@@ -29,6 +29,7 @@ struct gateway {
     struct event *link_event;            /* owned: the listening link socket */
     struct frame_channel *link;          /* owned; NULL without a daemon */
     struct tlsctx *tlsctx;               /* owned */
+    struct throttle *throttle;           /* owned; shared with the workers */
     struct snapshot *snapshot;           /* shared */
     struct certset *certs;               /* shared */
     struct worker *workers[WORKERS_MAX]; /* owned */

@@ -351,6 +351,7 @@ bool head_trailer_allowed(struct str name)
         {"connection", 10},
         {"set-cookie", 10},
         {"content-type", 12},
+        {"x-wos-secret", 12},
         {"max-forwards", 12},
         {"authorization", 13},
         {"cache-control", 13},

@@ -19,7 +19,8 @@
  *                      (h1 Connection: close, h2 GOAWAY), exit when done or at the limit
  *                      SHUTDOWN {}: exit now
  *
- *   gateway → daemon   EVENT {"event": "login" | "denied", …}: something people shall hear of
+ *   gateway → daemon   EVENT {"event": "login" | "logout" | "denied", …}: something people shall
+ *                      hear of, or, "logout", a login to revoke; members in gateway/notice.h
  *   daemon → gateway   ACCESS_LOG {} + one fd, opened for appending: where access lines go from
  *                      now on; without a descriptor: nowhere
  *

@@ -29,8 +29,10 @@ enum {
 
 struct conn;
 struct exchange;
+struct gateway;
 struct listener;
 struct pool; /* upstream.h */
+struct throttle;
 
 /* Plain counters: written by the worker, read by the main thread (relaxed). */
 struct worker_stats {
@@ -54,8 +56,10 @@ struct worker {
     struct loop *loop;     /* owned */
     struct mailbox *mail;  /* owned */
     pthread_t thread;
-    struct tlsctx *tlsctx; /* shared: the gateway's */
-    struct view *view;     /* owned pin; NULL before the first snapshot */
+    struct tlsctx *tlsctx;     /* shared: the gateway's */
+    struct view *view;         /* owned pin; NULL before the first snapshot */
+    struct gateway *gateway;   /* borrowed: only notice.c looks into it */
+    struct throttle *throttle; /* shared: the gateway's */
 
     struct listener *listeners[WORKER_LISTENERS_MAX]; /* owned */
     size_t listener_count;
@@ -84,6 +88,11 @@ struct worker {
     bool draining;
     uint64_t drain_deadline_ms;
     struct worker_stats stats;
+    struct {
+        uint64_t second;
+        uint32_t told;
+        uint32_t missed;
+    } denied;                   /* notice.c's */
     void (*on_idle)(void *arg); /* after draining, in the worker's thread */
     void *on_idle_arg;          /* borrowed */
 };

@@ -34,9 +34,12 @@ const struct limits limits_default = {
     .connections_per_address = 12000,
     .resets_max = 200,
     .control_frames_max = 1000,
+    .failed_secrets_free = 5,
+    .failed_secrets_delay_max_ms = 900000,
+    .failed_secrets_per_minute = 100,
 };
 
-_Static_assert(sizeof(struct limits) == 18 * sizeof(uint32_t),
+_Static_assert(sizeof(struct limits) == 21 * sizeof(uint32_t),
                "struct limits is uint32_t only; a new one needs a new SNAPSHOT_VERSION");
 
 /* Reads past the end give zeros and set `cut`, which the section's end checks. */

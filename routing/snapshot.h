@@ -60,6 +60,9 @@ struct limits {
     uint32_t connections_per_address;  /* 12000: … of one address (IPv6: one /64) */
     uint32_t resets_max;               /* 200: streams a client may reset in 10 s, a connection */
     uint32_t control_frames_max;       /* 1000: PING, SETTINGS, PRIORITY, empty DATA in 10 s */
+    uint32_t failed_secrets_free;      /* 5: wrong secrets of an address before it has to wait */
+    uint32_t failed_secrets_delay_max_ms; /* 900000: … and the longest wait */
+    uint32_t failed_secrets_per_minute;   /* 100: of all addresses, before all have to wait */
 };
 
 /* What routes of POLICY_SECRET are opened with (gateway/access.h). */

@@ -318,6 +318,15 @@ class Service:
             ["Set-Cookie", "a=1; Path=/"], ["Set-Cookie", "b=2; Path=/"],
             ["Link", "</a>; rel=x"], ["Link", "</b>; rel=y"], ["X-Latin", "caf\xe9"]])
 
+    async def do_cookies(self, rq):
+        """Cookies of its own, and some under names that are the gateway's."""
+        await rq.answer(200, "cookies\n", extra=[
+            ["Set-Cookie", "session=1; Path=/; HttpOnly"],
+            ["Set-Cookie", "__Host-wos-access=evil; Path=/; Secure"],
+            ["Set-Cookie", "wos-access = evil; Domain=wos.localhost"],
+            ["Set-Cookie", "=wos-access=evil"],
+            ["Set-Cookie", "wos-access-not=kept"]])
+
     async def do_hop(self, rq):
         await rq.answer(200, "hop\n", extra=[
             ["Connection", "X-Secret-Hop"], ["X-Secret-Hop", "1"], ["Keep-Alive", "timeout=5"],
