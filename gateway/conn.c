@@ -249,6 +249,11 @@ static bool handshake(struct conn *c)
         if (c->is_front) {
             stat_add(&w->stats.handshake_failures, 1);
         }
+        if (c->is_front && tls_dropped_for_http(c)) {
+            c->state = CONN_OPEN;
+            c->ops->on_event(c, CONN_READY);
+            return false;
+        }
         conn_flush(c); /* the alert */
         conn_die(c, c->error != 0 ? c->error : ECONNRESET);
         return false;
@@ -259,6 +264,18 @@ static bool handshake(struct conn *c)
     c->state = CONN_OPEN;
     c->ops->on_event(c, CONN_READY);
     return c->state == CONN_OPEN;
+}
+
+bool conn_start_tls(struct conn *c, const char *data, size_t len)
+{
+    CHECK(c->magic == CONN_MAGIC && c->state == CONN_OPEN && c->ssl == NULL);
+    if (!tls_attach(c, tlsctx_server(c->worker->tlsctx), true)) {
+        return false;
+    }
+    wbuf_add(&c->worker->wbufs, &c->cipher_in, data, len);
+    c->state = CONN_HANDSHAKE;
+    conn_mark_again(c); /* not from inside the owner's callback */
+    return true;
 }
 
 static void end_of_input(struct conn *c, enum tls_result result)

@@ -6,6 +6,9 @@
 
 #include "base/auto.h"
 #include "gateway/back_h1.h"
+#include "gateway/client_address.h"
+#include "gateway/redirect.h"
+#include "gateway/tls.h"
 
 enum { RECYCLED_MAX = 256 };
 
@@ -68,6 +71,7 @@ const char *status_phrase(uint16_t status)
         const char *phrase;
     } phrases[] = {
         {200, "OK"},
+        {308, "Permanent Redirect"},
         {400, "Bad Request"},
         {403, "Forbidden"},
         {404, "Not Found"},
@@ -116,6 +120,9 @@ void exchange_reply(struct exchange *x, uint16_t status, const char *text)
     if (status == 503) {
         (void)head_add(h, &x->arena, STR("retry-after"), STR("1"), FIELDS_MAX);
     }
+    if (x->location != NULL) {
+        (void)head_add(h, &x->arena, STR("location"), str_of(x->location), FIELDS_MAX);
+    }
     x->head_sent = true;
     x->front->head(x, h, is_head);
     if (!is_head) {
@@ -155,6 +162,11 @@ bool exchange_check(struct exchange *x)
         exchange_reply(x, fault.status, arena_printf(&x->arena, "tunnel: %s", fault.why));
         return false;
     }
+    x->told_by_proxy = client_address_find(&x->request, &x->view->snapshot->spec.trusted_proxies,
+                                           x->peer, &x->arena, &x->client, &x->told);
+    if (x->told_by_proxy) {
+        x->peer = (const struct sockaddr *)&x->client;
+    }
     return true;
 }
 
@@ -165,6 +177,14 @@ void exchange_start(struct exchange *x, bool has_body)
     const struct snapshot *snapshot = x->view->snapshot;
     x->has_body = has_body;
     x->request_ended = !has_body;
+    if (x->front_conn->is_redirect) {
+        redirect_reply(x);
+        return;
+    }
+    if (x->tls && !tls_is_for(x->front_conn, &h->host)) {
+        exchange_reply(x, 421, "tunnel: this connection is for another host");
+        return;
+    }
     const struct route *route = route_match(snapshot, (struct str){h->host.name, h->host.len});
     if (route == NULL) {
         exchange_reply(x, 404, "tunnel: no route for host");

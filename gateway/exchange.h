@@ -21,6 +21,7 @@
 
 enum { EXCHANGE_MAGIC = 0x65786368 };
 
+struct conn;
 struct exchange;
 
 struct front_ops {
@@ -56,8 +57,13 @@ struct exchange {
     void *front_owner; /* borrowed: front_h1 or a stream of front_h2 */
     const struct back_ops *back;
     void *back_owner;            /* borrowed: back_h1; NULL when detached */
-    const struct sockaddr *peer; /* borrowed: the front's connection */
+    struct conn *front_conn;     /* borrowed: the client's connection */
+    const struct sockaddr *peer; /* who the client is: of front_conn, or &client */
+    struct sockaddr_in6 client;  /* as trusted proxies tell (client_address.h) */
+    struct head_told told;       /* what else they tell; for told_by_proxy */
+    bool told_by_proxy;
     bool tls;
+    const char *location; /* for exchange_reply: a Location field; NULL: none */
 
     struct head request;
     struct head response;
@@ -76,7 +82,7 @@ struct exchange {
 struct exchange *exchange_new(struct worker *w, const struct front_ops *front, void *owner);
 /* Takes back an exchange whose head is not complete yet. */
 void exchange_discard(struct exchange *x);
-/* The request head is in x->request. False: it was refused with a reply and x
+/* The request head is in x->request. Finds out who the client is (x->peer). False: it was refused with a reply and x
  * is finished; HTTP/1 fronts close the connection then. */
 bool exchange_check(struct exchange *x);
 /* Routes a checked request, and starts a back or replies. x may be finished

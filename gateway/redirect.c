@@ -1,0 +1,28 @@
+/* redirect: see redirect.h. Called by exchange.c; the worker's thread. */
+#include "gateway/redirect.h"
+
+static bool is_ours(const struct snapshot *snapshot, struct str name)
+{
+    struct str domain = snapshot->spec.domain;
+    return route_match(snapshot, name) != NULL || (domain.len > 0 && host_is_under(name, domain));
+}
+
+void redirect_reply(struct exchange *x)
+{
+    enum { HTTPS_PORT = 443 };
+    const struct head *h = &x->request;
+    const struct snapshot *snapshot = x->view->snapshot;
+    struct str name = {h->host.name, h->host.len};
+    if (!is_ours(snapshot, name)) {
+        exchange_reply(x, 404, "tunnel: no route for host");
+        return;
+    }
+    const char *port = "";
+    if (snapshot->spec.public_port != HTTPS_PORT) {
+        port = arena_printf(&x->arena, ":%u", snapshot->spec.public_port);
+    }
+    /* OPTIONS * is about the server: a URI without a path (RFC 9112 3.2.4). */
+    struct str path = str_eq(h->target, STR("*")) ? STR("") : h->target;
+    x->location = arena_printf(&x->arena, "https://%.*s%s%.*s", STR_ARG(name), port, STR_ARG(path));
+    exchange_reply(x, 308, arena_printf(&x->arena, "tunnel: moved to %s", x->location));
+}
