@@ -318,6 +318,10 @@ class Service:
             ["Set-Cookie", "a=1; Path=/"], ["Set-Cookie", "b=2; Path=/"],
             ["Link", "</a>; rel=x"], ["Link", "</b>; rel=y"], ["X-Latin", "caf\xe9"]])
 
+    async def do_fields(self, rq):
+        """The query as fields of the answer."""
+        await rq.answer(200, "fields\n", extra=[[n, v] for n, v in rq.query.items()])
+
     async def do_hop(self, rq):
         await rq.answer(200, "hop\n", extra=[
             ["Connection", "X-Secret-Hop"], ["X-Secret-Hop", "1"], ["Keep-Alive", "timeout=5"],
