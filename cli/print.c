@@ -409,6 +409,10 @@ static void overview_certificate(const cJSON *cert, struct buf *out)
     if (warning != NULL) {
         overview_line(out, "", xasprintf("warning: %s", warning));
     }
+    const char *rsa_error = json_get_str(cert, "rsaError", NULL);
+    if (rsa_error != NULL) {
+        overview_line(out, "", xasprintf("warning: %s", rsa_error));
+    }
 }
 
 void print_overview(const cJSON *all, const struct print_style *style, struct buf *out)

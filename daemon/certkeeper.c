@@ -438,8 +438,6 @@ static void add_warning(const struct certkeeper *k, cJSON *out)
     } else if (left < EXPIRES_SOON_S) {
         (void)snprintf(text, sizeof text, "the certificate expires in %lld days",
                        (long long)(left / 86400));
-    } else if (second_pair_fault(&k->second, k->cert) != NULL) {
-        (void)snprintf(text, sizeof text, "%s", second_pair_fault(&k->second, k->cert));
     } else {
         return;
     }
@@ -466,6 +464,10 @@ cJSON *certkeeper_json(const struct certkeeper *k)
         add_paths(k, out);
         add_cert(k, out);
         add_warning(k, out);
+    }
+    const char *second_fault = second_pair_fault(&k->second, k->cert);
+    if (second_fault != NULL) {
+        (void)json_add_str(out, "rsaError", second_fault);
     }
     add_time(out, "lastSuccessAt", k->success_at);
     add_time(out, "lastAttemptAt", k->attempt_at);

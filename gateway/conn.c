@@ -196,7 +196,11 @@ static enum tls_result receive(struct conn *c, size_t *out_len)
     struct worker *w = c->worker;
     *out_len = 0;
     if (c->ssl != NULL) {
-        return tls_read(c, w->plain, WORKER_PLAIN_SIZE, out_len);
+        enum tls_result result = tls_read(c, w->plain, WORKER_PLAIN_SIZE, out_len);
+        if (wbuf_len(&c->out) > 0) {
+            conn_mark_dirty(c); /* OpenSSL answered by itself: an alert, a key update */
+        }
+        return result;
     }
     if (!c->can_read) {
         return c->got_eof ? TLS_EOF : TLS_AGAIN;
