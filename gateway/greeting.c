@@ -77,6 +77,24 @@ static const struct conn_ops tls_ops = {tls_on_data, on_event, on_flush};
 
 /* --- waiting for the PROXY header ------------------------------------------------- */
 
+/* Such a peer was put on the list by somebody, who wants to know; once a while is enough. */
+static void tell_refused(const struct conn *c, const char *why)
+{
+    enum { QUIET_MS = 10000 };
+    struct worker *w = c->worker;
+    uint64_t now = loop_now_ms(w->loop);
+    w->proxy_refused++;
+    if (w->proxy_refused_ms != 0 && now - w->proxy_refused_ms < QUIET_MS) {
+        return;
+    }
+    char peer[64];
+    peer_format((const struct sockaddr *)&c->peer, peer, sizeof peer);
+    log_warn("gateway", "closed a connection of a peer in tunnel.proxyProtocol",
+             LOG_STR("peer", peer), LOG_STR("reason", why), LOG_INT("times", w->proxy_refused));
+    w->proxy_refused = 0;
+    w->proxy_refused_ms = now;
+}
+
 static size_t proxy_on_data(struct conn *c, const char *data, size_t len)
 {
     struct proxy_header header;
@@ -84,14 +102,10 @@ static size_t proxy_on_data(struct conn *c, const char *data, size_t len)
     switch (proxy_header_read(data, len, &header, &why)) {
     case PROXY_MORE:
         return 0; /* it is bounded: PROXY_HEADER_MAX */
-    case PROXY_FAULT: {
-        char peer[64];
-        peer_format((const struct sockaddr *)&c->peer, peer, sizeof peer);
-        log_warn("gateway", "closed a connection of a peer in tunnel.proxyProtocol",
-                 LOG_STR("peer", peer), LOG_STR("reason", why));
+    case PROXY_FAULT:
+        tell_refused(c, why);
         conn_abort(c);
         return 0;
-    }
     case PROXY_DONE:
         break;
     }

@@ -250,8 +250,9 @@ bool tls_is_for(const struct conn *c, const struct host *host)
     if (shown == NULL || host->is_ip) {
         return false;
     }
-    return X509_check_host(shown, name.ptr, name.len, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) ==
-           1;
+    const unsigned flags =
+        X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
+    return X509_check_host(shown, name.ptr, name.len, flags, NULL) == 1;
 }
 
 SSL_CTX *tls_find_context(SSL *ssl, struct str sni)

@@ -83,6 +83,8 @@ struct worker {
     int64_t date_s;
     bool draining;
     uint64_t drain_deadline_ms;
+    uint64_t proxy_refused;    /* PROXY headers, since the last line about one */
+    uint64_t proxy_refused_ms; /* when that was; 0: never */
     struct worker_stats stats;
     void (*on_idle)(void *arg); /* after draining, in the worker's thread */
     void *on_idle_arg;          /* borrowed */

@@ -160,6 +160,14 @@ def test_anything_else_from_a_sender_closes(edge, plain_edge, first):
     assert closed_by(plain_edge, first) == b""
 
 
+def test_the_reason_is_logged(edge):
+    """At once, and then once a while."""
+    assert closed_by(edge, v1("nobody")) == b""
+    lines = [line for line in (edge.home / "gateway.log").read_text().splitlines()
+             if "tunnel.proxyProtocol" in line]
+    assert 1 <= len(lines) <= 10 and "peer=127.0.0.3" in lines[0] and "times=" in lines[0]
+
+
 def test_a_header_that_does_not_come_in_time_closes(edge):
     """handshakeTimeout is one second here; the bytes that came do not put it off."""
     assert closed_by(edge, b"") == b""
