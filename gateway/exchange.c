@@ -181,13 +181,13 @@ void exchange_start(struct exchange *x, bool has_body)
         redirect_reply(x);
         return;
     }
-    if (x->tls && !tls_is_for(x->front_conn, &h->host)) {
-        exchange_reply(x, 421, "tunnel: this connection is for another host");
-        return;
-    }
     const struct route *route = route_match(snapshot, (struct str){h->host.name, h->host.len});
     if (route == NULL) {
         exchange_reply(x, 404, "tunnel: no route for host");
+        return;
+    }
+    if (x->tls && !tls_is_for(x->front_conn, &h->host)) {
+        exchange_reply(x, 421, "tunnel: this connection is for another host");
         return;
     }
     if (!policy_allows(&snapshot->spec.policies[route->policy], x->peer)) {

@@ -22,7 +22,7 @@ static void protocol_open(struct conn *c)
 /* RFC 9110 knows no better status; nothing here tells what name would have been right. */
 static void refuse_plain(struct conn *c)
 {
-    static const char body[] = "tunnel: a plain HTTP request was sent to an HTTPS port\n";
+    static const char body[] = "a plain HTTP request was sent to an HTTPS port\n";
     char head[256];
     struct str date = worker_date(c->worker);
     int len = snprintf(head, sizeof head,

@@ -184,12 +184,12 @@ def test_plain_http_is_told(edge, method):
     head = got.split(b"\r\n\r\n")[0].lower()
     assert b"\r\nconnection: close" in head
     assert b"location" not in head and b"strict-transport-security" not in head
-    assert got.endswith(b"tunnel: a plain HTTP request was sent to an HTTPS port\n")
+    assert got.endswith(b"a plain HTTP request was sent to an HTTPS port\n")
 
 
 def test_curl_is_told(edge):
     code, out, err = edge.curl("http://127.0.0.1:%d/" % edge.port)
-    assert (code, out) == (0, b"tunnel: a plain HTTP request was sent to an HTTPS port\n"), err
+    assert (code, out) == (0, b"a plain HTTP request was sent to an HTTPS port\n"), err
 
 
 @pytest.mark.parametrize("data", [b"SSH-2.0-x\r\n", b"\0" * 64, b"\x80\x2e\x01\x03\x01",

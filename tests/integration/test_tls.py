@@ -133,8 +133,8 @@ def ask(wos, http, sni, host):
     (ALPHA, ALPHA.upper() + ":443", 200),
     (ALPHA.upper(), ALPHA, 200),
     (ALPHA, BETA, 421),               # shown alpha's certificate
-    (ALPHA, "none.wos.localhost", 421),
-    (ALPHA, "127.0.0.1", 421),
+    (ALPHA, "none.wos.localhost", 404),  # on no connection of ours
+    (ALPHA, "127.0.0.1", 404),
     (BETA, BETA, 200),                # shown what there is, for the name it asked for
     (BETA, ALPHA, 200),               # shown the default one, which covers this
     ("unknown.example", ALPHA, 200),
