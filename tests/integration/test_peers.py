@@ -275,6 +275,17 @@ def test_a_trusted_proxy_is_believed(edge, http):
         'for=203.0.113.7;host="shown.example:8080";proto=http, for=127.0.0.2']
 
 
+def test_a_proxy_that_ends_tls_for_us(plain_edge):
+    """Clear text between it and us; the service hears what the client spoke."""
+    fields = [("X-Forwarded-For", "203.0.113.7"), ("X-Forwarded-Proto", "https")]
+    seen = echo(plain_edge, source=TRUSTED, headers=fields)
+    assert seen["x-forwarded-proto"] == ["https"]
+    assert seen["forwarded"][0].startswith("for=203.0.113.7;") and "proto=https" in \
+        seen["forwarded"][0]
+    seen = echo(plain_edge, headers=fields)
+    assert (seen["x-forwarded-for"], seen["x-forwarded-proto"]) == (["127.0.0.1"], ["http"])
+
+
 def test_what_its_client_wrote_is_not(edge, http):
     seen = echo(edge, http, source=TRUSTED,
                 headers=[("X-Forwarded-For", "1.1.1.1, 203.0.113.7, 10.0.0.3")])

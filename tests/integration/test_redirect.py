@@ -142,6 +142,17 @@ def test_a_busy_port_stops_nothing(make_wos):
     assert "redirectError" not in wos.status_all()["tunnel"]
 
 
+def test_the_usual_port_is_not_written(make_wos):
+    """URLs carry tunnel.publicPort, and 443 goes without saying. IPv6 too."""
+    port = harness.free_port()
+    wos = make_wos(tunnel={"redirectPort": port, "publicPort": 443})
+    wos.redirect_port = port
+    wos.ok("start")
+    answer = harness.until("it redirects", lambda: redirect(wos, target="/x?y"))
+    assert answer.get("location") == "https://alpha-web.wos.localhost/x?y"
+    assert redirect(wos, address="::1").status == 308
+
+
 def test_it_needs_tls(make_wos):
     wos = make_wos(ssl={"enabled": False}, tunnel={"redirectPort": harness.free_port()})
     wos.ok("start")
