@@ -32,6 +32,9 @@ SSL_CTX *tlsctx_server(struct tlsctx *ctx);
  * an old key is renewed). Any thread; readers are never blocked. At most 8. */
 void tlsctx_set_ticket_keys(struct tlsctx *ctx, const uint8_t (*keys)[TICKET_KEY_SIZE],
                             size_t count);
+/* TLS1_2_VERSION (at first) or TLS1_3_VERSION: the oldest spoken from the next handshake on. Any
+ * thread. */
+void tlsctx_set_min_version(struct tlsctx *ctx, int version);
 /* Puts the ALPN callback, modes and cipher suites on a certificate's context
  * (certset_new calls it): these follow SSL_set_SSL_CTX, the rest of the policy does not. */
 void tlsctx_prepare(SSL_CTX *ssl_ctx);

@@ -390,6 +390,10 @@ static void overview_tunnel(const cJSON *tunnel, struct buf *out)
                   (long long)json_get_int(tunnel, "servedGeneration", 0),
                   (long long)json_get_int(tunnel, "generation", 0), error == NULL ? "" : ": ",
                   error == NULL ? "" : error));
+    const char *redirect_error = json_get_str(tunnel, "redirectError", NULL);
+    if (redirect_error != NULL) {
+        overview_line(out, "", xasprintf("warning: no redirect to https: %s", redirect_error));
+    }
 }
 
 static void overview_certificate(const cJSON *cert, struct buf *out)
@@ -404,6 +408,10 @@ static void overview_certificate(const cJSON *cert, struct buf *out)
                             message == NULL ? "" : ": ", message == NULL ? "" : message));
     if (warning != NULL) {
         overview_line(out, "", xasprintf("warning: %s", warning));
+    }
+    const char *rsa_error = json_get_str(cert, "rsaError", NULL);
+    if (rsa_error != NULL) {
+        overview_line(out, "", xasprintf("warning: %s", rsa_error));
     }
 }
 

@@ -35,6 +35,8 @@ struct config_ssl {
     uint32_t source;      /* enum config_ssl_source */
     char *cert;           /* owned; NULL unless given */
     char *key;            /* owned */
+    char *rsa_cert;       /* owned; a second pair for the same names; NULL unless given */
+    char *rsa_key;        /* owned */
     char *email;          /* owned; letsencrypt.email */
     bool accept_terms;    /* letsencrypt.acceptTerms */
     uint32_t directory;   /* enum config_directory */

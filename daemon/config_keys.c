@@ -62,6 +62,10 @@ enum { HOUR_MS = 3600000 };
         STRING(at ".cert", field.cert, NULL,                                                       \
                "For files: the certificate chain in PEM, leaf first; relative to H."),             \
         STRING(at ".key", field.key, NULL, "For files: the private key in PEM; relative to H."),   \
+        STRING(at ".rsaCert", field.rsa_cert, NULL,                                                \
+               "For files: a second chain with another kind of key (RSA beside ECDSA) and the "    \
+               "same names, for old clients."),                                                    \
+        STRING(at ".rsaKey", field.rsa_key, NULL, "For files: the private key of rsaCert."),       \
         STRING(at ".letsencrypt.email", field.email, NULL, "The ACME account's contact."),         \
         BOOL(at ".letsencrypt.acceptTerms", field.accept_terms, "false",                           \
              "Must be true: agreement to the CA's terms of service."),                             \
@@ -118,13 +122,19 @@ const struct config_key config_keys[] = {
     SSL("tunnel.ssl", tunnel_ssl),
     WORD("tunnel.tls.minVersion", tls_min, "1.2|1.3", "1.2", "The oldest TLS version spoken."),
     INT("tunnel.redirectPort", redirect_port, 0, 65535, "0",
-        "Port of a plain HTTP listener that answers everything with a redirect to https; 0: none."),
+        "Port of a plain HTTP listener that answers requests for names of ours with a redirect "
+        "(308) to https; 0: none. Needs tunnel.ssl."),
     INT("tunnel.hsts", hsts_seconds, 0, 63072000, "0",
-        "Seconds browsers shall insist on https (Strict-Transport-Security); 0: not sent."),
+        "Seconds browsers shall insist on https (Strict-Transport-Security on every answer over "
+        "TLS, "
+        "unless the service sends its own); 0: not sent."),
     IPS("tunnel.trustedProxies", trusted_proxies,
-        "Whose X-Forwarded-* and Forwarded fields are believed: proxies in front of this one."),
+        "Whose X-Forwarded-* and Forwarded fields are believed: proxies in front of this one. They "
+        "must set or append to X-Forwarded-For; the right-most address that is none of theirs is "
+        "the client."),
     IPS("tunnel.proxyProtocol", proxy_protocol,
-        "Who begins each connection with a PROXY protocol header (version 1 or 2)."),
+        "Who begins each connection with a PROXY protocol header (version 1 or 2); a connection of "
+        "theirs without one is closed, and nobody else may send one."),
     BOOL("tunnel.accessLog.enabled", access_log_enabled, "true",
          "Whether each request leaves a line in H/logs/access.log."),
     INT("tunnel.accessLog.maxSize", access_log_size_max, 4096, 2000000000, "67108864",

@@ -199,6 +199,29 @@ static void rules_ssl(struct config *c, const cJSON *block, const char *at, stru
         config_problem(c, at, "%s; a certificate of the local CA is served instead", fault);
         ssl->source = SSL_SELF_SIGNED;
     }
+    bool has_rsa = ssl->rsa_cert != NULL || ssl->rsa_key != NULL;
+    if (has_rsa && (ssl->source != SSL_FILES || ssl->rsa_cert == NULL || ssl->rsa_key == NULL)) {
+        config_problem(c, at, "rsaCert and rsaKey need each other and source files; not served");
+        free(ssl->rsa_cert);
+        free(ssl->rsa_key);
+        ssl->rsa_cert = NULL;
+        ssl->rsa_key = NULL;
+    }
+}
+
+static void rules_redirect(struct config *c)
+{
+    if (c->redirect_port == 0) {
+        return;
+    }
+    const char *fault = !c->tunnel_ssl.enabled               ? "needs tunnel.ssl.enabled"
+                        : c->redirect_port == c->tunnel_port ? "is tunnel.port already"
+                        : c->redirect_port == c->web_port    ? "is web.port already"
+                                                             : NULL;
+    if (fault != NULL) {
+        config_problem(c, "tunnel.redirectPort", "%s; nothing redirects to https", fault);
+        c->redirect_port = 0;
+    }
 }
 
 static void rules_web(struct config *c, const cJSON *root)
@@ -223,6 +246,7 @@ void config_rules_apply(struct config *c, const cJSON *root)
     config_other_check(c, root);
     const cJSON *tunnel = json_get(root, "tunnel");
     rules_ssl(c, json_get(tunnel, "ssl"), "tunnel.ssl", &c->tunnel_ssl, c->tunnel_domain);
+    rules_redirect(c);
     if (c->tunnel_ssl.api_token_env != NULL && c->tunnel_ssl.api_token != NULL) {
         explicit_bzero(c->tunnel_ssl.api_token, strlen(c->tunnel_ssl.api_token));
         free(c->tunnel_ssl.api_token);

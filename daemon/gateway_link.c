@@ -149,11 +149,8 @@ static void send_json(struct gateway_link *link, uint32_t type, const cJSON *bod
     frame_send(link->channel, type, str_of(text), fds, fd_count);
 }
 
-void gateway_link_send_setup(struct gateway_link *link, const struct socket_set *set)
+void gateway_link_send_listeners(struct gateway_link *link, const struct socket_set *set)
 {
-    autojson cJSON *setup = cJSON_CreateObject();
-    (void)json_add_int(setup, "workers", (int64_t)set->worker_count);
-    send_json(link, LINK_SETUP, setup, NULL, 0);
     for (size_t w = 0; w < set->worker_count; w++) {
         const struct worker_sockets *ws = &set->workers[w];
         autojson cJSON *body = cJSON_CreateObject();
@@ -164,6 +161,14 @@ void gateway_link_send_setup(struct gateway_link *link, const struct socket_set 
         }
         send_json(link, LINK_LISTENERS, body, ws->fds, ws->count);
     }
+}
+
+void gateway_link_send_setup(struct gateway_link *link, const struct socket_set *set)
+{
+    autojson cJSON *setup = cJSON_CreateObject();
+    (void)json_add_int(setup, "workers", (int64_t)set->worker_count);
+    send_json(link, LINK_SETUP, setup, NULL, 0);
+    gateway_link_send_listeners(link, set);
 }
 
 void gateway_link_send_snapshot(struct gateway_link *link, struct str snapshot)

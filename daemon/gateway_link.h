@@ -47,7 +47,10 @@ struct gateway_link *gateway_link_open(struct loop *loop, const char *path,
                                        struct err *err);
 void gateway_link_free(struct gateway_link *link);
 
+/* The number of workers and their sockets, once per gateway. */
 void gateway_link_send_setup(struct gateway_link *link, const struct socket_set *set);
+/* More sockets for the same workers. */
+void gateway_link_send_listeners(struct gateway_link *link, const struct socket_set *set);
 void gateway_link_send_snapshot(struct gateway_link *link, struct str snapshot);
 void gateway_link_send_drain(struct gateway_link *link, uint32_t limit_ms);
 void gateway_link_send_shutdown(struct gateway_link *link);

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/map.h"
 #include "daemon/names.h"
+#include "daemon/pem_pair.h"
 #include "daemon/waiters.h"
 
 enum { PUBLISHER_MAGIC = 0x7075626c, WAIT_MS = 30000, POLICY_SERVICE = 0, POLICY_WEB_UI = 1 };
@@ -49,8 +50,7 @@ struct publisher {
     struct buf encoded;                                /* owned; holds keys: wiped */
     char *error;                                       /* owned */
     char *fault;                                       /* owned */
-    struct buf chain_pem;                              /* owned */
-    struct buf key_pem;                                /* owned; secret */
+    struct pem_pair pairs[2];                          /* of certificates; [0] is the default */
     uint8_t ticket_keys[SNAPSHOT_TICKET_KEYS_MAX][80]; /* secret */
     uint32_t ticket_key_count;
 };
@@ -160,7 +160,7 @@ static bool snapshot_build(struct publisher *p)
     if (!publisher_is_enabled(p)) {
         return false;
     }
-    if (c->tunnel_ssl.enabled && p->chain_pem.len == 0) {
+    if (c->tunnel_ssl.enabled && p->pairs[0].chain.len == 0) {
         text_set(&p->error, "there is no certificate to serve; nothing is published without one");
         return false;
     }
@@ -172,7 +172,10 @@ static bool snapshot_build(struct publisher *p)
         [POLICY_WEB_UI] = {.allow = c->web_ui_whitelist.items,
                            .allow_count = c->web_ui_whitelist.count},
     };
-    struct snapshot_cert cert = {buf_str(&p->chain_pem), buf_str(&p->key_pem)};
+    struct snapshot_cert certs[COUNT_OF(p->pairs)];
+    for (size_t i = 0; i < COUNT_OF(certs); i++) {
+        certs[i] = (struct snapshot_cert){buf_str(&p->pairs[i].chain), buf_str(&p->pairs[i].key)};
+    }
     struct snapshot_spec spec = {
         .generation = ++p->generation,
         .tls = c->tunnel_ssl.enabled,
@@ -187,8 +190,10 @@ static bool snapshot_build(struct publisher *p)
         .route_count = route_count,
         .policies = policies,
         .policy_count = COUNT_OF(policies),
-        .certs = &cert,
-        .cert_count = c->tunnel_ssl.enabled ? 1 : 0,
+        .certs = certs,
+        .cert_count = !c->tunnel_ssl.enabled       ? 0
+                      : p->pairs[1].chain.len == 0 ? 1
+                                                   : 2,
         .ticket_keys = (const uint8_t(*)[80])p->ticket_keys,
         .ticket_key_count = c->tunnel_ssl.enabled ? p->ticket_key_count : 0,
     };
@@ -273,8 +278,8 @@ void publisher_free(struct publisher *p)
     map_fini(&p->owners);
     names_fini(&p->names);
     secret_fini(&p->encoded);
-    buf_fini(&p->chain_pem);
-    secret_fini(&p->key_pem);
+    pem_pair_fini(&p->pairs[0]);
+    pem_pair_fini(&p->pairs[1]);
     OPENSSL_cleanse(p->ticket_keys, sizeof p->ticket_keys);
     free(p->error);
     free(p->fault);
@@ -418,13 +423,8 @@ void publisher_cancel(struct publisher *p, const void *arg)
 void publisher_set_tls(struct publisher *p, const struct publisher_tls *tls)
 {
     CHECK(tls->ticket_key_count <= SNAPSHOT_TICKET_KEYS_MAX);
-    p->chain_pem.len = 0;
-    buf_add_str(&p->chain_pem, tls->chain_pem);
-    if (p->key_pem.ptr != NULL) {
-        secret_fini(&p->key_pem); /* growing would leave a copy of the old key behind */
-    }
-    buf_reserve(&p->key_pem, tls->key_pem.len + 1);
-    buf_add_str(&p->key_pem, tls->key_pem);
+    pem_pair_set(&p->pairs[0], tls->chain_pem, tls->key_pem);
+    pem_pair_set(&p->pairs[1], tls->second_chain_pem, tls->second_key_pem);
     for (uint32_t i = 0; i < tls->ticket_key_count; i++) {
         memcpy(p->ticket_keys[i], tls->ticket_keys[i], sizeof p->ticket_keys[i]);
     }

@@ -80,6 +80,8 @@ typedef void publisher_sink_fn(void *arg, uint64_t generation, struct str snapsh
 struct publisher_tls {
     struct str chain_pem;
     struct str key_pem;
+    struct str second_chain_pem; /* another kind of key for the same names; empty: none */
+    struct str second_key_pem;
     const uint8_t (*ticket_keys)[80];
     uint32_t ticket_key_count;
 };

@@ -14,6 +14,7 @@
 #include "base/subprocess.h"
 #include "daemon/gateway_link.h"
 #include "daemon/gateway_spawn.h"
+#include "daemon/redirect_listener.h"
 #include "daemon/sockets.h"
 #include "gateway/link_protocol.h"
 
@@ -47,8 +48,9 @@ struct gateway {
     char *build; /* owned */
     int64_t protocol;
     uint64_t generation;
-    struct socket_set sockets; /* owned: what it greeted with */
-    uint64_t sent;             /* newest generation sent, not answered; 0: none under way */
+    struct socket_set sockets;   /* owned: what it greeted with */
+    struct socket_set redirects; /* owned: the same, of the redirect port */
+    uint64_t sent;               /* newest generation sent, not answered; 0: none under way */
 };
 
 struct supervisor {
@@ -57,8 +59,9 @@ struct supervisor {
     const struct config *config; /* borrowed */
     struct publisher *publisher; /* borrowed */
     struct socket_set sockets;   /* owned */
-    struct gateway *current;     /* owned; NULL while there is none */
-    struct gateway *old;         /* owned list: replaced ones, draining or about to */
+    struct redirect_listener redirect;
+    struct gateway *current; /* owned; NULL while there is none */
+    struct gateway *old;     /* owned list: replaced ones, draining or about to */
     struct loop_timer retry_timer;
     struct loop_timer greeting_timer;
     struct loop_timer stats_timer;
@@ -103,6 +106,7 @@ static void gateway_free(struct gateway *g)
         subprocess_release(g->process);
     }
     sockets_fini(&g->sockets);
+    sockets_fini(&g->redirects);
     free(g->build);
     free(g);
 }
@@ -146,18 +150,20 @@ static void gateway_on_hello(void *arg, const struct gateway_hello *hello)
     g->build = xstrdup(hello->build);
     if (hello->workers > 0 && g->sockets.worker_count == 0) {
         sockets_init(&g->sockets, hello->workers);
+        sockets_init(&g->redirects, hello->workers);
     }
 }
 
 static void gateway_on_listener(void *arg, size_t worker, const char *address, int fd)
 {
     struct gateway *g = arg;
-    if (worker >= g->sockets.worker_count ||
-        g->sockets.workers[worker].count >= SOCKETS_PER_WORKER_MAX) {
+    bool is_redirect = str_starts(str_of(address), STR(LINK_REDIRECT));
+    struct socket_set *set = is_redirect ? &g->redirects : &g->sockets;
+    if (worker >= set->worker_count || set->workers[worker].count >= SOCKETS_PER_WORKER_MAX) {
         (void)close(fd);
         return;
     }
-    sockets_add(&g->sockets, worker, address, fd);
+    sockets_add(set, worker, address, fd);
 }
 
 /* The sockets a found gateway holds become ours, if we have none. True when they are the
@@ -171,9 +177,9 @@ static bool take_sockets(struct supervisor *s, struct gateway *g)
     if (sockets_is_empty(&s->sockets)) {
         sockets_fini(&s->sockets);
         s->sockets = g->sockets;
-        g->sockets = (struct socket_set){NULL, 0};
+        g->sockets = (struct socket_set){.workers = NULL};
     }
-    return is_wanted;
+    return redirect_listener_take(&s->redirect, &g->redirects) && is_wanted;
 }
 
 static void drain_old(struct supervisor *s)
@@ -195,6 +201,10 @@ static void found_gateway(struct supervisor *s, struct gateway *g)
         log_info("gateway", "kept the gateway that was running", LOG_INT("pid", g->pid));
         publisher_raise_generation(s->publisher, g->generation);
         g->state = GATEWAY_LOADING;
+        if (sockets_is_empty(&s->redirect.set)) {
+            redirect_listener_bind(&s->redirect, s->sockets.worker_count);
+            gateway_link_send_listeners(g->link, &s->redirect.set);
+        }
         gateway_send_snapshot(g);
         return;
     }
@@ -229,6 +239,7 @@ static void gateway_on_ready(void *arg)
     sockets_fini(&g->sockets);
     g->state = GATEWAY_LOADING;
     gateway_link_send_setup(g->link, &s->sockets);
+    gateway_link_send_listeners(g->link, &s->redirect.set);
     gateway_send_snapshot(g);
 }
 
@@ -408,7 +419,19 @@ static bool supervisor_bind(struct supervisor *s)
         retry_later(s, PORT_RETRY_MS);
         return false;
     }
+    redirect_listener_bind(&s->redirect, workers);
     return true;
+}
+
+/* The redirect port could be had at last. */
+static void supervisor_on_redirect(void *arg)
+{
+    struct supervisor *s = arg;
+    CHECK(s->magic == SUPERVISOR_MAGIC);
+    struct gateway *g = s->current;
+    if (g != NULL && (g->state == GATEWAY_LOADING || g->state == GATEWAY_SERVING)) {
+        gateway_link_send_listeners(g->link, &s->redirect.set);
+    }
 }
 
 /* True while the socket's name may lead to a gateway that was found and shall be replaced. */
@@ -466,6 +489,7 @@ struct supervisor *supervisor_new(struct loop *loop, const struct config *config
     loop_timer_init(&s->retry_timer, loop, supervisor_try, s);
     loop_timer_init(&s->greeting_timer, loop, supervisor_on_greeting, s);
     loop_timer_init(&s->stats_timer, loop, supervisor_on_stats, s);
+    redirect_listener_init(&s->redirect, loop, config, supervisor_on_redirect, s);
     loop_timer_set(&s->retry_timer, 0);
     loop_timer_set(&s->stats_timer, STATS_MS);
     return s;
@@ -487,6 +511,7 @@ void supervisor_free(struct supervisor *s)
         s->old = next;
     }
     sockets_fini(&s->sockets);
+    redirect_listener_fini(&s->redirect);
     free(s->error);
     cJSON_Delete(s->stats);
     s->magic = 0;
@@ -531,6 +556,7 @@ void supervisor_add_status(const struct supervisor *s, cJSON *tunnel)
     if (!is_serving && s->error != NULL) {
         (void)json_add_str(tunnel, "error", s->error);
     }
+    redirect_listener_add_status(&s->redirect, tunnel);
     (void)json_add_int(tunnel, "workers", (int64_t)s->sockets.worker_count);
     if (g != NULL && g->pid > 0) {
         (void)json_add_int(tunnel, "gatewayPid", g->pid);

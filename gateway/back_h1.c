@@ -138,6 +138,7 @@ static void send_head(struct back_h1 *b, struct exchange *x)
     struct head_forward fwd = {
         .peer = peer,
         .peer_is_v6 = strchr(peer, ':') != NULL,
+        .told = x->told_by_proxy ? &x->told : NULL,
         .proto = x->tls ? "https" : "http",
         .public_port = x->view->snapshot->spec.public_port,
         .route = x->route,

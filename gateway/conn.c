@@ -196,7 +196,11 @@ static enum tls_result receive(struct conn *c, size_t *out_len)
     struct worker *w = c->worker;
     *out_len = 0;
     if (c->ssl != NULL) {
-        return tls_read(c, w->plain, WORKER_PLAIN_SIZE, out_len);
+        enum tls_result result = tls_read(c, w->plain, WORKER_PLAIN_SIZE, out_len);
+        if (wbuf_len(&c->out) > 0) {
+            conn_mark_dirty(c); /* OpenSSL answered by itself: an alert, a key update */
+        }
+        return result;
     }
     if (!c->can_read) {
         return c->got_eof ? TLS_EOF : TLS_AGAIN;
@@ -249,6 +253,11 @@ static bool handshake(struct conn *c)
         if (c->is_front) {
             stat_add(&w->stats.handshake_failures, 1);
         }
+        if (c->is_front && tls_dropped_for_http(c)) {
+            c->state = CONN_OPEN;
+            c->ops->on_event(c, CONN_READY);
+            return false;
+        }
         conn_flush(c); /* the alert */
         conn_die(c, c->error != 0 ? c->error : ECONNRESET);
         return false;
@@ -259,6 +268,18 @@ static bool handshake(struct conn *c)
     c->state = CONN_OPEN;
     c->ops->on_event(c, CONN_READY);
     return c->state == CONN_OPEN;
+}
+
+bool conn_start_tls(struct conn *c, const char *data, size_t len)
+{
+    CHECK(c->magic == CONN_MAGIC && c->state == CONN_OPEN && c->ssl == NULL);
+    if (!tls_attach(c, tlsctx_server(c->worker->tlsctx), true)) {
+        return false;
+    }
+    wbuf_add(&c->worker->wbufs, &c->cipher_in, data, len);
+    c->state = CONN_HANDSHAKE;
+    conn_mark_again(c); /* not from inside the owner's callback */
+    return true;
 }
 
 static void end_of_input(struct conn *c, enum tls_result result)

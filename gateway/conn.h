@@ -45,7 +45,7 @@ enum conn_pause {
 };
 
 enum conn_event {
-    CONN_READY,    /* connected, handshake done */
+    CONN_READY,    /* connected, handshake done (see conn_start_tls) */
     CONN_EOF,      /* the peer will send no more (FIN or close_notify) */
     CONN_BLOCKED,  /* the socket took less than all at the end of a turn; again at progress */
     CONN_DRAINED,  /* … and now has taken it all */
@@ -82,6 +82,7 @@ struct conn {
     bool try_v6; /* dialling: ::1 not tried yet */
     bool shut_write;
     bool alpn_h2;
+    bool is_redirect;      /* accepted on the plain port that sends people to https */
     bool awaiting;         /* the owner is in the middle of a message: look for a hidden reset */
     bool edge_both;        /* this event may hide an error behind its data */
     bool progress;         /* some bytes left since the last CONN_BLOCKED */
@@ -100,6 +101,7 @@ struct conn {
     struct conn *again_next;
     struct conn *front_next;
     struct conn **front_prev;
+    uint64_t sni_hash;     /* host_hash of the name asked for in TLS; 0: none */
     uint64_t bytes_in;
     uint64_t bytes_out;
     uint64_t linger_end;      /* bytes_in at which a lingering connection is cut */
@@ -107,12 +109,18 @@ struct conn {
     struct event event;
 };
 
-/* Takes fd. TLS when tls is true (handshake starts with the first bytes). */
+/* Takes fd. TLS when tls is true (handshake starts with the first bytes); CONN_READY without
+ * c->ssl then means that the client spoke plain HTTP. */
 struct conn *conn_accept(struct worker *w, int fd, const struct sockaddr *peer, socklen_t peer_len,
                          bool tls, const struct conn_ops *ops, void *owner);
 /* 127.0.0.1:port, then [::1]:port. Failure comes as CONN_DEAD, never from inside. */
 struct conn *conn_dial(struct worker *w, uint16_t port, bool tls, const struct conn_ops *ops,
                        void *owner);
+
+/* For a connection accepted without TLS: starts it now, with these first bytes of it.
+ * CONN_READY follows; without TLS (c->ssl NULL) when the client spoke plain HTTP. False when out
+ * of memory. */
+bool conn_start_tls(struct conn *c, const char *data, size_t len);
 
 /* Queues bytes; they leave at the end of the turn. */
 void conn_write(struct conn *c, const void *data, size_t len);

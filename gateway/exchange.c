@@ -6,8 +6,11 @@
 #include "base/auto.h"
 #include "gateway/access.h"
 #include "gateway/back_h1.h"
+#include "gateway/client_address.h"
 #include "gateway/cookie.h"
 #include "gateway/notice.h"
+#include "gateway/redirect.h"
+#include "gateway/tls.h"
 
 enum { RECYCLED_MAX = 256 };
 
@@ -104,6 +107,11 @@ bool exchange_check(struct exchange *x)
         exchange_reply(x, fault.status, arena_printf(&x->arena, "tunnel: %s", fault.why));
         return false;
     }
+    x->told_by_proxy = client_address_find(&x->request, &x->view->snapshot->spec.trusted_proxies,
+                                           x->peer, &x->arena, &x->client, &x->told);
+    if (x->told_by_proxy) {
+        x->peer = (const struct sockaddr *)&x->client;
+    }
     return true;
 }
 
@@ -114,10 +122,18 @@ void exchange_start(struct exchange *x, bool has_body)
     const struct snapshot *snapshot = x->view->snapshot;
     x->has_body = has_body;
     x->request_ended = !has_body;
+    if (x->front_conn->is_redirect) {
+        redirect_reply(x);
+        return;
+    }
     const struct route *route = route_match(snapshot, (struct str){h->host.name, h->host.len});
     if (route == NULL) {
         struct reply r = reply_no_route((struct str){h->host.name, h->host.len}, &x->arena);
         exchange_answer(x, &r);
+        return;
+    }
+    if (x->tls && !tls_is_for(x->front_conn, &h->host)) {
+        exchange_reply(x, 421, "tunnel: this connection is for another host");
         return;
     }
     const struct policy *policy = &snapshot->spec.policies[route->policy];

@@ -22,6 +22,7 @@
 
 enum { EXCHANGE_MAGIC = 0x65786368 };
 
+struct conn;
 struct exchange;
 
 struct front_ops {
@@ -57,7 +58,11 @@ struct exchange {
     void *front_owner; /* borrowed: front_h1 or a stream of front_h2 */
     const struct back_ops *back;
     void *back_owner;            /* borrowed: back_h1; NULL when detached */
-    const struct sockaddr *peer; /* borrowed: the front's connection */
+    struct conn *front_conn;     /* borrowed: the client's connection */
+    const struct sockaddr *peer; /* who the client is: of front_conn, or &client */
+    struct sockaddr_in6 client;  /* as trusted proxies tell (client_address.h) */
+    struct head_told told;       /* what else they tell; for told_by_proxy */
+    bool told_by_proxy;
     bool tls;
 
     struct head request;
@@ -77,8 +82,8 @@ struct exchange {
 struct exchange *exchange_new(struct worker *w, const struct front_ops *front, void *owner);
 /* Takes back an exchange whose head is not complete yet. */
 void exchange_discard(struct exchange *x);
-/* The request head is in x->request. False: it was refused with a reply and x
- * is finished; HTTP/1 fronts close the connection then. */
+/* The request head is in x->request. Finds out who the client is (x->peer). False: the head was
+ * refused with a reply and x is finished; HTTP/1 fronts close the connection then. */
 bool exchange_check(struct exchange *x);
 /* Routes a checked request, and starts a back or replies. x may be finished
  * when it returns. */
@@ -114,6 +119,9 @@ static inline const struct sockaddr *exchange_client(const struct exchange *x)
 /* The scheme that the client uses, for cookies and origins. */
 static inline bool exchange_is_https(const struct exchange *x)
 {
+    if (x->told_by_proxy && x->told.proto != NULL) {
+        return x->told.proto[4] == 's'; /* "http" or "https" */
+    }
     return x->tls;
 }
 

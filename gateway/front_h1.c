@@ -8,6 +8,7 @@
 #include "base/auto.h"
 #include "gateway/exchange.h"
 #include "gateway/h1.h"
+#include "gateway/hsts.h"
 
 enum { FRONT_MAGIC = 0x66723168 };
 
@@ -127,6 +128,10 @@ static void write_head(struct front_h1 *f, const struct head *h, bool end)
             add_field(pool, &out, STR("date"), worker_date(c->worker));
         }
         add_framing(f, &out, h, end);
+        struct str hsts = hsts_value(f->x, h);
+        if (hsts.len > 0) {
+            add_field(pool, &out, STR("strict-transport-security"), hsts);
+        }
     }
     wbuf_add_str(pool, &out, STR("\r\n"));
     conn_write(c, wbuf_data(&out), wbuf_len(&out));
@@ -248,6 +253,7 @@ static bool read_head(struct front_h1 *f, const char *data, size_t len, size_t *
     const struct limits *limits = worker_limits(c->worker);
     struct exchange *x = exchange_new(c->worker, &front_ops, f);
     struct head_fault fault;
+    x->front_conn = c;
     x->peer = (const struct sockaddr *)&c->peer;
     x->tls = c->ssl != NULL;
     switch (h1_parse_request(&x->request, &x->arena, data, len, limits, out_used, &fault)) {
@@ -363,6 +369,7 @@ static void on_deadline(struct front_h1 *f)
     if (x == NULL && f->state == FRONT_HEAD && f->in_head) {
         x = exchange_new(f->conn->worker, &front_ops, f);
         head_init(&x->request, true);
+        x->tls = f->conn->ssl != NULL;
         f->x = x;
         f->close_after = true;
         exchange_reply(x, 408, "tunnel: the request head did not come in time");

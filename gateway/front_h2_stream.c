@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/auto.h"
+#include "gateway/hsts.h"
 
 static const struct front_ops front_ops;
 
@@ -53,6 +54,7 @@ static struct h2_stream *stream_new(struct front_h2 *f, int32_t id)
     f->streams = s;
     f->unstarted++;
     s->x = exchange_new(w, &front_ops, s);
+    s->x->front_conn = f->conn;
     s->x->peer = (const struct sockaddr *)&f->conn->peer;
     s->x->tls = f->conn->ssl != NULL;
     head_init(&s->x->request, true);
@@ -346,7 +348,7 @@ static void front_head(struct exchange *x, const struct head *response, bool end
     bool interim = response->status < 200 && !x->tunnel;
     bool has_date = interim;
     size_t count = 0;
-    nghttp2_nv *fields = arena_alloc(&x->arena, (response->count + 2) * sizeof *fields);
+    nghttp2_nv *fields = arena_alloc(&x->arena, (response->count + 3) * sizeof *fields);
     const char *status = arena_printf(&x->arena, "%03u", x->tunnel ? 200u : response->status);
     fields[count++] = field_of(STR(":status"), str_of(status));
     for (uint32_t i = 0; i < response->count; i++) {
@@ -358,6 +360,10 @@ static void front_head(struct exchange *x, const struct head *response, bool end
     }
     if (!has_date) {
         fields[count++] = field_of(STR("date"), worker_date(x->worker));
+    }
+    struct str hsts = interim ? STR_NONE : hsts_value(x, response);
+    if (hsts.len > 0) {
+        fields[count++] = field_of(STR("strict-transport-security"), hsts);
     }
     int result;
     if (interim) {

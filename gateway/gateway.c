@@ -37,6 +37,7 @@ struct view_letter {
 struct listener_letter {
     struct worker *worker;
     int fd;
+    bool redirect;
 };
 
 struct drain_letter {
@@ -107,6 +108,7 @@ void gateway_publish(struct gateway *g, struct str bytes)
             return;
         }
         tlsctx_set_ticket_keys(g->tlsctx, spec->ticket_keys, spec->ticket_key_count);
+        tlsctx_set_min_version(g->tlsctx, spec->tls_min == 3 ? TLS1_3_VERSION : TLS1_2_VERSION);
     }
     struct publish *p = xcalloc(1, sizeof *p);
     *p = (struct publish){.gateway = g, .generation = spec->generation, .waiting = g->worker_count};
@@ -151,7 +153,7 @@ void gateway_setup(struct gateway *g, unsigned workers)
 static void worker_on_listener(void *arg)
 {
     struct listener_letter *letter = arg;
-    worker_add_listener(letter->worker, letter->fd);
+    worker_add_listener(letter->worker, letter->fd, letter->redirect);
     free(letter);
 }
 
@@ -173,7 +175,9 @@ void gateway_add_listeners(struct gateway *g, unsigned worker, const cJSON *addr
         g->kept[g->kept_count++] = (struct kept_listener){
             .fd = kept, .address = xstrdup(address->valuestring), .worker = worker};
         struct listener_letter *letter = xcalloc(1, sizeof *letter);
-        *letter = (struct listener_letter){g->workers[worker], fds[i]};
+        *letter =
+            (struct listener_letter){g->workers[worker], fds[i],
+                                     str_starts(str_of(address->valuestring), STR(LINK_REDIRECT))};
         mail_post(g->workers[worker]->mail, worker_on_listener, letter);
     }
 }

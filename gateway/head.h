@@ -80,6 +80,15 @@ bool head_is_hop_by_hop(const struct head *h, struct str name);
 bool head_is_token(struct str s);
 bool head_value_is_legal(struct str s);
 
+/* What trusted proxies in front of this gateway said (client_address.h). */
+struct head_told {
+    struct str via;           /* ", 10.0.0.2, 127.0.0.1": those between the client and us */
+    struct str via_forwarded; /* the same for Forwarded: ", for=10.0.0.2, for=…" */
+    struct str host;          /* the client's Host; empty: not said */
+    const char *proto;        /* "http" or "https"; NULL: not said */
+    uint16_t port;            /* 0: not said */
+};
+
 /* What the gateway tells the service about the client. */
 struct head_forward {
     const char *peer; /* address text */
@@ -90,6 +99,7 @@ struct head_forward {
     bool upgrade_from_h2; /* RFC 8441: write a GET with Upgrade and this key */
     const char *ws_key;
     bool has_body; /* framing: chunked unless content_length is known */
+    const struct head_told *told; /* NULL: nobody to believe stands in front */
 };
 
 /* The request as HTTP/1.1 for the service. */

@@ -52,23 +52,33 @@ static void add_line(struct wbuf_pool *pool, struct wbuf *out, struct str name, 
     wbuf_commit(out, name.len + value.len + 4);
 }
 
+/* Client first, then the proxies it came through, if they are believed (client_address.h). */
 static void write_forwarded(struct wbuf_pool *pool, struct wbuf *out, const struct head *h,
                             const struct head_forward *fwd)
 {
-    char text[512];
+    static const struct head_told nothing;
+    const struct head_told *told = fwd->told == NULL ? &nothing : fwd->told;
+    const char *proto = told->proto == NULL ? fwd->proto : told->proto;
+    struct str host = told->host.len == 0 ? h->host_text : told->host;
+    char text[768];
+    wbuf_add_str(pool, out, STR("X-Forwarded-For: "));
+    wbuf_add_str(pool, out, str_of(fwd->peer));
+    wbuf_add_str(pool, out, told->via);
     int len = snprintf(text, sizeof text,
-                       "X-Forwarded-For: %s\r\nX-Forwarded-Host: %.*s\r\nX-Forwarded-Proto: %s\r\n"
+                       "\r\nX-Forwarded-Host: %.*s\r\nX-Forwarded-Proto: %s\r\n"
                        "X-Forwarded-Port: %u\r\n",
-                       fwd->peer, STR_ARG(h->host_text), fwd->proto, fwd->public_port);
+                       STR_ARG(host), proto, told->port == 0 ? fwd->public_port : told->port);
     CHECK(len > 0 && (size_t)len < sizeof text);
     wbuf_add(pool, out, text, (size_t)len);
     /* RFC 7239 section 6: an IPv6 node is quoted and in brackets. */
     const char *open = fwd->peer_is_v6 ? "\"[" : "";
     const char *shut = fwd->peer_is_v6 ? "]\"" : "";
-    len = snprintf(text, sizeof text, "Forwarded: for=%s%s%s;host=\"%.*s\";proto=%s\r\n", open,
-                   fwd->peer, shut, STR_ARG(h->host_text), fwd->proto);
+    len = snprintf(text, sizeof text, "Forwarded: for=%s%s%s;host=\"%.*s\";proto=%s", open,
+                   fwd->peer, shut, STR_ARG(host), proto);
     CHECK(len > 0 && (size_t)len < sizeof text);
     wbuf_add(pool, out, text, (size_t)len);
+    wbuf_add_str(pool, out, told->via_forwarded);
+    wbuf_add_str(pool, out, STR("\r\n"));
 }
 
 static void write_request_line(struct wbuf_pool *pool, struct wbuf *out, const struct head *h,

@@ -11,7 +11,8 @@
  *                      READY     {}
  *   daemon → gateway   SETUP     {workers}, once per gateway process, then
  *                      LISTENERS {worker, addresses[]} + fds, one per worker,
- *                      then SNAPSHOT (routing/snapshot.h bytes), any number
+ *                      then SNAPSHOT (routing/snapshot.h bytes), any number;
+ *                      more LISTENERS at any time
  *   gateway → daemon   ACK {generation} once every worker serves it,
  *                      or NACK {generation, error}: the old one stays
  *   daemon → gateway   STATS {} → gateway → daemon STATS {…}
@@ -24,6 +25,9 @@
  *   daemon → gateway   ACCESS_LOG {} + one fd, opened for appending: where access lines go from
  *                      now on; without a descriptor: nowhere
  *
+ * An address is text for people, "0.0.0.0:5858"; one that begins with LINK_REDIRECT is of the
+ * plain HTTP port that only sends people to https (gateway/redirect.h).
+ *
  * All payloads but SNAPSHOT are JSON objects. Frames are base/frame.h's, at
  * most LINK_FRAME_MAX bytes. A daemon that finds a gateway of another `build`
  * keeps the descriptors, starts a new gateway on them and drains the old one;
@@ -34,6 +38,8 @@
 #define WOS_GATEWAY_LINK_PROTOCOL_H
 
 enum { LINK_PROTOCOL = 2, LINK_FRAME_MAX = 512 << 20, LINK_FD = 3 };
+
+#define LINK_REDIRECT "redirect "
 
 enum link_type {
     LINK_HELLO = 1,

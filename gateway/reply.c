@@ -16,6 +16,7 @@ const char *status_phrase(uint16_t status)
     } phrases[] = {
         {200, "OK"},
         {303, "See Other"},
+        {308, "Permanent Redirect"},
         {400, "Bad Request"},
         {401, "Unauthorized"},
         {403, "Forbidden"},

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 #include <sys/socket.h>
 
 #include "base/auto.h"
@@ -207,10 +208,58 @@ void tls_save_rest(struct conn *c)
     }
 }
 
+/* Of the name in lower case, as host_parse gives it. */
+static uint64_t sni_hash(struct str sni)
+{
+    char lower[HOST_MAX];
+    if (sni.len > 1 && sni.ptr[sni.len - 1] == '.') {
+        sni.len--;
+    }
+    if (sni.len == 0 || sni.len > sizeof lower) {
+        return 0;
+    }
+    for (size_t i = 0; i < sni.len; i++) {
+        lower[i] = ascii_lower(sni.ptr[i]);
+    }
+    return host_hash((struct str){lower, sni.len});
+}
+
+bool tls_dropped_for_http(struct conn *c)
+{
+    if (c->error != -SSL_R_HTTP_REQUEST) {
+        return false;
+    }
+    SSL_free(c->ssl);
+    c->ssl = NULL;
+    c->error = 0;
+    return true;
+}
+
+bool tls_is_for(const struct conn *c, const struct host *host)
+{
+    struct str name = {host->name, host->len};
+    if (c->sni_hash == 0 || c->sni_hash == host_hash(name)) {
+        return true;
+    }
+    const struct view *view = c->worker->view;
+    if (view->certs != NULL && certset_covers(view->certs, SSL_get_SSL_CTX(c->ssl), name)) {
+        return true;
+    }
+    /* The certificate may have been replaced since it was shown. */
+    X509 *shown = SSL_get_certificate(c->ssl);
+    if (shown == NULL || host->is_ip) {
+        return false;
+    }
+    const unsigned flags =
+        X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
+    return X509_check_host(shown, name.ptr, name.len, flags, NULL) == 1;
+}
+
 SSL_CTX *tls_find_context(SSL *ssl, struct str sni)
 {
     struct conn *c = SSL_get_app_data(ssl);
     CHECK(c != NULL && c->magic == CONN_MAGIC);
     struct view *view = c->worker->view;
+    c->sni_hash = sni_hash(sni);
     return view == NULL || view->certs == NULL ? NULL : certset_find(view->certs, sni);
 }

@@ -166,10 +166,10 @@ void worker_set_view(struct worker *w, struct view *view)
     }
 }
 
-void worker_add_listener(struct worker *w, int fd)
+void worker_add_listener(struct worker *w, int fd, bool redirect)
 {
     CHECK(w->listener_count < WORKER_LISTENERS_MAX);
-    struct listener *l = listener_open(w, fd);
+    struct listener *l = listener_open(w, fd, redirect);
     w->listeners[w->listener_count++] = l;
     listener_enable(l, w->view != NULL && !w->draining);
 }

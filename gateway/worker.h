@@ -87,6 +87,8 @@ struct worker {
     int64_t date_s;
     bool draining;
     uint64_t drain_deadline_ms;
+    uint64_t proxy_refused;    /* PROXY headers, since the last line about one */
+    uint64_t proxy_refused_ms; /* when that was; 0: never */
     struct worker_stats stats;
     struct {
         uint64_t second;
@@ -105,8 +107,8 @@ void worker_join(struct worker *w);
 void worker_free(struct worker *w);
 /* Own thread: takes the pin over; accepting starts with the first view. */
 void worker_set_view(struct worker *w, struct view *view);
-/* Own thread, or before worker_start: takes the listening descriptor. */
-void worker_add_listener(struct worker *w, int fd);
+/* Own thread, or before worker_start: takes the listening descriptor (listener_open). */
+void worker_add_listener(struct worker *w, int fd, bool redirect);
 /* Own thread. */
 void worker_drain(struct worker *w, uint64_t limit_ms);
 /* Own thread: called by conn when a client connection is gone. */

@@ -123,4 +123,7 @@ void snapshot_unref(struct snapshot *s); /* wipes keys with the last */
 /* The route for a host_parse()d name, exact match; NULL if none. No lock, no allocation. */
 const struct route *route_match(const struct snapshot *s, struct str name);
 
+/* True if the address is in the list. */
+bool peer_list_has(const struct peer_list *list, const struct sockaddr *peer);
+
 #endif

@@ -327,6 +327,10 @@ class Service:
             ["Set-Cookie", "=wos-access=evil"],
             ["Set-Cookie", "wos-access-not=kept"]])
 
+    async def do_fields(self, rq):
+        """The query as fields of the answer."""
+        await rq.answer(200, "fields\n", extra=[[n, v] for n, v in rq.query.items()])
+
     async def do_hop(self, rq):
         await rq.answer(200, "hop\n", extra=[
             ["Connection", "X-Secret-Hop"], ["X-Secret-Hop", "1"], ["Keep-Alive", "timeout=5"],

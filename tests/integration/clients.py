@@ -85,10 +85,12 @@ class Channel:
     `step`, take from `inbox`."""
 
     def __init__(self, port, host, ca=None, alpn=None, address="127.0.0.1", context=None,
-                 timeout=WAIT):
-        raw = socket.create_connection((address, port), timeout)
+                 timeout=WAIT, source=None, first=b""):
+        """source: the address to come from; first: bytes to send before TLS."""
+        raw = socket.create_connection((address, port), timeout, source and (source, 0))
         self.tls = ca is not None or context is not None
         try:
+            raw.sendall(first)
             if self.tls:
                 context = context or tls_context(ca, alpn)
                 raw = context.wrap_socket(raw, server_hostname=host)
@@ -189,9 +191,9 @@ class Http1:
     bytes of one's own."""
 
     def __init__(self, port, host, ca=None, address="127.0.0.1", timeout=WAIT, context=None,
-                 alpn=("http/1.1",), authority=None):
+                 alpn=("http/1.1",), authority=None, **wire):
         self.channel = Channel(port, host, ca=ca, alpn=list(alpn), address=address,
-                               timeout=timeout, context=context)
+                               timeout=timeout, context=context, **wire)
         self.authority = authority or "%s:%d" % (host, port)
         self.timeout = timeout
 
@@ -379,9 +381,9 @@ class Http2:
     """One HTTP/2 connection, any number of streams."""
 
     def __init__(self, port, host, ca=None, address="127.0.0.1", timeout=WAIT, window=1 << 20,
-                 authority=None, context=None):
+                 authority=None, context=None, **wire):
         self.channel = Channel(port, host, ca=ca, alpn=["h2"], address=address, timeout=timeout,
-                               context=context)
+                               context=context, **wire)
         if self.channel.tls and self.channel.sock.selected_alpn_protocol() != "h2":
             self.channel.close()
             raise ClientError("no h2 negotiated")

@@ -254,6 +254,58 @@ static void test_ssl_never_becomes_plaintext(void **state)
     }
 }
 
+static void test_redirect_port(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *tunnel;
+        const char *problem; /* NULL: none */
+    } rows[] = {
+        {"\"redirectPort\":8080,\"ssl\":{\"enabled\":true}", NULL},
+        {"\"redirectPort\":0", NULL},
+        {"\"redirectPort\":8080", "needs tunnel.ssl.enabled"},
+        {"\"redirectPort\":5858,\"ssl\":{\"enabled\":true}", "is tunnel.port already"},
+        {"\"redirectPort\":4949,\"ssl\":{\"enabled\":true}", "is web.port already"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        autofree char *text = xasprintf(
+            "{\"tunnel\":{\"enabled\":true,\"domain\":\"a.example\",%s}}", rows[i].tunnel);
+        struct config *c = parse(text);
+        assert_int_equal(c->problem_count, rows[i].problem == NULL ? 0 : 1);
+        if (rows[i].problem != NULL) {
+            assert_true(says(c, "tunnel.redirectPort", rows[i].problem));
+            assert_int_equal(c->redirect_port, 0);
+        }
+        assert_true(c->tunnel_enabled);
+        config_free(c);
+    }
+}
+
+static void test_second_certificate(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *ssl;
+        bool is_good;
+    } rows[] = {
+        {"\"cert\":\"a\",\"key\":\"b\",\"rsaCert\":\"c\",\"rsaKey\":\"d\"", true},
+        {"\"cert\":\"a\",\"key\":\"b\",\"rsaCert\":\"c\"", false},
+        {"\"cert\":\"a\",\"key\":\"b\",\"rsaKey\":\"d\"", false},
+        {"\"rsaCert\":\"c\",\"rsaKey\":\"d\"", false},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        autofree char *text = xasprintf("{\"tunnel\":{\"enabled\":true,\"domain\":\"a.example\","
+                                        "\"ssl\":{\"enabled\":true,%s}}}",
+                                        rows[i].ssl);
+        struct config *c = parse(text);
+        assert_int_equal(c->problem_count, rows[i].is_good ? 0 : 1);
+        assert_true(rows[i].is_good || says(c, "tunnel.ssl", "rsaCert and rsaKey need each other"));
+        assert_int_equal(c->tunnel_ssl.rsa_cert != NULL, rows[i].is_good);
+        assert_int_equal(c->tunnel_ssl.rsa_key != NULL, rows[i].is_good);
+        config_free(c);
+    }
+}
+
 static void test_ssl_source_is_derived(void **state)
 {
     (void)state;
@@ -390,6 +442,8 @@ int main(void)
         cmocka_unit_test(test_web_ui),
         cmocka_unit_test(test_web_public_is_an_alias),
         cmocka_unit_test(test_ssl_never_becomes_plaintext),
+        cmocka_unit_test(test_redirect_port),
+        cmocka_unit_test(test_second_certificate),
         cmocka_unit_test(test_ssl_source_is_derived),
         cmocka_unit_test(test_secrets_are_not_repeated),
         cmocka_unit_test(test_keys_of_other_parts_are_checked),

@@ -33,6 +33,33 @@ static void test_write_plain(void **state)
     writes(&forward, "GET / HTTP/1.1\r\nHost: a.example\r\n" FORWARDED "\r\n");
 }
 
+/* Behind proxies that are believed: the client first, then each of them. */
+static void test_write_told(void **state)
+{
+    (void)state;
+    struct head_told told = {.via = STR(", 10.0.0.2, fd00::1"),
+                             .via_forwarded = STR(", for=10.0.0.2, for=\"[fd00::1]\""),
+                             .host = STR("b.example:8080"),
+                             .proto = "http",
+                             .port = 8080};
+    struct head_forward fwd = forward;
+    fwd.told = &told;
+    legal("GET / HTTP/1.1\r\nHost: a.example\r\nX-Forwarded-For: 1.1.1.1\r\n"
+          "Forwarded: for=1.1.1.1\r\n\r\n");
+    writes(&fwd, "GET / HTTP/1.1\r\nHost: a.example\r\n"
+                 "X-Forwarded-For: 192.0.2.1, 10.0.0.2, fd00::1\r\n"
+                 "X-Forwarded-Host: b.example:8080\r\nX-Forwarded-Proto: http\r\n"
+                 "X-Forwarded-Port: 8080\r\n"
+                 "Forwarded: for=192.0.2.1;host=\"b.example:8080\";proto=http, for=10.0.0.2, "
+                 "for=\"[fd00::1]\"\r\n\r\n");
+    told = (struct head_told){.via = STR(", 10.0.0.2"), .via_forwarded = STR(", for=10.0.0.2")};
+    writes(&fwd, "GET / HTTP/1.1\r\nHost: a.example\r\n"
+                 "X-Forwarded-For: 192.0.2.1, 10.0.0.2\r\n"
+                 "X-Forwarded-Host: a.example\r\nX-Forwarded-Proto: https\r\n"
+                 "X-Forwarded-Port: 8443\r\n"
+                 "Forwarded: for=192.0.2.1;host=\"a.example\";proto=https, for=10.0.0.2\r\n\r\n");
+}
+
 static void test_write_host(void **state)
 {
     (void)state;
@@ -215,10 +242,11 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_write_plain),        cmocka_unit_test(test_write_host),
-        cmocka_unit_test(test_write_longest_host), cmocka_unit_test(test_write_strips),
-        cmocka_unit_test(test_write_framing),      cmocka_unit_test(test_write_h2),
-        cmocka_unit_test(test_write_h2_websocket), cmocka_unit_test(test_write_trailers),
+        cmocka_unit_test(test_write_plain),    cmocka_unit_test(test_write_told),
+        cmocka_unit_test(test_write_host),     cmocka_unit_test(test_write_longest_host),
+        cmocka_unit_test(test_write_strips),   cmocka_unit_test(test_write_framing),
+        cmocka_unit_test(test_write_h2),       cmocka_unit_test(test_write_h2_websocket),
+        cmocka_unit_test(test_write_trailers),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
