@@ -83,7 +83,7 @@ static void test_full_file(void **state)
     assert_string_equal(web->ports[0].health.path, "/");
     assert_int_equal(web->ports[0].health.status, 0);
     const struct manifest_port *port = manifest_service_port(web, 3001);
-    assert_int_equal(port->host, MANIFEST_HOST_REWRITE);
+    assert_int_equal(port->options.host_mode, PUBLISH_HOST_REWRITE);
     assert_true(port->allow_failure);
     assert_string_equal(port->health.path, "/health");
     assert_int_equal(port->health.status, 204);
