@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "daemon/api/api.h"
 #include "daemon/certkeeper.h"
+#include "daemon/logins.h"
 #include "daemon/published.h"
 #include "daemon/sessions.h"
 #include "daemon/supervisor.h"
@@ -155,6 +156,12 @@ static void daemon_on_snapshot(void *arg, uint64_t generation, struct str snapsh
     }
 }
 
+static void daemon_on_event(void *arg, const cJSON *event)
+{
+    struct daemon *d = arg;
+    logins_on_event(d->logins, event);
+}
+
 static void web_ui_publish(struct daemon *d)
 {
     struct err err = {.msg = ""};
@@ -197,6 +204,7 @@ static int daemon_start(struct daemon *d, struct err *err)
     if (publisher_is_enabled(d->publisher) && d->config->tunnel_ssl.enabled) {
         d->certkeeper = certkeeper_new(d->loop, d->config, d->publisher);
     }
+    d->logins = logins_new(d->loop, d->home, d->publisher);
     web_ui_publish(d);
     d->published = published_new(d->home, d->publisher);
     d->sessions = sessions_new(d);
@@ -206,6 +214,7 @@ static int daemon_start(struct daemon *d, struct err *err)
         return -1;
     }
     d->supervisor = supervisor_new(d->loop, d->config, d->publisher);
+    supervisor_on_event(d->supervisor, daemon_on_event, d);
     daemon_write_metadata(d);
     return 0;
 }
@@ -225,6 +234,7 @@ static void daemon_fini(struct daemon *d)
     supervisor_free(d->supervisor);
     published_free(d->published);
     certkeeper_free(d->certkeeper);
+    logins_free(d->logins);
     publisher_free(d->publisher);
     operations_free(d->operations);
     fetch_client_free(d->fetch);

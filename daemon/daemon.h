@@ -18,6 +18,7 @@
 
 struct api;
 struct certkeeper;
+struct logins;
 struct sessions;
 struct published;
 struct supervisor;
@@ -35,6 +36,7 @@ struct daemon {
     struct operations *operations;
     struct publisher *publisher;
     struct certkeeper *certkeeper; /* NULL when the tunnel has no TLS */
+    struct logins *logins;
     struct published *published;
     struct supervisor *supervisor;
     struct sessions *sessions;

@@ -44,5 +44,6 @@ extern const struct api_endpoint api_worktree_endpoints[];
 extern const struct api_endpoint api_operation_endpoints[];
 extern const struct api_endpoint api_publish_endpoints[];
 extern const struct api_endpoint api_auth_endpoints[];
+extern const struct api_endpoint api_access_endpoints[];
 
 #endif
