@@ -34,12 +34,17 @@ static const char HEAD[] =
     "- with `tunnel.ssl.enabled`, whatever is wrong with the certificate settings: a certificate "
     "of the "
     "local CA\n"
-    "  is served, never plaintext.\n"
+    "  is served, never plaintext;\n"
+    "- what cannot be read of who may see services (`tunnel.serviceTunnels`) publishes nothing.\n"
     "\n"
-    "The file is read when the daemon starts: `wos restart` after a change.\n"
+    "`wos config set KEY VALUE` and `wos config unset KEY` check and write it. Keys marked *live* "
+    "apply at\n"
+    "once then (healthcheck.* and serviceBind with the next `wos up`), also on connections that "
+    "are open; the others,\n"
+    "and a file changed by hand, with `wos restart`.\n"
     "\n"
-    "| key | value | default | meaning |\n"
-    "|---|---|---|---|\n";
+    "| key | value | default | live | meaning |\n"
+    "|---|---|---|---|---|\n";
 
 /* Table cells must not hold the column separator. */
 static void print_cell(FILE *out, const char *text)
@@ -67,6 +72,8 @@ void config_print_docs(FILE *out)
         } else {
             (void)fprintf(out, " | %s | ", key->type == KEY_IPS ? "`[]`" : "none");
         }
+        bool is_unused = key->type == KEY_OTHER;
+        (void)fprintf(out, "%s | ", !is_unused && config_key_is_live(key->path) ? "live" : "");
         print_cell(out, key->doc);
         (void)fputs(" |\n", out);
     }
@@ -125,13 +132,14 @@ void config_print_defaults(FILE *out)
 size_t config_print_check(FILE *out, const char *home)
 {
     struct config *c = config_load(home);
-    size_t count = c->problem_count;
-    for (size_t i = 0; i < count; i++) {
+    size_t count = config_error_count(c);
+    for (size_t i = 0; i < c->problem_count; i++) {
         const struct config_problem *p = &c->problems[i];
         if (*p->key == '\0') {
             (void)fprintf(out, "%s\n", p->message);
         } else {
-            (void)fprintf(out, "%s: %s: %s\n", c->path, p->key, p->message);
+            (void)fprintf(out, "%s: %s%s: %s\n", c->path, p->is_warning ? "warning: " : "", p->key,
+                          p->message);
         }
     }
     if (count == 0) {

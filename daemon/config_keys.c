@@ -177,7 +177,7 @@ const struct config_key config_keys[] = {
     DURATION("tunnel.limits.upstreamIdleTimeout", limits.upstream_idle_timeout_ms, "60000",
              "A pooled connection to a service."),
     INT("tunnel.limits.upstreamIdleMax", limits.upstream_idle_max, 0, 10000, "512",
-        "Pooled connections per service and worker."),
+        "Pooled connections per service and worker; 0: none is kept."),
     INT("tunnel.limits.headerBytesMax", limits.header_bytes_max, 1024, 1048576, "65536",
         "Bytes of a request or response head."),
     INT("tunnel.limits.headerCountMax", limits.header_count_max, 10, 10000, "200",
@@ -229,6 +229,28 @@ bool config_key_is_block(const char *path)
     size_t len = strlen(path);
     for (size_t i = 0; i < config_key_count; i++) {
         if (strncmp(config_keys[i].path, path, len) == 0 && config_keys[i].path[len] == '.') {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool config_key_is_live(const char *path)
+{
+    /* A dot at the end: the whole block. */
+    static const char *const live[] = {
+        "tunnel.serviceTunnels.", "tunnel.limits.",
+        "tunnel.accessLog.",      "tunnel.trustedProxies",
+        "tunnel.proxyProtocol",   "tunnel.hsts",
+        "tunnel.tls.minVersion",  "tunnel.webUi.whitelistIps",
+        "healthcheck.",           "serviceBind",
+        "terminalBackend", /* unused yet */
+        "editorCommand",
+    };
+    for (size_t i = 0; i < COUNT_OF(live); i++) {
+        size_t len = strlen(live[i]);
+        if (live[i][len - 1] == '.' ? strncmp(path, live[i], len) == 0
+                                    : strcmp(path, live[i]) == 0) {
             return true;
         }
     }

@@ -156,6 +156,30 @@ static void daemon_on_snapshot(void *arg, uint64_t generation, struct str snapsh
     }
 }
 
+static void log_problems(const struct config *c)
+{
+    for (size_t i = 0; i < c->problem_count; i++) {
+        log_warn("config", "a problem in config.json", LOG_STR("key", c->problems[i].key),
+                 LOG_STR("problem", c->problems[i].message));
+    }
+}
+
+cJSON *daemon_reload_config(struct daemon *d)
+{
+    struct config *fresh = config_load(d->home);
+    cJSON *restart = config_restart_json(d->config, fresh);
+    bool served = publisher_serves_services(d->publisher);
+    config_adopt(d->config, fresh);
+    config_free(fresh);
+    log_info("config", "config.json was saved; what can be applies now");
+    log_problems(d->config);
+    if (served != publisher_serves_services(d->publisher)) {
+        sessions_tunnels_changed(d->sessions);
+    }
+    publisher_config_changed(d->publisher);
+    return restart;
+}
+
 static void daemon_on_event(void *arg, const cJSON *event)
 {
     struct daemon *d = arg;
@@ -244,14 +268,6 @@ static void daemon_fini(struct daemon *d)
     free(d->daemon_id);
     free(d->started_at);
     metadata_remove();
-}
-
-static void log_problems(const struct config *c)
-{
-    for (size_t i = 0; i < c->problem_count; i++) {
-        log_warn("config", "a problem in config.json", LOG_STR("key", c->problems[i].key),
-                 LOG_STR("problem", c->problems[i].message));
-    }
 }
 
 static void print_where(const struct daemon *d)

@@ -388,6 +388,22 @@ static void session_publish_again(struct session *session)
     free(ports);
 }
 
+void sessions_tunnels_changed(struct sessions *s)
+{
+    struct publisher *p = s->d->publisher;
+    size_t at = 0;
+    const struct map_entry *entry;
+    while ((entry = map_next(&s->by_name, &at)) != NULL) {
+        struct session *session = entry->value;
+        if (!publisher_serves_services(p)) {
+            publisher_drop_routes(p, session->name);
+        } else if (!deployment_is_busy(session->deployment) &&
+                   strcmp(deployment_status(session->deployment), "stopped") != 0) {
+            session_publish_again(session);
+        }
+    }
+}
+
 void sessions_restore(struct sessions *s)
 {
     struct health_settings health = health_of(s->d->config);
