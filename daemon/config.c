@@ -16,8 +16,8 @@
 
 enum { PATH_MAX_BYTES = 256 };
 
-static void problem_add(struct config *c, bool is_warning, const char *key, const char *fmt,
-                        va_list args)
+__attribute__((format(printf, 4, 0))) static void
+problem_add(struct config *c, bool is_warning, const char *key, const char *fmt, va_list args)
 {
     char text[768];
     (void)vsnprintf(text, sizeof text, fmt, args);
