@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -65,15 +66,28 @@ static int config_print(struct cli *cli, void (*print)(FILE *out), bool is_json)
 
 /* --- set, unset ------------------------------------------------------------------ */
 
+/* Nobody shall read a secret over somebody's shoulder. */
+static void terminal_echo(bool on)
+{
+    struct termios mode;
+    if (tcgetattr(STDIN_FILENO, &mode) == 0) { /* else it is no terminal */
+        mode.c_lflag = on ? mode.c_lflag | ECHO : mode.c_lflag & ~(tcflag_t)ECHO;
+        (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &mode); /* then it is seen, and still right */
+        fprintf(stderr, on ? "\n" : "value (end with Return and Ctrl-D): ");
+    }
+}
+
 /* What stdin holds, to its end, without the line's end; malloc'ed. */
 static char *config_stdin(struct err *err)
 {
     struct buf text = {0};
     char chunk[4096];
     ssize_t got;
+    terminal_echo(false);
     while ((got = read(STDIN_FILENO, chunk, sizeof chunk)) > 0 && text.len < CONFIG_SIZE_MAX) {
         buf_add(&text, chunk, (size_t)got);
     }
+    terminal_echo(true);
     explicit_bzero(chunk, sizeof chunk);
     if (got < 0) {
         (void)err_set_sys(err, "cannot read the value from stdin");

@@ -206,6 +206,26 @@ static void add_health(struct print_table *t, const cJSON *health)
     print_table_add(t, text, NULL, tint);
 }
 
+/* " (secret, h2c, whitelist 2)": what is not as usual; "" if nothing. malloc'ed. */
+static char *tunnel_notes(const cJSON *tunnel)
+{
+    const char *backend = json_get_str(tunnel, "backend", "http");
+    int64_t addresses = json_get_int(tunnel, "whitelistCount", 0);
+    struct buf text = {0};
+    if (strcmp(json_get_str(tunnel, "access", ""), "secret") == 0) {
+        buf_add_text(&text, ", secret");
+    }
+    if (strcmp(backend, "http") != 0) {
+        buf_printf(&text, ", %s", backend);
+    }
+    if (addresses > 0) {
+        buf_printf(&text, ", whitelist %lld", (long long)addresses);
+    }
+    char *notes = text.len == 0 ? xstrdup("") : xasprintf(" (%s)", buf_cstr(&text) + 2);
+    buf_fini(&text);
+    return notes;
+}
+
 static void add_tunnel(struct print_table *t, const cJSON *tunnel)
 {
     const char *url = json_get_str(tunnel, "url", NULL);
@@ -218,9 +238,8 @@ static void add_tunnel(struct print_table *t, const cJSON *tunnel)
     } else if (strcmp(json_get_str(tunnel, "state", ""), "private") == 0) {
         print_table_add(t, "private", NULL, TINT_FAINT);
     } else {
-        bool is_secret = strcmp(json_get_str(tunnel, "access", ""), "secret") == 0;
-        autofree char *text =
-            xasprintf("%s%s", url == NULL ? dash : url, is_secret ? " (secret)" : "");
+        autofree char *notes = tunnel_notes(tunnel);
+        autofree char *text = xasprintf("%s%s", url == NULL ? dash : url, notes);
         print_table_add(t, text, NULL, TINT_NONE);
     }
 }

@@ -159,12 +159,13 @@ static void secret_and_private_ones_are_marked(void **state)
         "{\"service\":\"w\",\"containerPort\":1,\"state\":\"active\",\"access\":\"public\","
         "\"url\":\"https://a\"},"
         "{\"service\":\"w\",\"containerPort\":2,\"state\":\"active\",\"access\":\"secret\","
-        "\"url\":\"https://b\",\"warning\":\"it is\\nclosed\"},"
+        "\"url\":\"https://b\",\"backend\":\"h2c\",\"whitelistCount\":2,\"warning\":\"it "
+        "is\\nclosed\"},"
         "{\"service\":\"w\",\"containerPort\":3,\"state\":\"private\",\"access\":\"private\","
         "\"hostname\":\"c\"}]}",
         &plain);
     assert_non_null(strstr(text, "  https://a\n"));
-    assert_non_null(strstr(text, "  https://b (secret)\n"));
+    assert_non_null(strstr(text, "  https://b (secret, h2c, whitelist 2)\n"));
     assert_non_null(strstr(text, "  private\n"));
     assert_non_null(strstr(text, "\nwarning: it is?closed\n"));
 }
