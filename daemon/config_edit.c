@@ -134,7 +134,7 @@ static void secrets_wipe(cJSON *root)
 {
     for (size_t i = 0; i < config_key_count; i++) {
         cJSON *node = config_keys[i].is_secret ? tree_get(root, config_keys[i].path) : NULL;
-        if (cJSON_IsString(node)) {
+        if (node != NULL && cJSON_IsString(node)) {
             explicit_bzero(node->valuestring, strlen(node->valuestring));
         }
     }
