@@ -286,7 +286,7 @@ const struct command cmd_config = {
         "  docs           every key, its type, range, default and meaning (docs/CONFIG.md)\n"
         "\n"
         "What cannot be used is refused and nothing is written. Access, whitelists, limits and\n"
-        "other keys that `wos config docs` marks live apply at once; the others, and a file\n"
+        "other keys that `wos config docs` lists apply at once; the others, and a file\n"
         "changed by hand, with `wos restart`.\n"
         "\n"
         "Examples:\n"

@@ -37,14 +37,15 @@ static const char HEAD[] =
     "  is served, never plaintext;\n"
     "- what cannot be read of who may see services (`tunnel.serviceTunnels`) publishes nothing.\n"
     "\n"
-    "`wos config set KEY VALUE` and `wos config unset KEY` check and write it. Keys marked *live* "
-    "apply at\n"
-    "once then (healthcheck.* and serviceBind with the next `wos up`), also on connections that "
-    "are open; the others,\n"
-    "and a file changed by hand, with `wos restart`.\n"
-    "\n"
-    "| key | value | default | live | meaning |\n"
-    "|---|---|---|---|---|\n";
+    "`wos config set KEY VALUE` and `wos config unset KEY` check and write it. These keys then "
+    "apply at once, also on\n"
+    "connections that are open (healthcheck.* and serviceBind: with the next `wos up`); the "
+    "others, and a file changed\n"
+    "by hand, with `wos restart`:\n"
+    "\n";
+
+static const char TABLE[] = "| key | value | default | meaning |\n"
+                            "|---|---|---|---|\n";
 
 /* Table cells must not hold the column separator. */
 static void print_cell(FILE *out, const char *text)
@@ -61,6 +62,12 @@ static void print_cell(FILE *out, const char *text)
 void config_print_docs(FILE *out)
 {
     (void)fputs(HEAD, out);
+    for (size_t i = 0; i < config_live_key_count; i++) {
+        const char *key = config_live_keys[i];
+        bool is_block = key[strlen(key) - 1] == '.';
+        (void)fprintf(out, "- `%s%s`\n", key, is_block ? "*" : "");
+    }
+    (void)fprintf(out, "\n%s", TABLE);
     for (size_t i = 0; i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
         char allowed[256];
@@ -72,8 +79,6 @@ void config_print_docs(FILE *out)
         } else {
             (void)fprintf(out, " | %s | ", key->type == KEY_IPS ? "`[]`" : "none");
         }
-        bool is_unused = key->type == KEY_OTHER;
-        (void)fprintf(out, "%s | ", !is_unused && config_key_is_live(key->path) ? "live" : "");
         print_cell(out, key->doc);
         (void)fputs(" |\n", out);
     }

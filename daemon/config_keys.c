@@ -235,22 +235,23 @@ bool config_key_is_block(const char *path)
     return false;
 }
 
+const char *const config_live_keys[] = {
+    "tunnel.serviceTunnels.", "tunnel.limits.",
+    "tunnel.accessLog.",      "tunnel.trustedProxies",
+    "tunnel.proxyProtocol",   "tunnel.hsts",
+    "tunnel.tls.minVersion",  "tunnel.webUi.whitelistIps",
+    "healthcheck.",           "serviceBind",
+    "terminalBackend", /* not used yet, like the next */
+    "editorCommand",
+};
+const size_t config_live_key_count = COUNT_OF(config_live_keys);
+
 bool config_key_is_live(const char *path)
 {
-    /* A dot at the end: the whole block. */
-    static const char *const live[] = {
-        "tunnel.serviceTunnels.", "tunnel.limits.",
-        "tunnel.accessLog.",      "tunnel.trustedProxies",
-        "tunnel.proxyProtocol",   "tunnel.hsts",
-        "tunnel.tls.minVersion",  "tunnel.webUi.whitelistIps",
-        "healthcheck.",           "serviceBind",
-        "terminalBackend", /* unused yet */
-        "editorCommand",
-    };
-    for (size_t i = 0; i < COUNT_OF(live); i++) {
-        size_t len = strlen(live[i]);
-        if (live[i][len - 1] == '.' ? strncmp(path, live[i], len) == 0
-                                    : strcmp(path, live[i]) == 0) {
+    for (size_t i = 0; i < config_live_key_count; i++) {
+        const char *live = config_live_keys[i];
+        size_t len = strlen(live);
+        if (live[len - 1] == '.' ? strncmp(path, live, len) == 0 : strcmp(path, live) == 0) {
             return true;
         }
     }

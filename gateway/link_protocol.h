@@ -19,11 +19,7 @@
  *                      (h1 Connection: close, h2 GOAWAY), exit when done or at the limit
  *                      SHUTDOWN {}: exit now
  *
- *   gateway → daemon   EVENT: something people shall hear of, one of
- *                      {"event":"login","id":"<16 hex digits>","host","address","agent"}
- *                      {"event":"seen","id"}     that login was used lately
- *                      {"event":"logout","id"}   it shall no longer count
- *                      {"event":"denied", …}
+ *   gateway → daemon   EVENT {"event": "login" | "denied", …}: something people shall hear of
  *   daemon → gateway   ACCESS_LOG {} + one fd, opened for appending: where access lines go from
  *                      now on; without a descriptor: nowhere
  *
