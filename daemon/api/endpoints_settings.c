@@ -61,11 +61,7 @@ static void save_and_reply(struct api_request *r, struct config_edit *edit)
     (void)json_add_bool(out, "restartRequired", cJSON_GetArraySize(restart) > 0);
     (void)cJSON_AddItemToObject(out, "restartKeys", restart);
     (void)cJSON_AddItemToObject(out, "problems", config_problems_json(r->d->config));
-    if (publisher_is_enabled(r->d->publisher)) {
-        reply_when_served(r, out);
-    } else {
-        reply_json(r, HTTP_STATUS_OK, out);
-    }
+    reply_when_served(r, out);
 }
 
 static int take_changes(struct config_edit *edit, const cJSON *body, struct err *err)

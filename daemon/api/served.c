@@ -55,6 +55,10 @@ static void served_on_timer(void *arg)
 
 void reply_when_served(struct api_request *r, cJSON *body)
 {
+    if (!publisher_is_enabled(r->d->publisher)) {
+        reply_json(r, HTTP_STATUS_OK, body);
+        return;
+    }
     struct served *s = xcalloc(1, sizeof *s);
     s->r = r;
     s->body = body;

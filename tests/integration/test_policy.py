@@ -376,3 +376,10 @@ def test_what_cannot_be_read_of_who_may_see_publishes_nothing(make_wos, broken):
     wos.ok("publish", "tool", wos.backend("own"))
     assert wos.get("tool", "/hello").status == 404
     assert route(wos, "tool")["access"] == "private"
+
+
+def test_without_a_tunnel_there_is_nothing_to_wait_for(make_wos):
+    wos = make_wos(tunnel={"enabled": False})
+    wos.ok("start")
+    assert "served" not in wos.ok("config", "set", "tunnel.hsts", "5", "--json").data
+    assert wos.ok("access", "revoke", "--all").out == "everybody has to log in again\n"
