@@ -187,7 +187,7 @@ const struct config_key config_keys[] = {
     DURATION("tunnel.limits.upstreamIdleTimeout", limits.upstream_idle_timeout_ms, "60000",
              "A pooled connection to a service."),
     INT("tunnel.limits.upstreamIdleMax", limits.upstream_idle_max, 0, 10000, "512",
-        "Pooled connections per service and worker."),
+        "Pooled connections per service and worker; 0: none is kept."),
     INT("tunnel.limits.headerBytesMax", limits.header_bytes_max, 1024, 1048576, "65536",
         "Bytes of a request or response head."),
     INT("tunnel.limits.headerCountMax", limits.header_count_max, 10, 10000, "200",
@@ -246,6 +246,29 @@ bool config_key_is_block(const char *path)
     size_t len = strlen(path);
     for (size_t i = 0; i < config_key_count; i++) {
         if (strncmp(config_keys[i].path, path, len) == 0 && config_keys[i].path[len] == '.') {
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *const config_live_keys[] = {
+    "tunnel.serviceTunnels.", "tunnel.limits.",
+    "tunnel.accessLog.",      "tunnel.trustedProxies",
+    "tunnel.proxyProtocol",   "tunnel.hsts",
+    "tunnel.tls.minVersion",  "tunnel.webUi.whitelistIps",
+    "healthcheck.",           "serviceBind",
+    "terminalBackend", /* not used yet, like the next */
+    "editorCommand",
+};
+const size_t config_live_key_count = COUNT_OF(config_live_keys);
+
+bool config_key_is_live(const char *path)
+{
+    for (size_t i = 0; i < config_live_key_count; i++) {
+        const char *live = config_live_keys[i];
+        size_t len = strlen(live);
+        if (live[len - 1] == '.' ? strncmp(path, live, len) == 0 : strcmp(path, live) == 0) {
             return true;
         }
     }

@@ -13,6 +13,8 @@
 #include "daemon/config_other.h"
 #include "routing/host.h"
 
+enum { ACCESS_SECRET = 1, ACCESS_PRIVATE = 2, SECRET_MIN = 12 };
+
 static void lower_case(char *text)
 {
     for (; *text != '\0'; text++) {
@@ -109,6 +111,29 @@ static void rules_web_ui(struct config *c)
     } else {
         c->web_ui_hostname = web_ui_host(c);
         c->web_ui_enabled = c->web_ui_hostname != NULL;
+    }
+}
+
+/* Whatever cannot be read of who may see services never becomes "everyone": published ports, too,
+ * are of this block. */
+static void rules_service_access(struct config *c)
+{
+    static const char *const keys[] = {"tunnel.serviceTunnels", "tunnel.serviceTunnels.access",
+                                       "tunnel.serviceTunnels.whitelistIps"};
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        if (config_has_problem(c, keys[i])) {
+            c->service_access = ACCESS_PRIVATE;
+            return;
+        }
+    }
+    if (c->service_secret != NULL && strlen(c->service_secret) < SECRET_MIN) {
+        config_warning(c, "tunnel.serviceTunnels.secret",
+                       "has less than %d characters and can be guessed", SECRET_MIN);
+    }
+    if (c->service_secret == NULL && c->service_access == ACCESS_SECRET) {
+        config_warning(c, "tunnel.serviceTunnels.access",
+                       "is secret and tunnel.serviceTunnels.secret is not set: services are closed "
+                       "to everyone");
     }
 }
 
@@ -241,6 +266,7 @@ void config_rules_apply(struct config *c, const cJSON *root)
     rules_tunnel(c);
     rules_web_public(c, root);
     rules_web_ui(c);
+    rules_service_access(c);
     rules_service_tunnels(c);
     rules_web(c, root);
     config_other_check(c, root);

@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "daemon/api/api.h"
 #include "daemon/certkeeper.h"
+#include "daemon/logins.h"
 #include "daemon/published.h"
 #include "daemon/sessions.h"
 #include "daemon/supervisor.h"
@@ -155,6 +156,36 @@ static void daemon_on_snapshot(void *arg, uint64_t generation, struct str snapsh
     }
 }
 
+static void log_problems(const struct config *c)
+{
+    for (size_t i = 0; i < c->problem_count; i++) {
+        log_warn("config", "a problem in config.json", LOG_STR("key", c->problems[i].key),
+                 LOG_STR("problem", c->problems[i].message));
+    }
+}
+
+cJSON *daemon_reload_config(struct daemon *d)
+{
+    struct config *fresh = config_load(d->home);
+    cJSON *restart = config_restart_json(d->config, fresh);
+    bool served = publisher_serves_services(d->publisher);
+    config_adopt(d->config, fresh);
+    config_free(fresh);
+    log_info("config", "config.json was saved; what can be applies now");
+    log_problems(d->config);
+    if (served != publisher_serves_services(d->publisher)) {
+        sessions_tunnels_changed(d->sessions);
+    }
+    publisher_config_changed(d->publisher);
+    return restart;
+}
+
+static void daemon_on_event(void *arg, const cJSON *event)
+{
+    struct daemon *d = arg;
+    logins_on_event(d->logins, event);
+}
+
 static void web_ui_publish(struct daemon *d)
 {
     struct err err = {.msg = ""};
@@ -197,6 +228,7 @@ static int daemon_start(struct daemon *d, struct err *err)
     if (publisher_is_enabled(d->publisher) && d->config->tunnel_ssl.enabled) {
         d->certkeeper = certkeeper_new(d->loop, d->config, d->publisher);
     }
+    d->logins = logins_new(d->loop, d->home, d->publisher);
     web_ui_publish(d);
     d->published = published_new(d->home, d->publisher);
     d->sessions = sessions_new(d);
@@ -206,6 +238,7 @@ static int daemon_start(struct daemon *d, struct err *err)
         return -1;
     }
     d->supervisor = supervisor_new(d->loop, d->config, d->publisher);
+    supervisor_on_event(d->supervisor, daemon_on_event, d);
     daemon_write_metadata(d);
     return 0;
 }
@@ -225,6 +258,7 @@ static void daemon_fini(struct daemon *d)
     supervisor_free(d->supervisor);
     published_free(d->published);
     certkeeper_free(d->certkeeper);
+    logins_free(d->logins);
     publisher_free(d->publisher);
     operations_free(d->operations);
     fetch_client_free(d->fetch);
@@ -234,14 +268,6 @@ static void daemon_fini(struct daemon *d)
     free(d->daemon_id);
     free(d->started_at);
     metadata_remove();
-}
-
-static void log_problems(const struct config *c)
-{
-    for (size_t i = 0; i < c->problem_count; i++) {
-        log_warn("config", "a problem in config.json", LOG_STR("key", c->problems[i].key),
-                 LOG_STR("problem", c->problems[i].message));
-    }
 }
 
 static void print_where(const struct daemon *d)

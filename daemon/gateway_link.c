@@ -91,6 +91,9 @@ static void link_on_frame(void *arg, uint32_t type, struct str payload, const in
     case LINK_STATS:
         link->ops.on_stats(link->arg, body);
         break;
+    case LINK_EVENT:
+        link->ops.on_event(link->arg, body);
+        break;
     default:
         log_debug("gateway", "ignored an unknown message", LOG_INT("type", type));
         break;

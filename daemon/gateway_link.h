@@ -37,6 +37,8 @@ struct gateway_link_ops {
     /* error NULL: acknowledged. */
     void (*on_answer)(void *arg, uint64_t generation, const char *error);
     void (*on_stats)(void *arg, const cJSON *stats);
+    /* Something people shall hear of; the kinds are in gateway/link_protocol.h. */
+    void (*on_event)(void *arg, const cJSON *event);
     void (*on_close)(void *arg, const char *reason);
 };
 

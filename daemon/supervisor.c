@@ -66,9 +66,11 @@ struct supervisor {
     struct loop_timer greeting_timer;
     struct loop_timer stats_timer;
     uint32_t backoff_ms;
-    uint64_t started_ms; /* when the current one began */
-    char *error;         /* owned; NULL: none */
-    cJSON *stats;        /* owned; the last answer */
+    uint64_t started_ms;           /* when the current one began */
+    char *error;                   /* owned; NULL: none */
+    cJSON *stats;                  /* owned; the last answer */
+    supervisor_event_fn *on_event; /* may be NULL */
+    void *on_event_arg;            /* borrowed */
     bool is_ending;
     uint64_t end_deadline_ms;
 };
@@ -363,9 +365,18 @@ static void supervisor_on_greeting(void *arg)
 
 /* --- starting one ----------------------------------------------------------------- */
 
+static void gateway_on_event(void *arg, const cJSON *event)
+{
+    struct gateway *g = arg;
+    CHECK(g->s->magic == SUPERVISOR_MAGIC);
+    if (g->s->on_event != NULL) {
+        g->s->on_event(g->s->on_event_arg, event);
+    }
+}
+
 static const struct gateway_link_ops link_ops = {
-    gateway_on_hello,  gateway_on_listener, gateway_on_ready,
-    gateway_on_answer, gateway_on_stats,    gateway_on_close,
+    gateway_on_hello, gateway_on_listener, gateway_on_ready, gateway_on_answer,
+    gateway_on_stats, gateway_on_event,    gateway_on_close,
 };
 
 static bool gateway_connect(struct supervisor *s, struct err *err)
@@ -493,6 +504,12 @@ struct supervisor *supervisor_new(struct loop *loop, const struct config *config
     loop_timer_set(&s->retry_timer, 0);
     loop_timer_set(&s->stats_timer, STATS_MS);
     return s;
+}
+
+void supervisor_on_event(struct supervisor *s, supervisor_event_fn *fn, void *arg)
+{
+    s->on_event = fn;
+    s->on_event_arg = arg;
 }
 
 void supervisor_free(struct supervisor *s)

@@ -23,6 +23,9 @@ struct supervisor;
 /* Works from the next turn on. The publisher must live as long. */
 struct supervisor *supervisor_new(struct loop *loop, const struct config *config,
                                   struct publisher *publisher);
+/* Gets every LINK_EVENT of every gateway, draining ones too. Set before the first turn. */
+typedef void supervisor_event_fn(void *arg, const cJSON *event);
+void supervisor_on_event(struct supervisor *s, supervisor_event_fn *fn, void *arg);
 /* Lets go of everything; gateways go on serving. */
 void supervisor_free(struct supervisor *s);
 /* Something new is to be served (publisher_sink_fn's receiver). */

@@ -249,7 +249,11 @@ static int decode_policy(struct reader *r, struct arena *arena, struct policy *p
         (policy->rate_per_second > 0 && policy->rate_burst == 0)) {
         return err_set(err, ERR_REFUSED, "snapshot: a policy that makes no sense");
     }
-    return decode_peers(r, arena, UINT32_MAX, &policy->allow, &policy->allow_count, err);
+    if (decode_peers(r, arena, UINT32_MAX, &policy->allow, &policy->allow_count, err) < 0) {
+        return -1;
+    }
+    return decode_peers(r, arena, UINT32_MAX, &policy->route_allow, &policy->route_allow_count,
+                        err);
 }
 
 static int decode_policies(struct reader *r, struct arena *arena, struct snapshot_spec *spec,

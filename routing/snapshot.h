@@ -21,7 +21,7 @@
 #include "routing/route.h"
 
 enum {
-    SNAPSHOT_VERSION = 2,
+    SNAPSHOT_VERSION = 3,
     SNAPSHOT_ROUTES_MAX = 1000000,
     SNAPSHOT_POLICIES_MAX = 100000,
     SNAPSHOT_CERTS_MAX = 1000,

@@ -5,7 +5,7 @@
  *   domain:str tls_min:u8 hsts:u32  limits: count:u16 then u32 each
  *   access: key[32] digest[32] revoked: u32 × u64
  *   trusted proxies, PROXY peers: peers;  peers = u32 × { family:u8 bits:u8 address[4 or 16] }
- *   policies: u32 × { access:u8 rate:u32 burst:u32 exchanges:u32 peers }
+ *   policies: u32 × { access:u8 rate:u32 burst:u32 exchanges:u32 class:peers route:peers }
  *   certs: u32 × { chain:u32+bytes key:u32+bytes }   ticket keys: u32 × bytes[80]
  *   routes: u32 × { host owner worktree service: str; service_port:u16 port:u16
  *                   class:u8 state:u8 host_mode:u8 backend:u8 policy:u32 since_ms:u64 phase:str }
@@ -45,7 +45,9 @@ static size_t encoded_size(const struct snapshot_spec *spec)
             (size_t)2 * 4;
     size += ((size_t)spec->trusted_proxies.count + spec->proxy_protocol.count) * (2 + 16);
     for (uint32_t i = 0; i < spec->policy_count; i++) {
-        size += POLICY_BYTES_MIN + (size_t)spec->policies[i].allow_count * (2 + 16);
+        const struct policy *policy = &spec->policies[i];
+        size +=
+            POLICY_BYTES_MIN + ((size_t)policy->allow_count + policy->route_allow_count) * (2 + 16);
     }
     for (uint32_t i = 0; i < spec->cert_count; i++) {
         size += CERT_BYTES_MIN + spec->certs[i].chain_pem.len + spec->certs[i].key_pem.len;
@@ -79,6 +81,7 @@ static void put_policies(struct buf *out, const struct snapshot_spec *spec)
         put_uint(out, policy->rate_burst, 4);
         put_uint(out, policy->exchanges_max, 4);
         put_peers(out, policy->allow, policy->allow_count);
+        put_peers(out, policy->route_allow, policy->route_allow_count);
     }
 }
 

@@ -276,7 +276,7 @@ size_t deployment_ports(const struct deployment *d, struct deployment_port **out
             ports[count++] = (struct deployment_port){.service = s->name,
                                                       .container_port = p->container_port,
                                                       .host_port = p->host_port,
-                                                      .host_mode = p->host_mode,
+                                                      .options = p->options,
                                                       .state = p->route,
                                                       .hostname = p->hostname,
                                                       .url = p->url,

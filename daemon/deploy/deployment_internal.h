@@ -29,7 +29,7 @@ struct port_run {
     struct service_run *service; /* borrowed: its owner */
     uint16_t container_port;
     uint16_t host_port;
-    enum manifest_host host_mode;
+    struct publish_options options; /* a copy of its own */
     bool check_enabled;
     bool allow_failure;
     char *path; /* owned: of the check */

@@ -42,6 +42,7 @@ void service_run_free(struct service_run *s)
         struct port_run *p = &s->ports[i];
         health_cancel(p->check);
         free(p->path);
+        publish_options_fini(&p->options);
         free(p->hostname);
         free(p->url);
         free(p->error);
@@ -94,6 +95,12 @@ bool service_is_done(const struct service_run *s)
     return s->state == SERVICE_STOPPED && s->status == 0 && s->port_count == 0;
 }
 
+/* A private port has a name and no route there: services reach each other on this machine. */
+static const char *public_hostname(const struct port_run *p)
+{
+    return p->url == NULL ? NULL : p->hostname;
+}
+
 /* Every port of the selected services, for templates. malloc'ed. */
 static struct template_port *template_ports(const struct deployment *d, size_t *out_count)
 {
@@ -109,7 +116,7 @@ static struct template_port *template_ports(const struct deployment *d, size_t *
             ports[count++] = (struct template_port){.service = s->name,
                                                     .container_port = s->ports[j].container_port,
                                                     .host_port = s->ports[j].host_port,
-                                                    .hostname = s->ports[j].hostname,
+                                                    .hostname = public_hostname(&s->ports[j]),
                                                     .url = s->ports[j].url};
         }
     }
@@ -151,7 +158,7 @@ static void environment_add_contract(const struct deployment *d, const struct se
     const struct up *up = d->up;
     if (s->port_count > 0) {
         const char *fallback = up->service_bind == NULL ? "localhost" : up->service_bind;
-        const char *hostname = s->ports[0].hostname;
+        const char *hostname = public_hostname(&s->ports[0]);
         char port[8];
         (void)snprintf(port, sizeof(port), "%u", (unsigned)s->ports[0].host_port);
         envlist_set(own, STR("WOS_SERVICE_PORT"), str_of(port));

@@ -73,7 +73,6 @@ void state_set_hostname(struct deployment *d, const char *service, uint16_t cont
 
 static cJSON *check_json(const struct port_run *p)
 {
-    static const char *const hosts[] = {"default", "preserve", "rewrite"};
     cJSON *check = cJSON_CreateObject();
     json_add_bool(check, "enabled", p->check_enabled);
     json_add_bool(check, "allowFailure", p->allow_failure);
@@ -84,7 +83,7 @@ static cJSON *check_json(const struct port_run *p)
     json_add_int(check, "intervalMs", p->settings.interval_ms);
     json_add_int(check, "requestTimeoutMs", p->settings.request_timeout_ms);
     json_add_int(check, "retries", p->settings.retries);
-    json_add_str(check, "host", hosts[p->host_mode]);
+    publish_options_add(&p->options, check);
     return check;
 }
 
@@ -195,7 +194,6 @@ static bool restore_port(struct deployment *d, struct service_run *s, struct por
     }
     const cJSON *check = json_get(checks, entry->string);
     const char *path = json_get_str(check, "url", "/");
-    const char *host = json_get_str(check, "host", "default");
     const char *hostname = state_hostname(d, s->name, container);
     struct manifest_health own = {.timeout_ms = check_number(check, "timeoutMs"),
                                   .start_period_ms = check_number(check, "startPeriodMs"),
@@ -212,9 +210,11 @@ static bool restore_port(struct deployment *d, struct service_run *s, struct por
                            .expect = (int)check_number(check, "status"),
                            .settings = health_effective(&own, &d->health),
                            .hostname = hostname == NULL ? NULL : xstrdup(hostname)};
-    p->host_mode = strcmp(host, "preserve") == 0  ? MANIFEST_HOST_PRESERVE
-                   : strcmp(host, "rewrite") == 0 ? MANIFEST_HOST_REWRITE
-                                                  : MANIFEST_HOST_DEFAULT;
+    struct err err = {.msg = ""};
+    if (publish_options_read(check, &p->options, &err) < 0) {
+        /* Who may see it is not known any more: nobody, until the next up. */
+        p->options = (struct publish_options){.access = PUBLISH_ACCESS_PRIVATE};
+    }
     return true;
 }
 
