@@ -180,7 +180,12 @@ static uint32_t check_frame(struct h2_guard *g, const struct limits *limits, uin
         g->got_ack = g->got_ack || (frame->flags & NGHTTP2_FLAG_ACK) != 0;
         g->got_settings = true;
         return count_control(g, limits);
-    default: /* PING, GOAWAY, PRIORITY_UPDATE and what nobody knows */
+    case NGHTTP2_PRIORITY_UPDATE:
+        if (g->have == H2_GUARD_HEAD && u32_at(g->head + FRAME_HEAD) == 0) {
+            return NGHTTP2_PROTOCOL_ERROR; /* RFC 9218 7.1 */
+        }
+        return count_control(g, limits);
+    default: /* PING, GOAWAY and what nobody knows */
         return count_control(g, limits);
     }
 }
@@ -196,7 +201,8 @@ static size_t wanted(const struct h2_guard *g)
 {
     if (g->have >= FRAME_HEAD) {
         struct frame frame = frame_of(g->head);
-        if (frame.type == NGHTTP2_PRIORITY && frame.len == 5) {
+        if ((frame.type == NGHTTP2_PRIORITY && frame.len == 5) ||
+            (frame.type == NGHTTP2_PRIORITY_UPDATE && frame.len >= 4)) {
             return H2_GUARD_HEAD;
         }
     }

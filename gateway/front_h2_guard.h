@@ -21,7 +21,7 @@
 #include "routing/snapshot.h"
 
 enum {
-    H2_GUARD_HEAD = 13,  /* a frame head, and the dependency of a PRIORITY */
+    H2_GUARD_HEAD = 13,  /* a frame head, and the stream a PRIORITY names */
     H2_GUARD_ENDED = 16, /* streams remembered as ended by the client */
     H2_GUARD_GAPS = 4,   /* ranges of stream ids remembered as left out */
     /* A head may be this many times limits.header_bytes_max and still get its
