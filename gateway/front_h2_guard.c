@@ -59,9 +59,9 @@ void h2_guard_data_sent(struct h2_guard *g, size_t len)
     g->credit += CREDIT_FRAME + len / CREDIT_BYTES;
 }
 
-void h2_guard_stream_ended(struct h2_guard *g, int32_t id)
+void h2_guard_stream_ended(struct h2_guard *g, uint32_t id)
 {
-    g->ended[g->ended_at] = (uint32_t)id;
+    g->ended[g->ended_at] = id;
     g->ended_at = (uint8_t)((g->ended_at + 1) % H2_GUARD_ENDED);
 }
 
@@ -115,6 +115,10 @@ static uint32_t check_headers(struct h2_guard *g, const struct limits *limits,
         return NGHTTP2_PROTOCOL_ERROR;
     } else if (frame->id != 0 && is_ended(g, frame->id)) {
         return NGHTTP2_STREAM_CLOSED;
+    } else if ((frame->flags & NGHTTP2_FLAG_END_STREAM) != 0) {
+        h2_guard_stream_ended(g, frame->id); /* trailers */
+    } else if (count_control(g, limits) != NGHTTP2_NO_ERROR) {
+        return NGHTTP2_ENHANCE_YOUR_CALM; /* not even trailers */
     }
     return count_block(g, limits, frame->len);
 }
@@ -150,7 +154,7 @@ static uint32_t check_reset(struct h2_guard *g, const struct limits *limits, uin
                             const struct frame *frame)
 {
     if (frame->id <= g->last_id && (frame->id & 1) != 0) {
-        h2_guard_stream_ended(g, (int32_t)frame->id);
+        h2_guard_stream_ended(g, frame->id);
     }
     return h2_guard_count_reset(g, limits, now_ms) ? NGHTTP2_NO_ERROR : NGHTTP2_ENHANCE_YOUR_CALM;
 }

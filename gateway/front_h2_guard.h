@@ -58,7 +58,7 @@ void h2_guard_init(struct h2_guard *g);
 size_t h2_guard_check(struct h2_guard *g, const struct limits *limits, uint64_t now_ms,
                       const uint8_t *data, size_t len, uint32_t *out_error);
 /* A stream is closed, and the client had ended its half. */
-void h2_guard_stream_ended(struct h2_guard *g, int32_t id);
+void h2_guard_stream_ended(struct h2_guard *g, uint32_t id);
 /* We had to reset a stream for the client's fault. False: one too many. */
 bool h2_guard_count_reset(struct h2_guard *g, const struct limits *limits, uint64_t now_ms);
 /* A DATA frame of len bytes went to the client. */

@@ -312,7 +312,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
     }
     size_t unconsumed = s->unconsumed;
     if (s->request_ended) {
-        h2_guard_stream_ended(&f->guard, id);
+        h2_guard_stream_ended(&f->guard, (uint32_t)id);
     }
     (void)nghttp2_session_set_stream_user_data(session, id, NULL);
     h2_stream_gone(s, f->conn->worker);

@@ -4,7 +4,7 @@ Each case gets a connection of its own on one running gateway. Numbers are the
 sections of RFC 9113 (or 7541 where the name says hpack). The cases cover what
 the public conformance suites ask, and more. By hand against any server:
 
-    /usr/bin/python3 tests/integration/test_h2_conformance.py PORT [HOST [PATH]]
+    PYTHONPATH=tests/fakes /usr/bin/python3 tests/integration/test_h2_conformance.py PORT [HOST [PATH]]
 """
 import struct
 import sys
