@@ -97,8 +97,9 @@ static void arm_deadline(struct front_h2 *f)
 /* Answers wait, and the client has not let a byte of them go for too long. */
 static bool is_stalled(const struct front_h2 *f)
 {
-    return f->queued > 0 && loop_now_ms(f->conn->worker->loop) - f->moved_ms >=
-                                worker_limits(f->conn->worker)->write_timeout_ms;
+    return f->queued > 0 && !f->conn->blocked &&
+           loop_now_ms(f->conn->worker->loop) - f->moved_ms >=
+               worker_limits(f->conn->worker)->write_timeout_ms;
 }
 
 void h2_terminate(struct front_h2 *f, uint32_t error)
@@ -263,6 +264,7 @@ static void front_on_event(struct conn *c, enum conn_event event)
         arm_deadline(f);
         break;
     case CONN_DRAINED:
+        f->moved_ms = loop_now_ms(c->worker->loop);
         conn_mark_dirty(c);
         arm_deadline(f);
         break;

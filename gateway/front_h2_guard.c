@@ -11,7 +11,9 @@ enum {
     FRAME_HEAD = 9,
     TINY_PADDED = 256,  /* a padded DATA frame that may be nothing but padding */
     CREDIT_BYTES = 256, /* one WINDOW_UPDATE for so many bytes of DATA … */
-    CREDIT_FRAME = 4,   /* … and these for each frame */
+    CREDIT_FRAME = 4,   /* … and these for each frame … */
+    CREDIT_CUT = 1024,  /* … unless the client's window made it shorter than this */
+    CREDIT_MAX = 1 << 16,
     BLOCK_FRAMES = 16,  /* frames of a header block, beside full ones */
     FRAME_FULL = 16384, /* SETTINGS_MAX_FRAME_SIZE of ours */
 };
@@ -54,9 +56,22 @@ static uint32_t count_control(struct h2_guard *g, const struct limits *limits)
                                                       : NGHTTP2_ENHANCE_YOUR_CALM;
 }
 
-void h2_guard_data_sent(struct h2_guard *g, size_t len)
+void h2_guard_data_sent(struct h2_guard *g, size_t len, bool cut)
 {
-    g->credit += CREDIT_FRAME + len / CREDIT_BYTES;
+    if (!cut || len >= CREDIT_CUT) {
+        g->credit += CREDIT_FRAME + (uint32_t)(len / CREDIT_BYTES);
+        g->credit = g->credit < CREDIT_MAX ? g->credit : CREDIT_MAX;
+    }
+}
+
+/* Frames that DATA of ours calls for: windows, and the PINGs that measure a path. */
+static uint32_t pay(struct h2_guard *g, const struct limits *limits)
+{
+    if (g->credit > 0) {
+        g->credit--;
+        return NGHTTP2_NO_ERROR;
+    }
+    return count_control(g, limits);
 }
 
 void h2_guard_stream_ended(struct h2_guard *g, uint32_t id)
@@ -175,11 +190,8 @@ static uint32_t check_frame(struct h2_guard *g, const struct limits *limits, uin
     case NGHTTP2_RST_STREAM:
         return check_reset(g, limits, now_ms, frame);
     case NGHTTP2_WINDOW_UPDATE:
-        if (g->credit > 0) {
-            g->credit--;
-            return NGHTTP2_NO_ERROR;
-        }
-        return count_control(g, limits);
+    case NGHTTP2_PING:
+        return pay(g, limits);
     case NGHTTP2_SETTINGS:
         g->got_ack = g->got_ack || (frame->flags & NGHTTP2_FLAG_ACK) != 0;
         g->got_settings = true;
@@ -189,7 +201,7 @@ static uint32_t check_frame(struct h2_guard *g, const struct limits *limits, uin
             return NGHTTP2_PROTOCOL_ERROR; /* RFC 9218 7.1 */
         }
         return count_control(g, limits);
-    default: /* PING, GOAWAY and what nobody knows */
+    default: /* GOAWAY and what nobody knows */
         return count_control(g, limits);
     }
 }

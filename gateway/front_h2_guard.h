@@ -4,9 +4,9 @@
  * whatever the client sends. It ends a connection (ENHANCE_YOUR_CALM, RFC 9113
  * 10.5) whose frames cost more than they carry: resets, also those a client
  * provokes by malformed requests; PING, SETTINGS, PRIORITY and empty frames;
- * WINDOW_UPDATE that no answer explains; header blocks without end. And it sees
- * what nghttp2 lets pass: PRIORITY on stream 0 or on itself, frames on streams
- * the client had ended, stream ids that go back.
+ * WINDOW_UPDATE that no answer explains (one octet at a time, say); header blocks without end. And
+ * it sees what nghttp2 lets pass: PRIORITY on stream 0 or on itself, frames on streams the client
+ * had ended, stream ids that go back.
  *
  * Counts are per connection and ten seconds, against limits.resets_max and
  * limits.control_frames_max. Embedded in front_h2; the worker's thread.
@@ -40,7 +40,7 @@ struct h2_guard {
     uint32_t control;
     uint32_t resets;
     uint64_t since_ms; /* when the two counts began */
-    uint64_t credit;   /* WINDOW_UPDATEs our DATA accounts for */
+    uint32_t credit;   /* WINDOW_UPDATEs and PINGs our DATA accounts for */
     uint32_t ended[H2_GUARD_ENDED];
     uint8_t ended_at;
     uint8_t gap_at;
@@ -61,7 +61,8 @@ size_t h2_guard_check(struct h2_guard *g, const struct limits *limits, uint64_t 
 void h2_guard_stream_ended(struct h2_guard *g, uint32_t id);
 /* We had to reset a stream for the client's fault. False: one too many. */
 bool h2_guard_count_reset(struct h2_guard *g, const struct limits *limits, uint64_t now_ms);
-/* A DATA frame of len bytes went to the client. */
-void h2_guard_data_sent(struct h2_guard *g, size_t len);
+/* A DATA frame of len bytes went to the client; cut: there were more bytes, but
+ * its windows did not let them go. */
+void h2_guard_data_sent(struct h2_guard *g, size_t len, bool cut);
 
 #endif

@@ -52,6 +52,7 @@ static struct h2_stream *stream_new(struct front_h2 *f, int32_t id)
         s->next->prev = &s->next;
     }
     f->streams = s;
+    f->last_id = id;
     f->unstarted++;
     s->x = exchange_new(w, &front_ops, s);
     s->x->front_conn = f->conn;
@@ -166,65 +167,6 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* RST_STREAM PROTOCOL_ERROR */
 }
 
-static void schedule(struct h2_stream *s, bool final)
-{
-    nghttp2_extpri pri = {s->priority.urgency, s->priority.incremental};
-    /* The stream may be closing. */
-    (void)nghttp2_session_change_extpri_stream_priority(s->front->session, s->id, &pri, final);
-}
-
-/* The client's present wish, which replaces an earlier one (RFC 9218 7). */
-static void set_priority(struct h2_stream *s, struct str value)
-{
-    struct priority wish = {PRIORITY_URGENCY_DEFAULT, false};
-    if (priority_parse(value, &wish)) {
-        s->priority = wish;
-    }
-}
-
-static void on_priority_update(struct front_h2 *f, const nghttp2_ext_priority_update *update)
-{
-    struct str value = {(const char *)update->field_value, update->field_value_len};
-    struct h2_stream *s = stream_of(f->session, update->stream_id);
-    if (s != NULL) {
-        set_priority(s, value);
-    } else if ((uint32_t)update->stream_id > f->guard.last_id && value.len <= H2_EARLY_VALUE) {
-        struct h2_early *early = &f->early[f->early_at];
-        f->early_at = (uint8_t)((f->early_at + 1) % H2_EARLY_MAX);
-        *early = (struct h2_early){.id = update->stream_id, .len = (uint8_t)value.len};
-        if (value.len > 0) {
-            memcpy(early->value, value.ptr, value.len);
-        }
-    }
-}
-
-/* The priority of a new request, and what the service shall know of it. */
-static void start_priority(struct h2_stream *s)
-{
-    struct exchange *x = s->x;
-    struct head *h = &x->request;
-    struct str early = STR_NONE;
-    for (size_t i = 0; i < H2_EARLY_MAX; i++) {
-        if (s->front->early[i].id == s->id) {
-            early = arena_str(&x->arena,
-                              (struct str){s->front->early[i].value, s->front->early[i].len});
-            s->front->early[i].id = 0;
-        }
-    }
-    struct head_field *field = (struct head_field *)(uintptr_t)head_find(h, STR("priority"));
-    if (early.ptr != NULL && head_value_is_legal(early)) {
-        if (field != NULL) {
-            field->value = early;
-        } else {
-            (void)head_add(h, &x->arena, STR("priority"), early, UINT32_MAX);
-        }
-        set_priority(s, early);
-        schedule(s, false);
-    } else if (field != NULL) {
-        set_priority(s, field->value);
-    }
-}
-
 static void start(struct h2_stream *s, bool has_body)
 {
     struct exchange *x = s->x;
@@ -232,7 +174,7 @@ static void start(struct h2_stream *s, bool has_body)
     s->started = true;
     s->front->unstarted--;
     s->is_connect = h->protocol.len > 0;
-    start_priority(s);
+    h2_priority_start(s);
     if (s->too_many) {
         exchange_reply(x, 431, "tunnel: too many header fields");
     } else if (h->target.len > worker_limits(x->worker)->uri_bytes_max) {
@@ -258,7 +200,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     struct front_h2 *f = arg;
     CHECK(f->magic == FRONT_H2_MAGIC);
     if (frame->hd.type == NGHTTP2_PRIORITY_UPDATE && frame->ext.payload != NULL) {
-        on_priority_update(f, frame->ext.payload);
+        h2_priority_update(f, frame->ext.payload);
         return 0;
     }
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) {
@@ -390,7 +332,7 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
     wbuf_consume(&f->conn->worker->wbufs, &s->queue, len);
     f->queued -= len;
     f->moved_ms = loop_now_ms(f->conn->worker->loop);
-    h2_guard_data_sent(&f->guard, len);
+    h2_guard_data_sent(&f->guard, len, wbuf_len(&s->queue) > 0);
     if (s->paused && s->x != NULL && wbuf_len(&s->queue) < H2_QUEUE_MAX / 2) {
         s->paused = false;
         exchange_front_ready(s->x, true);
@@ -465,9 +407,8 @@ static void front_head(struct exchange *x, const struct head *response, bool end
             fields[count++] = field_of(lower(&x->arena, field->name), field->value);
         }
     }
-    const struct head_field *priority = head_find(response, STR("priority"));
-    if (priority != NULL && !interim && priority_parse(priority->value, &s->priority)) {
-        schedule(s, true); /* RFC 9218 8: the service knows best */
+    if (!interim) {
+        h2_priority_answer(s, response);
     }
     if (!has_date) {
         fields[count++] = field_of(STR("date"), worker_date(x->worker));

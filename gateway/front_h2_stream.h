@@ -47,6 +47,7 @@ struct front_h2 {
     nghttp2_session *session;  /* owned */
     struct h2_stream *streams; /* owned */
     enum front_wait wait;
+    int32_t last_id; /* of the streams that came */
     bool failed;
     bool draining;
     bool goaway_sent;
@@ -92,5 +93,14 @@ void h2_stream_set_callbacks(nghttp2_session_callbacks *callbacks);
 void h2_stream_refuse_stalled(struct front_h2 *f);
 /* The client is gone: ends the exchange and frees the stream. */
 void h2_stream_gone(struct h2_stream *s, struct worker *w);
+
+/* front_h2_priority.c. The priority of a request whose head is complete, and
+ * what the service shall know of it. */
+void h2_priority_start(struct h2_stream *s);
+/* A PRIORITY_UPDATE came, for a request that is here or to come. */
+void h2_priority_update(struct front_h2 *f, const nghttp2_ext_priority_update *update);
+/* The service's own field overrides the client's wishes, the later ones too
+ * (RFC 9218 section 8). */
+void h2_priority_answer(struct h2_stream *s, const struct head *response);
 
 #endif

@@ -250,7 +250,9 @@ class Wire:
     def answer(self, stream, status=None):
         """The whole answer."""
         got = self.stream(stream)
-        self.until(lambda: got.ended or got.reset or self.goaway, "the end of stream %d" % stream)
+        self.until(lambda: got.ended or got.reset
+                   or (self.goaway is not None and self.goaway[0] != "NO_ERROR"),
+                   "the end of stream %d" % stream)
         if got.status is None or (status is not None and got.status != status):
             raise Unexpected("stream %d: %r, goaway %s" % (stream, got, self.goaway))
         return got

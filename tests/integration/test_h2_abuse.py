@@ -1,5 +1,6 @@
 """HTTP/2 floods. Each ends its own connection with GOAWAY ENHANCE_YOUR_CALM, costs
 bounded memory, and the next client does not notice."""
+import os
 import struct
 import time
 
@@ -18,6 +19,9 @@ MIB = 1 << 20
 @pytest.fixture(scope="module")
 def edge():
     """Low limits, so that no test has to send for long."""
+    # Freed memory that a sanitizer keeps back says nothing about the gateway.
+    options = pytest.MonkeyPatch()
+    options.setenv("ASAN_OPTIONS", os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=4")
     wos = harness.Wos(tunnel={"limits": {
         "resetsMax": RESETS, "controlFramesMax": CONTROL, "headerBytesMax": 16384,
         "headerTimeout": "3s", "writeTimeout": "3s"}})
@@ -30,6 +34,7 @@ def edge():
         yield wos
         assert wos.get(WEB, "/hello", http="h2").status == 200
     finally:
+        options.undo()
         problems = wos.close()
         assert not problems, problems
 
@@ -49,7 +54,7 @@ def others_are_served(edge):
         other.headers(1, other.get(), end=True)
         assert other.answer(1).status == 200
     grown = harness.rss_bytes(edge.gateway_pid()) - edge.rss
-    assert grown < 160 * MIB, "the gateway grew by %d MiB" % (grown // MIB)
+    assert grown < 64 * MIB, "the gateway grew by %d MiB" % (grown // MIB)
 
 
 def calm(w):
@@ -204,6 +209,30 @@ def test_window_updates_of_a_download_do_not_count(edge):
         answer = client.request(path="/big?size=%d" % size, hash_only=True)
         assert (answer.status, answer.size) == (200, size)
         assert size // 16384 * 2 > 10 * CONTROL
+
+
+def test_one_octet_at_a_time(wire):
+    """CVE-2019-9511: a window for one octet, again and again."""
+    wire.start([(h.INITIAL_WINDOW_SIZE, 0)])
+    wire.headers(1, wire.get(path="/big?size=1000000"), end=True)
+    wire.until(lambda: wire.stream(1).heads, "a head")
+    for i in range(CONTROL + 10):
+        wire.window(1, 1)
+        wire.until(lambda: len(wire.stream(1).body) > i or wire.goaway, "an octet", or_over=True)
+        if wire.goaway or wire.over:
+            break
+    calm(wire)
+
+
+def test_small_answers_that_are_not_cut_are_fine(wire):
+    """A client that gives every octet back at once, as some do."""
+    wire.start()
+    for i in range(CONTROL):
+        wire.headers(2 * i + 1, wire.get(), end=True)
+        size = len(wire.answer(2 * i + 1).body)
+        wire.window(0, size)
+        wire.frame(h.PING, 0, 0, b"a path..")
+    wire.alive()
 
 
 # --- heads -----------------------------------------------------------------------------------

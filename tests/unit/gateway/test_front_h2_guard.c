@@ -156,11 +156,16 @@ static void test_what_does_not_count(void **state)
 static void test_window_updates_are_paid_by_data(void **state)
 {
     (void)state;
-    h2_guard_data_sent(&guard, 16384); /* 4 and 64 */
+    h2_guard_data_sent(&guard, 16384, true); /* 4 and 64 */
+    h2_guard_data_sent(&guard, 1, true);     /* the client's own doing */
     for (int i = 0; i < 68 + 10; i++) {
         assert_int_equal(feed(NGHTTP2_WINDOW_UPDATE, 0, 0, NULL, 4), NGHTTP2_NO_ERROR);
     }
     assert_int_equal(feed(NGHTTP2_WINDOW_UPDATE, 0, 0, NULL, 4), NGHTTP2_ENHANCE_YOUR_CALM);
+    for (int i = 0; i < 1000000; i++) {
+        h2_guard_data_sent(&guard, 1, false);
+    }
+    assert_int_equal(guard.credit, 1 << 16);
 }
 
 static void test_header_blocks(void **state)
