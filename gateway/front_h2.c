@@ -155,10 +155,11 @@ static size_t front_on_data(struct conn *c, const char *data, size_t len)
     ssize_t used = nghttp2_session_mem_recv(f->session, (const uint8_t *)data, allowed);
     conn_mark_dirty(c);
     if (used < 0) {
-        h2_terminate(f, error_of(used));
-    } else if (error != NGHTTP2_NO_ERROR) {
-        h2_terminate(f, error);
-    } else if ((error = check_session(f, limits)) != NGHTTP2_NO_ERROR) {
+        error = error_of(used);
+    } else if (error == NGHTTP2_NO_ERROR) {
+        error = check_session(f, limits);
+    }
+    if (error != NGHTTP2_NO_ERROR) {
         h2_terminate(f, error);
     } else {
         arm_deadline(f);
