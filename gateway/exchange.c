@@ -103,6 +103,12 @@ bool exchange_check(struct exchange *x)
 {
     CHECK(x->magic == EXCHANGE_MAGIC);
     struct head_fault fault = head_check(&x->request);
+    if (x->request.is_h2 && head_fault_is_malformed(fault)) {
+        x->malformed = true;
+        x->front->abort(x);
+        exchange_finish(x);
+        return false;
+    }
     if (fault.status != 0) {
         exchange_reply(x, fault.status, arena_printf(&x->arena, "tunnel: %s", fault.why));
         return false;

@@ -73,6 +73,7 @@ struct exchange {
     bool head_sent; /* the final response head went to the front */
     bool tunnel;    /* upgraded: raw bytes both ways */
     bool retried;
+    bool malformed;  /* RFC 9113 8.1.1: abort, do not answer */
     char ws_key[28]; /* RFC 8441: the key we asked the service with */
     uint64_t started_us;
     uint64_t request_bytes;
@@ -83,7 +84,8 @@ struct exchange *exchange_new(struct worker *w, const struct front_ops *front, v
 /* Takes back an exchange whose head is not complete yet. */
 void exchange_discard(struct exchange *x);
 /* The request head is in x->request. Finds out who the client is (x->peer). False: the head was
- * refused with a reply and x is finished; HTTP/1 fronts close the connection then. */
+ * refused with a reply (in HTTP/2 a malformed one is aborted instead) and x is finished; HTTP/1
+ * fronts close the connection then. */
 bool exchange_check(struct exchange *x);
 /* Routes a checked request, and starts a back or replies. x may be finished
  * when it returns. */

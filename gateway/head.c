@@ -219,6 +219,13 @@ static struct head_fault check_fields(struct head *h, bool *has_host)
 
 static struct head_fault check_target(struct head *h)
 {
+    if (h->is_h2 && h->protocol.len == 0 && str_eq(h->method, STR("CONNECT"))) {
+        return fault(405, "CONNECT is not served here"); /* RFC 9113 8.5: has no :path */
+    }
+    if (h->is_h2 && !str_eq_nocase(h->scheme, STR("https")) &&
+        !str_eq_nocase(h->scheme, STR("http"))) {
+        return fault(421, "only http and https are served here");
+    }
     if (!target_is_legal(h->target)) {
         return fault(400, "malformed request target");
     }

@@ -62,6 +62,13 @@ struct head_fault {
     const char *why; /* constant text */
 };
 
+/* 400 is for what is not a message at all, and for nothing else: RFC 9113 8.1.1
+ * wants the stream reset. Every other status is an answer, whatever the version. */
+static inline bool head_fault_is_malformed(struct head_fault fault)
+{
+    return fault.status == 400;
+}
+
 void head_init(struct head *h, bool is_request);
 /* False when there are more than limits allow. Slices must outlive h. */
 bool head_add(struct head *h, struct arena *arena, struct str name, struct str value,

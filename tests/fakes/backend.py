@@ -259,7 +259,8 @@ class Service:
         size, at = int(rq.query["size"]), 0
         chunked = rq.query.get("chunked")
         framing = ["Transfer-Encoding", "chunked"] if chunked else ["Content-Length", str(size)]
-        await rq.head(200, [["Content-Type", "application/octet-stream"], framing])
+        extra = [["Priority", rq.query["priority"]]] if "priority" in rq.query else []
+        await rq.head(200, [["Content-Type", "application/octet-stream"], framing, *extra])
         if rq.method == "HEAD":
             return
         while at < size:

@@ -270,6 +270,12 @@ static void test_h2(void **state)
     assert_int_equal(judge_h2("CONNECT", "/x", "a", NULL, NULL).status, 405);
     assert_int_equal(judge_h2("CONNECT", "/x", "a", "connect-udp", NULL).status, 501);
     assert_int_equal(judge_h2("GET", "/x", "a", "websocket", NULL).status, 400);
+    assert_int_equal(judge_h2("CONNECT", NULL, "a:443", NULL, NULL).status, 405);
+    assert_true(head_fault_is_malformed(judge_h2("GET", "x", "a", NULL, NULL)));
+    assert_false(head_fault_is_malformed(judge_h2("CONNECT", NULL, "a", NULL, NULL)));
+    assert_false(head_fault_is_malformed(judge_h2("GET", "/", "a", NULL, NULL)));
+    head.scheme = STR("ftp");
+    assert_int_equal(head_check(&head).status, 421);
 }
 
 /* What would become a second request, or another field, in HTTP/1. */
