@@ -103,7 +103,7 @@ struct conn {
     struct conn *again_next;
     struct conn *front_next;
     struct conn **front_prev;
-    uint64_t sni_hash;     /* host_hash of the name asked for in TLS; 0: none */
+    uint64_t sni_hash; /* host_hash of the name asked for in TLS; 0: none */
     uint64_t bytes_in;
     uint64_t bytes_out;
     uint64_t linger_end;      /* bytes_in at which a lingering connection is cut */
