@@ -1,14 +1,17 @@
 """Services that speak TLS: verified (`backend: https`) or not (`insecure: true`)."""
+import shutil
 import socket
 import ssl
 import tempfile
 import threading
 
+import h2.events
 import pytest
 
 from clients import Closed
 from service_edge import ServiceEdge as Edge, make_ca, make_cert
-from rawservice import Peer, RawService
+from harness import Wos
+from rawservice import H2Service, Peer, RawService, h2_answer
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 HTTP = ("h1", "h2")
@@ -191,3 +194,31 @@ def test_many_at_once(stage):
     for thread in threads:
         thread.join()
     assert not failed
+
+
+def test_through_the_daemon():
+    """The daemon hands the local CA over, so a service with a certificate of it is trusted; one
+    with its own is not, until the route says insecure."""
+    with tempfile.TemporaryDirectory(prefix="wos-s-", dir="/tmp") as directory, Wos() as wos:
+        wos.ok("start")
+        for name in ("ca.crt", "ca.key"):
+            target = name.replace(".crt", ".pem")
+            shutil.copy(wos.home / "certs" / name, "%s/%s" % (directory, target))
+        make_cert(directory, "good", "DNS:localhost", "ca")
+        make_cert(directory, "self", "DNS:localhost", None)
+        with RawService(reply, context=context_for(directory, "good")) as good, \
+                RawService(reply, context=context_for(directory, "self")) as own, \
+                H2Service(answer_all) as h2c:
+            wos.ok("publish", "good", str(good.port), "--backend", "https")
+            wos.ok("publish", "own", str(own.port), "--backend", "https")
+            wos.ok("publish", "grpc", str(h2c.port), "--backend", "h2c")
+            assert wos.get("good", "/tls").status == 200
+            assert wos.get("own", "/tls").status == 502
+            assert wos.get("grpc", "/", http="h2").body == b"ok"
+            wos.ok("publish", "own", str(own.port), "--backend", "https", "--insecure")
+            assert wos.get("own", "/tls").status == 200
+
+
+def answer_all(peer, event):
+    if isinstance(event, h2.events.StreamEnded):
+        h2_answer(peer, event.stream_id)
