@@ -20,6 +20,7 @@
 
 #include "base/auto.h"
 #include "certs/sslerr.h"
+#include "certs/tlspeer.h"
 
 enum {
     MAGIC = 0x746c7378,
@@ -312,7 +313,7 @@ static SSL_CTX *server_make(struct tlsctx *ctx)
     return ssl_ctx;
 }
 
-static SSL_CTX *client_make(void)
+static SSL_CTX *client_make(int verify)
 {
     static const unsigned char alpn[] = "\x08http/1.1";
     SSL_CTX *ssl_ctx = SSL_CTX_new(TLS_client_method());
@@ -320,7 +321,7 @@ static SSL_CTX *client_make(void)
         return NULL;
     }
     modes_set(ssl_ctx);
-    SSL_CTX_set_verify(ssl_ctx, SSL_VERIFY_NONE, NULL);
+    SSL_CTX_set_verify(ssl_ctx, verify, NULL);
     if (SSL_CTX_set_min_proto_version(ssl_ctx, TLS1_2_VERSION) != 1 ||
         SSL_CTX_set_alpn_protos(ssl_ctx, alpn, sizeof(alpn) - 1) != 0) { /* 0 is success here */
         SSL_CTX_free(ssl_ctx);
@@ -340,7 +341,7 @@ struct tlsctx *tlsctx_new(tlsctx_find_fn *find, struct err *err)
     CHECK(pthread_mutex_init(&ctx->writer, NULL) == 0);
     tlsctx_set_ticket_keys(ctx, NULL, 0);
     ctx->server = server_make(ctx);
-    ctx->client = client_make();
+    ctx->client = client_make(SSL_VERIFY_NONE);
     if (ctx->server == NULL || ctx->client == NULL || ex_index < 0) {
         (void)sslerr_set(err, ERR_FAILED, "TLS context"); /* NULL tells the caller */
         tlsctx_free(ctx);
@@ -376,4 +377,17 @@ SSL_CTX *tlsctx_server(struct tlsctx *ctx)
 SSL_CTX *tlsctx_client_insecure(struct tlsctx *ctx)
 {
     return ctx->client;
+}
+
+SSL_CTX *tlsctx_client_new(struct str ca_pem, struct err *err)
+{
+    ERR_clear_error();
+    SSL_CTX *ssl_ctx = client_make(SSL_VERIFY_PEER);
+    if (ssl_ctx == NULL) {
+        (void)sslerr_set(err, ERR_FAILED, "TLS context"); /* NULL tells the caller */
+    } else if (tlspeer_trust(ssl_ctx, ca_pem, err) < 0) {
+        SSL_CTX_free(ssl_ctx);
+        ssl_ctx = NULL;
+    }
+    return ssl_ctx;
 }

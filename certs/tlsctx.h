@@ -40,5 +40,8 @@ void tlsctx_set_min_version(struct tlsctx *ctx, int version);
 void tlsctx_prepare(SSL_CTX *ssl_ctx);
 /* A client context without verification, for loopback services only. Borrowed. */
 SSL_CTX *tlsctx_client_insecure(struct tlsctx *ctx);
+/* A client context that trusts the CA certificates in `ca_pem` and nothing else; the caller's, to
+ * be freed with SSL_CTX_free. NULL on error. It checks the chain; tlspeer_fault checks the name. */
+SSL_CTX *tlsctx_client_new(struct str ca_pem, struct err *err);
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "daemon/accesskey.h"
 #include "daemon/publisher_private.h"
+#include "daemon/trust.h"
 
 enum { PUBLISHER_MAGIC = 0x7075626c, WAIT_MS = 30000 };
 
@@ -190,10 +191,14 @@ static bool snapshot_build(struct publisher *p)
         .ticket_keys = (const uint8_t(*)[80])p->ticket_keys,
         .ticket_key_count = c->tunnel_ssl.enabled ? p->ticket_key_count : 0,
     };
+    struct buf ca_pem = {0};
+    trust_read(c->home, routes, route_count, &ca_pem);
+    spec.ca_pem = buf_str(&ca_pem);
     secret_fini(&p->encoded);
     snapshot_encode(&spec, &p->encoded);
     OPENSSL_cleanse(&spec.access, sizeof spec.access);
     policy_table_fini(&policies);
+    buf_fini(&ca_pem);
     p->is_stale = false;
     waiters_assign(&p->waiters, p->generation);
     return true;

@@ -284,6 +284,7 @@ bool conn_start_tls(struct conn *c, const char *data, size_t len)
 
 static void end_of_input(struct conn *c, enum tls_result result)
 {
+    c->error = c->error == 0 ? c->send_error : c->error; /* a reset, told to whoever sent first */
     if (result == TLS_ERROR || c->error != 0) {
         conn_mark_dirty(c);
         conn_flush(c); /* an alert, if OpenSSL made one */
@@ -395,6 +396,17 @@ static void start_linger(struct conn *c)
     conn_mark_again(c);
 }
 
+/* A service may answer, close, and so refuse the rest of the request: its answer is still to be
+ * read. The reading ends with what the sending ended with. */
+static void hear_out(struct conn *c, int error)
+{
+    c->send_error = error;
+    wbuf_release(&c->worker->wbufs, &c->out);
+    c->shut_write = true;
+    c->can_read = true;
+    conn_mark_again(c);
+}
+
 /* Sends c->out; false if the connection ended. */
 static bool send_out(struct conn *c)
 {
@@ -410,6 +422,10 @@ static bool send_out(struct conn *c)
             if (errno == EINTR) {
                 continue;
             }
+            if (!c->is_front && c->state == CONN_OPEN) {
+                hear_out(c, errno);
+                return true;
+            }
             conn_die(c, errno);
             return false;
         }
@@ -419,6 +435,21 @@ static bool send_out(struct conn *c)
         c->can_write = (size_t)n == len;
     }
     return true;
+}
+
+void conn_push(struct conn *c)
+{
+    if (c->state != CONN_OPEN) {
+        return;
+    }
+    size_t staged = wbuf_len(&c->stage);
+    if (c->ssl != NULL && staged > 0) {
+        (void)tls_write(c, wbuf_data(&c->stage), staged); /* it ends in any case */
+        wbuf_release(&c->worker->wbufs, &c->stage);
+    }
+    size_t len = wbuf_len(&c->out);
+    ssize_t n = c->can_write && len > 0 ? send(c->fd, wbuf_data(&c->out), len, MSG_NOSIGNAL) : 0;
+    c->bytes_out += n > 0 ? (uint64_t)n : 0;
 }
 
 void conn_flush(struct conn *c)

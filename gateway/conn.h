@@ -88,6 +88,8 @@ struct conn {
     bool progress;         /* some bytes left since the last CONN_BLOCKED */
     uint16_t port;         /* dialled */
     int error;             /* errno, or negative for TLS */
+    int send_error;        /* errno of a sending that failed; reading goes on to the end */
+    char *detail;          /* owned: more than the number says, or NULL */
     SSL *ssl;              /* owned; NULL without TLS */
     struct worker *worker; /* borrowed */
     const struct conn_ops *ops;
@@ -101,7 +103,7 @@ struct conn {
     struct conn *again_next;
     struct conn *front_next;
     struct conn **front_prev;
-    uint64_t sni_hash;     /* host_hash of the name asked for in TLS; 0: none */
+    uint64_t sni_hash; /* host_hash of the name asked for in TLS; 0: none */
     uint64_t bytes_in;
     uint64_t bytes_out;
     uint64_t linger_end;      /* bytes_in at which a lingering connection is cut */
@@ -113,8 +115,9 @@ struct conn {
  * c->ssl then means that the client spoke plain HTTP. */
 struct conn *conn_accept(struct worker *w, int fd, const struct sockaddr *peer, socklen_t peer_len,
                          bool tls, const struct conn_ops *ops, void *owner);
-/* 127.0.0.1:port, then [::1]:port. Failure comes as CONN_DEAD, never from inside. */
-struct conn *conn_dial(struct worker *w, uint16_t port, bool tls, const struct conn_ops *ops,
+/* 127.0.0.1:port, then [::1]:port; TLS with the context `tls`, borrowed for the call, unless NULL
+ * (certs/tlsctx.h). Failure comes as CONN_DEAD, never from inside. */
+struct conn *conn_dial(struct worker *w, uint16_t port, SSL_CTX *tls, const struct conn_ops *ops,
                        void *owner);
 
 /* For a connection accepted without TLS: starts it now, with these first bytes of it.

@@ -14,6 +14,7 @@ static void conn_free(void *arg)
     struct conn *c = arg;
     CHECK(c->magic == CONN_MAGIC && c->state == CONN_GONE && !c->in_dirty && !c->in_again);
     c->magic = 0;
+    free(c->detail);
     free(c);
 }
 
@@ -115,6 +116,7 @@ void conn_reset(struct conn *c)
 {
     CHECK(c->magic == CONN_MAGIC);
     const struct linger now = {.l_onoff = 1};
+    conn_push(c); /* what was whole is the client's */
     if (c->fd >= 0) {
         (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now); /* a FIN then, at worst */
     }
@@ -129,6 +131,9 @@ void conn_kill(struct conn *c)
 
 const char *conn_error_text(const struct conn *c)
 {
+    if (c->detail != NULL) {
+        return c->detail;
+    }
     if (c->error < 0) {
         const char *text = ERR_reason_error_string(ERR_PACK(ERR_LIB_SSL, 0, -c->error));
         return text == NULL ? "TLS error" : text;

@@ -6,6 +6,7 @@
 #include "base/auto.h"
 #include "gateway/access.h"
 #include "gateway/back_h1.h"
+#include "gateway/back_h2.h"
 #include "gateway/client_address.h"
 #include "gateway/cookie.h"
 #include "gateway/notice.h"
@@ -30,6 +31,7 @@ struct exchange *exchange_new(struct worker *w, const struct front_ops *front, v
                            .arena = arena,
                            .front = front,
                            .front_owner = owner,
+                           .abort_code = EXCHANGE_ABORT_CODE,
                            .started_us = clock_now_us()};
     x->view = view_pin(w->view);
     return x;
@@ -104,7 +106,7 @@ bool exchange_check(struct exchange *x)
     CHECK(x->magic == EXCHANGE_MAGIC);
     struct head_fault fault = head_check(&x->request);
     if (x->request.is_h2 && head_fault_is_malformed(fault)) {
-        x->malformed = true;
+        x->abort_code = EXCHANGE_ABORT_MALFORMED; /* RFC 9113 8.1.1: not answered */
         x->front->abort(x);
         exchange_finish(x);
         return false;
@@ -158,7 +160,43 @@ void exchange_start(struct exchange *x, bool has_body)
         exchange_answer(x, &r);
         return;
     }
-    back_h1_start(x);
+    if (route->backend == BACKEND_H2C) {
+        back_h2_start(x);
+    } else {
+        back_h1_start(x);
+    }
+}
+
+struct head_forward exchange_forward(struct exchange *x, bool as_connect)
+{
+    enum { PEER_TEXT = 64 };
+    char *peer = arena_alloc(&x->arena, PEER_TEXT);
+    peer_format(x->peer, peer, PEER_TEXT);
+    return (struct head_forward){
+        .peer = peer,
+        .peer_is_v6 = strchr(peer, ':') != NULL,
+        .told = x->told_by_proxy ? &x->told : NULL,
+        .proto = x->tls ? "https" : "http",
+        .public_port = x->view->snapshot->spec.public_port,
+        .route = x->route,
+        .upgrade_from_h2 = as_connect,
+        .ws_key = x->ws_key,
+        .has_body = x->has_body,
+    };
+}
+
+bool exchange_can_repeat(const struct exchange *x)
+{
+    static const struct str idempotent[] = {
+        {"GET", 3}, {"HEAD", 4}, {"OPTIONS", 7}, {"PUT", 3}, {"DELETE", 6}, {"TRACE", 5},
+    };
+    bool body_left = !x->has_body || (!x->body_sent && !x->request_ended);
+    for (size_t i = 0; !x->retried && body_left && i < COUNT_OF(idempotent); i++) {
+        if (str_eq(x->request.method, idempotent[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void exchange_request_body(struct exchange *x, const char *data, size_t len)

@@ -1,7 +1,7 @@
 /* exchange: one request and its response, between a front and a back.
  *
  * The front (front_h1, front_h2) makes it when a request head is complete,
- * starts it, and feeds the request body; the back (back_h1) answers. Neither
+ * starts it, and feeds the request body; the back (back_h1, back_h2) answers. Neither
  * knows the other: everything passes through here. Bodies are pushed; a side
  * that cannot take more says so with `want`.
  *
@@ -19,8 +19,15 @@
 #include "gateway/head.h"
 #include "gateway/reply.h"
 #include "gateway/worker.h"
+#include "gateway/wskey.h"
 
-enum { EXCHANGE_MAGIC = 0x65786368 };
+enum {
+    EXCHANGE_MAGIC = 0x65786368,
+    /* What abort means to an HTTP/2 front (RFC 9113 section 7). */
+    EXCHANGE_ABORT_MALFORMED = 1, /* PROTOCOL_ERROR: the request's fault */
+    EXCHANGE_ABORT_CODE = 2,      /* INTERNAL_ERROR */
+    EXCHANGE_INTERIMS_MAX = 32,   /* 1xx answers of a service to one request */
+};
 
 struct conn;
 struct exchange;
@@ -57,7 +64,7 @@ struct exchange {
     const struct front_ops *front;
     void *front_owner; /* borrowed: front_h1 or a stream of front_h2 */
     const struct back_ops *back;
-    void *back_owner;            /* borrowed: back_h1; NULL when detached */
+    void *back_owner;            /* borrowed: back_h1 or a stream of back_h2; NULL when detached */
     struct conn *front_conn;     /* borrowed: the client's connection */
     const struct sockaddr *peer; /* who the client is: of front_conn, or &client */
     struct sockaddr_in6 client;  /* as trusted proxies tell (client_address.h) */
@@ -73,8 +80,8 @@ struct exchange {
     bool head_sent; /* the final response head went to the front */
     bool tunnel;    /* upgraded: raw bytes both ways */
     bool retried;
-    bool malformed;  /* RFC 9113 8.1.1: abort, do not answer */
-    char ws_key[28]; /* RFC 8441: the key we asked the service with */
+    uint32_t abort_code;     /* what an HTTP/2 front ends its stream with in abort */
+    char ws_key[WSKEY_SIZE]; /* RFC 8441: the key we asked the service with */
     uint64_t started_us;
     uint64_t request_bytes;
     uint64_t response_bytes;
@@ -98,6 +105,12 @@ void exchange_front_gone(struct exchange *x);
 void exchange_front_ready(struct exchange *x, bool ready);
 
 /* For backs. */
+/* May the request be sent a second time, though the service may have seen the first? Only an
+ * idempotent one (RFC 9110 9.2.2) of whose body nothing is gone, and only once. */
+bool exchange_can_repeat(const struct exchange *x);
+/* What the service is told of the client. `as_connect`: the request is a WebSocket and x->ws_key
+ * is what the service gets. Lives as long as x. */
+struct head_forward exchange_forward(struct exchange *x, bool as_connect);
 /* A tunnel may live for days: it keeps a copy of its route and lets the snapshot go. */
 void exchange_release_view(struct exchange *x);
 void exchange_response_interim(struct exchange *x, struct head *head);

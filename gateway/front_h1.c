@@ -301,7 +301,9 @@ static bool read_body(struct front_h1 *f, const char *data, size_t len, size_t *
         if (f->x == NULL) {
             return false; /* it was refused half-way */
         }
-        conn_set_deadline(f->conn, worker_limits(x->worker)->body_timeout_ms);
+        if ((f->conn->pauses & CONN_PAUSE_PEER) == 0) { /* else the service is slow */
+            conn_set_deadline(f->conn, worker_limits(x->worker)->body_timeout_ms);
+        }
     }
     if (result == H1_DONE) {
         f->state = FRONT_WAIT;

@@ -513,8 +513,7 @@ static void front_abort(struct exchange *x)
     struct h2_stream *s = x->front_owner;
     CHECK(s->x == x);
     s->x = NULL;
-    (void)nghttp2_submit_rst_stream(s->front->session, NGHTTP2_FLAG_NONE, s->id,
-                                    x->malformed ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_INTERNAL_ERROR);
+    (void)nghttp2_submit_rst_stream(s->front->session, NGHTTP2_FLAG_NONE, s->id, x->abort_code);
     conn_mark_dirty(s->front->conn);
 }
 

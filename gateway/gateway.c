@@ -90,6 +90,31 @@ static struct certset *make_certs(struct gateway *g, const struct snapshot_spec 
     return set;
 }
 
+/* The old context where nothing changed: reading a hundred authorities takes a while. Where they
+ * cannot be read only the services that need them are not served. */
+static SSL_CTX *make_client(const struct gateway *g, const struct snapshot_spec *spec)
+{
+    struct err err = {0};
+    if (spec->ca_pem.len == 0) {
+        return NULL;
+    }
+    if (g->client != NULL && str_eq(g->snapshot->spec.ca_pem, spec->ca_pem)) {
+        CHECK(SSL_CTX_up_ref(g->client) == 1);
+        return g->client;
+    }
+    SSL_CTX *client = tlsctx_client_new(spec->ca_pem, &err);
+    if (client == NULL) {
+        log_error("gateway", "services with TLS cannot be checked", LOG_STR("error", err.msg));
+    }
+    return client;
+}
+
+static SSL_CTX *client_ref(SSL_CTX *client)
+{
+    CHECK(client == NULL || SSL_CTX_up_ref(client) == 1);
+    return client;
+}
+
 void gateway_publish(struct gateway *g, struct str bytes)
 {
     struct err err = {0};
@@ -110,12 +135,14 @@ void gateway_publish(struct gateway *g, struct str bytes)
         tlsctx_set_ticket_keys(g->tlsctx, spec->ticket_keys, spec->ticket_key_count);
         tlsctx_set_min_version(g->tlsctx, spec->tls_min == 3 ? TLS1_3_VERSION : TLS1_2_VERSION);
     }
+    SSL_CTX *client = make_client(g, spec);
     struct publish *p = xcalloc(1, sizeof *p);
     *p = (struct publish){.gateway = g, .generation = spec->generation, .waiting = g->worker_count};
     for (unsigned i = 0; i < g->worker_count; i++) {
         struct view_letter *letter = xcalloc(1, sizeof *letter);
         letter->worker = g->workers[i];
-        letter->view = view_new(snapshot_ref(snapshot), certs == NULL ? NULL : certset_ref(certs));
+        letter->view = view_new(snapshot_ref(snapshot), certs == NULL ? NULL : certset_ref(certs),
+                                client_ref(client));
         letter->publish = p;
         mail_post(g->workers[i]->mail, worker_on_view, letter);
     }
@@ -124,8 +151,10 @@ void gateway_publish(struct gateway *g, struct str bytes)
     }
     snapshot_unref(g->snapshot);
     certset_unref(g->certs);
+    SSL_CTX_free(g->client);
     g->snapshot = snapshot;
     g->certs = certs;
+    g->client = client;
 }
 
 void gateway_setup(struct gateway *g, unsigned workers)
@@ -265,6 +294,7 @@ static void gateway_fini(struct gateway *g)
     free(g->kept);
     snapshot_unref(g->snapshot);
     certset_unref(g->certs);
+    SSL_CTX_free(g->client);
     mail_free(g->mail);
     throttle_free(g->throttle);
     tlsctx_free(g->tlsctx);

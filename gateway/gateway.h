@@ -24,14 +24,15 @@ struct kept_listener {
 
 struct gateway {
     uint32_t magic;
-    struct loop *loop;                   /* owned */
-    struct mailbox *mail;                /* owned: from the workers */
-    struct event *link_event;            /* owned: the listening link socket */
-    struct frame_channel *link;          /* owned; NULL without a daemon */
-    struct tlsctx *tlsctx;               /* owned */
-    struct throttle *throttle;           /* owned; shared with the workers */
-    struct snapshot *snapshot;           /* shared */
-    struct certset *certs;               /* shared */
+    struct loop *loop;          /* owned */
+    struct mailbox *mail;       /* owned: from the workers */
+    struct event *link_event;   /* owned: the listening link socket */
+    struct frame_channel *link; /* owned; NULL without a daemon */
+    struct tlsctx *tlsctx;      /* owned */
+    struct throttle *throttle;  /* owned; shared with the workers */
+    struct snapshot *snapshot;  /* shared */
+    struct certset *certs;      /* shared */
+    SSL_CTX *client;            /* shared: checks services' certificates; NULL without CAs */
     struct worker *workers[WORKERS_MAX]; /* owned */
     unsigned worker_count;
     struct sandbox sandbox;

@@ -8,6 +8,7 @@
 
 #include "base/auto.h"
 #include "certs/certset.h"
+#include "certs/tlspeer.h"
 
 static int bio_read(BIO *bio, char *data, int cap)
 {
@@ -108,6 +109,7 @@ bool tls_attach(struct conn *c, SSL_CTX *ctx, bool server)
         SSL_set_accept_state(c->ssl);
     } else {
         SSL_set_connect_state(c->ssl);
+        CHECK(SSL_set_tlsext_host_name(c->ssl, "localhost") == 1);
     }
     return true;
 }
@@ -143,9 +145,17 @@ enum tls_result tls_handshake(struct conn *c)
         unsigned len = 0;
         SSL_get0_alpn_selected(c->ssl, &alpn, &len);
         c->alpn_h2 = len == 2 && memcmp(alpn, "h2", 2) == 0;
-        return TLS_OK;
+        c->detail = c->is_front ? NULL : tlspeer_fault(c->ssl);
+        if (c->detail != NULL) {
+            c->error = EACCES;
+        }
+        return c->detail == NULL ? TLS_OK : TLS_ERROR;
     }
-    return result_of(c, ret);
+    enum tls_result result = result_of(c, ret);
+    if (result == TLS_ERROR && !c->is_front) {
+        c->detail = tlspeer_fault(c->ssl);
+    }
+    return result;
 }
 
 enum tls_result tls_read(struct conn *c, char *data, size_t cap, size_t *out_len)

@@ -16,10 +16,11 @@ struct view {
     uint32_t pins;             /* this worker only */
     struct snapshot *snapshot; /* shared */
     struct certset *certs;     /* shared; NULL without TLS */
+    SSL_CTX *client;           /* shared: checks services' certificates; NULL without CAs */
 };
 
 /* Takes over one reference on each; pinned once, for the worker. */
-struct view *view_new(struct snapshot *snapshot, struct certset *certs);
+struct view *view_new(struct snapshot *snapshot, struct certset *certs, SSL_CTX *client);
 struct view *view_pin(struct view *view);
 void view_unpin(struct view *view);
 

@@ -7,11 +7,11 @@
 
 #include "base/auto.h"
 #include "base/log.h"
-#include "gateway/back_h1.h"
 #include "gateway/conn.h"
 #include "gateway/exchange.h"
 #include "gateway/listener.h"
 #include "gateway/tls.h"
+#include "gateway/upstream.h"
 
 enum { PORTS = 65536 };
 
@@ -136,7 +136,7 @@ void worker_free(struct worker *w)
     while (w->fronts != NULL) {
         conn_kill(w->fronts);
     }
-    back_h1_pools_free(w);
+    upstream_free_all(w);
     loop_turn(w->loop, false); /* what was deferred */
     loop_timer_fini(&w->tick);
     BIO_free(w->bio);

@@ -322,6 +322,16 @@ static int decode_secrets(struct reader *r, struct arena *arena, struct snapshot
     return 0;
 }
 
+static int decode_ca(struct reader *r, struct snapshot_spec *spec, struct err *err)
+{
+    size_t len = take_uint(r, 4);
+    if (len > SNAPSHOT_PEM_MAX) {
+        return err_set(err, ERR_REFUSED, "snapshot: certificate authorities of %zu bytes", len);
+    }
+    spec->ca_pem = take_bytes(r, len);
+    return r->cut ? cut_error(err, "certificate authorities") : 0;
+}
+
 static int route_check(const struct route *route, const struct snapshot_spec *spec, struct err *err)
 {
     if (!host_is_canonical(route->host)) {
@@ -426,7 +436,7 @@ static int decode_all(struct snapshot *s, struct str copy, struct err *err)
         decode_peers(&r, &s->arena, SNAPSHOT_PEERS_MAX, &spec->proxy_protocol.items,
                      &spec->proxy_protocol.count, err) < 0 ||
         decode_policies(&r, &s->arena, spec, err) < 0 ||
-        decode_secrets(&r, &s->arena, spec, err) < 0 ||
+        decode_secrets(&r, &s->arena, spec, err) < 0 || decode_ca(&r, spec, err) < 0 ||
         decode_routes(&r, &s->arena, spec, err) < 0) {
         return -1;
     }

@@ -102,6 +102,7 @@ struct snapshot_spec {
      * first one encrypts, all decrypt. Secret. */
     const uint8_t (*ticket_keys)[80];
     uint32_t ticket_key_count;
+    struct str ca_pem; /* whom to trust as a BACKEND_HTTPS service; empty when no route is one */
 };
 
 struct snapshot {

@@ -7,6 +7,7 @@
  *   trusted proxies, PROXY peers: peers;  peers = u32 × { family:u8 bits:u8 address[4 or 16] }
  *   policies: u32 × { access:u8 rate:u32 burst:u32 exchanges:u32 class:peers route:peers }
  *   certs: u32 × { chain:u32+bytes key:u32+bytes }   ticket keys: u32 × bytes[80]
+ *   ca: u32+bytes
  *   routes: u32 × { host owner worktree service: str; service_port:u16 port:u16
  *                   class:u8 state:u8 host_mode:u8 backend:u8 policy:u32 since_ms:u64 phase:str }
  *   str = length:u16 and the bytes
@@ -52,7 +53,7 @@ static size_t encoded_size(const struct snapshot_spec *spec)
     for (uint32_t i = 0; i < spec->cert_count; i++) {
         size += CERT_BYTES_MIN + spec->certs[i].chain_pem.len + spec->certs[i].key_pem.len;
     }
-    size += (size_t)spec->ticket_key_count * TICKET_BYTES;
+    size += (size_t)spec->ticket_key_count * TICKET_BYTES + 4 + spec->ca_pem.len;
     for (uint32_t i = 0; i < spec->route_count; i++) {
         const struct route *r = &spec->routes[i];
         size += ROUTE_BYTES_MIN + r->host.len + r->owner.len + r->worktree.len + r->service.len +
@@ -146,5 +147,6 @@ void snapshot_encode(const struct snapshot_spec *spec, struct buf *out)
     if (spec->ticket_key_count > 0) {
         buf_add(out, spec->ticket_keys, (size_t)spec->ticket_key_count * TICKET_BYTES);
     }
+    put_blob(out, spec->ca_pem);
     put_routes(out, spec);
 }

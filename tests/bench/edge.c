@@ -1,10 +1,12 @@
 /* edge: runs the gateway alone, with routes from the command line, for
  * measurements, experiments and tests that need no daemon.
  *
- *     edge PORT WORKERS CERT KEY host=port[,word…] …     (CERT "-": cleartext)
+ *     edge PORT WORKERS CERT KEY host=[kind:]port[,word…] …     (CERT "-": cleartext)
  *
  * Words: "secret" (opened by the secret in $WOS_EDGE_SECRET), "starting",
  * "failing", "stopped" (the route's state), "nobody" (a whitelist nobody is in).
+ * Kinds: http, https (trusts the PEM file $WOS_EDGE_CA), https-insecure, h2c.
+ * Waits: $WOS_EDGE_CONNECT_TIMEOUT_MS and others of struct limits, see set_limits.
  * Limits of wrong secrets: $WOS_EDGE_FREE, $WOS_EDGE_DELAY_MAX, $WOS_EDGE_PER_MINUTE.
  *
  * Prints "ready <gateway pid>" whenever every worker serves the newest routes,
@@ -125,7 +127,23 @@ static bool has_word(struct str words, struct str word)
     return str_list_has(words, word);
 }
 
-/* "host=port[,word…]" */
+/* "port" or "kind:port" */
+static bool set_backend(struct route *route, struct str text)
+{
+    size_t colon = str_find(text, ':');
+    if (colon < text.len) {
+        struct str kind = {text.ptr, colon};
+        while (!str_eq(kind, str_of(route_backend_name((enum route_backend)route->backend)))) {
+            if (route->backend++ == BACKEND_H2C) {
+                return false;
+            }
+        }
+        text = (struct str){text.ptr + colon + 1, text.len - colon - 1};
+    }
+    return str_to_u16(text, &route->port);
+}
+
+/* "host=[kind:]port[,word…]" */
 static struct route make_route(const char *arg)
 {
     struct str text = str_of(arg);
@@ -133,16 +151,14 @@ static struct route make_route(const char *arg)
     struct str words =
         eq == text.len ? STR_NONE : (struct str){text.ptr + eq + 1, text.len - eq - 1};
     struct str number;
-    uint16_t to;
-    if (words.ptr == NULL || !str_next(&words, ',', &number) || !str_to_u16(number, &to)) {
-        (void)fprintf(stderr, "not host=port: %s\n", arg);
-        exit(1);
-    }
     struct route route = {.host = {text.ptr, eq},
                           .owner = STR("edge"),
                           .service = STR("edge"),
-                          .port = to,
                           .route_class = ROUTE_PUBLISHED};
+    if (words.ptr == NULL || !str_next(&words, ',', &number) || !set_backend(&route, number)) {
+        (void)fprintf(stderr, "not host=[kind:]port: %s\n", arg);
+        exit(1);
+    }
     if (words.ptr == NULL) {
         return route;
     }
@@ -163,6 +179,15 @@ static void limit_from_env(const char *name, uint32_t *limit)
     if (text != NULL && str_to_u64(str_of(text), &value)) {
         *limit = (uint32_t)value;
     }
+}
+
+static void set_limits(struct limits *limits)
+{
+    limit_from_env("WOS_EDGE_CONNECT_TIMEOUT_MS", &limits->connect_timeout_ms);
+    limit_from_env("WOS_EDGE_RESPONSE_TIMEOUT_MS", &limits->response_timeout_ms);
+    limit_from_env("WOS_EDGE_TUNNEL_IDLE_TIMEOUT_MS", &limits->tunnel_idle_timeout_ms);
+    limit_from_env("WOS_EDGE_UPSTREAM_IDLE_TIMEOUT_MS", &limits->upstream_idle_timeout_ms);
+    limit_from_env("WOS_EDGE_WRITE_TIMEOUT_MS", &limits->write_timeout_ms);
 }
 
 static void fill_access(struct edge *e, struct snapshot_spec *spec)
@@ -202,8 +227,16 @@ static void send_snapshot(struct edge *e)
     struct snapshot_cert cert;
     struct buf chain = {0};
     struct buf key = {0};
+    struct buf ca = {0};
     struct buf bytes = {0};
     struct err err = {0};
+    const char *ca_path = getenv("WOS_EDGE_CA");
+    if (ca_path != NULL && file_read(ca_path, SNAPSHOT_PEM_MAX, &ca, &err) < 0) {
+        (void)fprintf(stderr, "%s\n", err.msg);
+        exit(1);
+    }
+    spec.ca_pem = buf_str(&ca);
+    set_limits(&spec.limits);
     if (strcmp(e->argv[0], "-") != 0) {
         if (file_read(e->argv[0], SNAPSHOT_PEM_MAX, &chain, &err) < 0 ||
             file_read(e->argv[1], SNAPSHOT_PEM_MAX, &key, &err) < 0) {
@@ -224,6 +257,7 @@ static void send_snapshot(struct edge *e)
     buf_fini(&bytes);
     buf_fini(&chain);
     buf_fini(&key);
+    buf_fini(&ca);
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -285,7 +319,7 @@ static void on_input(evutil_socket_t fd, short what, void *arg)
 int main(int argc, char **argv)
 {
     if (argc < 6) {
-        (void)fprintf(stderr, "usage: edge PORT WORKERS CERT KEY host=port…\n");
+        (void)fprintf(stderr, "usage: edge PORT WORKERS CERT KEY host=[kind:]port…\n");
         return 2;
     }
     static const struct frame_handler handler = {on_frame, on_close};

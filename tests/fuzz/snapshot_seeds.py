@@ -50,14 +50,14 @@ def route(host, owner="s", worktree="a", service="web", service_port=3000, port=
 
 
 def snapshot(tls=False, domain="", revoked=(), secret=False, trusted=(), proxies=(), policies=(),
-             certs=(), tickets=(), routes=()):
+             certs=(), tickets=(), ca=b"", routes=()):
     flags = (1 if tls else 0) | (2 if secret else 0)
     return (b"WOSN" + struct.pack("<HHQH", VERSION, flags, 7, 5858) + text(domain) +
             struct.pack("<BI", 2, 60) + struct.pack("<H", len(LIMITS)) +
             struct.pack("<%dI" % len(LIMITS), *LIMITS) + b"k" * 32 + b"d" * 32 +
             many([struct.pack("<Q", i) for i in revoked]) + peers(*trusted) + peers(*proxies) +
             many(list(policies)) + many([blob(c) + blob(k) for c, k in certs]) +
-            many(list(tickets)) + many(list(routes)))
+            many(list(tickets)) + blob(ca) + many(list(routes)))
 
 
 WEB = "a-web.wos.localhost"
@@ -73,7 +73,7 @@ SEEDS = {
     "full": snapshot(
         tls=True, domain="wos.localhost", secret=True, trusted=["10.0.0.0/8"],
         proxies=["::1/128"], policies=[policy(of_class=["10.0.0.0/8", "2001:db8::/32"])],
-        certs=[(b"chain", b"key")], tickets=[b"\0" * 80, b"\1" * 80],
+        certs=[(b"chain", b"key")], tickets=[b"\0" * 80, b"\1" * 80], ca=b"authorities",
         routes=[route(WEB), route("b.wos.localhost", "publish", "", "", 0, 0, 2, 1, 1,
                                   backend=3, phase="health checks"),
                 route("[::1]", "daemon", "", "", 0, 4949, 1, backend=2)]),

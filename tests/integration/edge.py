@@ -30,6 +30,7 @@ class Edge:
         self.ca = str(self.dir / "cert.pem") if tls else None
         self.events = []
         self.readies = 0
+        self.gateway = None  # its pid
         if tls:
             subprocess.run(
                 ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
@@ -57,6 +58,7 @@ class Edge:
             if word == "event":
                 self.events.append(json.loads(rest))
             else:
+                self.gateway = int(rest)
                 self.readies += 1
 
     def _wait_ready(self, count):

@@ -453,9 +453,28 @@ static void test_generations_only_rise(void **state)
     fixture_free(f);
 }
 
+/* The gateway opens no file: whom a service with TLS may be trusted by comes along. */
+static void test_authorities_for_https(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(CONFIG);
+    struct publish_route route = {
+        .host = "w-web.d.test", .service = "web", .port = 4000, .state = ROUTE_LIVE};
+    publisher_set_routes(f->publisher, "s1", &route, 1, NULL, NULL);
+    turns(f);
+    assert_int_equal(f->snapshot->spec.ca_pem.len, 0);
+    route.options.backend = BACKEND_HTTPS;
+    publisher_set_routes(f->publisher, "s1", &route, 1, NULL, NULL);
+    turns(f);
+    assert_int_equal(f->snapshot->spec.routes[0].backend, BACKEND_HTTPS);
+    assert_true(f->snapshot->spec.ca_pem.len > 1000); /* Debian's ca-certificates */
+    fixture_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_authorities_for_https),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_names_are_kept),
         cmocka_unit_test(test_name_under_a_lookalike_domain),

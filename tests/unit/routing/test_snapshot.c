@@ -69,6 +69,7 @@ static void fixture_init(struct fixture *f)
                                      .cert_count = 2,
                                      .ticket_keys = keys,
                                      .ticket_key_count = 2,
+                                     .ca_pem = STR("authorities"),
                                      .hsts_seconds = 86400,
                                      .access = {.has_secret = true,
                                                 .key = "0123456789abcdef0123456789abcde",
@@ -117,6 +118,7 @@ static void test_round_trip(void **state)
     assert_memory_equal(s->spec.policies[1].route_allow, &f.allow[1], sizeof(f.allow[1]));
     assert_true(str_eq(s->spec.certs[1].key_pem, STR("key two")));
     assert_memory_equal(s->spec.ticket_keys, keys, sizeof(keys));
+    assert_true(str_eq(s->spec.ca_pem, STR("authorities")));
     const struct route *r = &s->spec.routes[0];
     assert_true(str_eq(r->owner, STR("session-a")));
     assert_true(str_eq(r->worktree, STR("a")));
