@@ -193,5 +193,10 @@ void gateway_link_send_shutdown(struct gateway_link *link)
 
 void gateway_link_send_stats(struct gateway_link *link)
 {
-    frame_send(link->channel, LINK_STATS, STR("{}"), NULL, 0);
+    frame_send(link->channel, LINK_STATS, STR("{\"routes\":true}"), NULL, 0);
+}
+
+void gateway_link_send_access_log(struct gateway_link *link, int fd)
+{
+    frame_send(link->channel, LINK_ACCESS_LOG, STR("{}"), &fd, fd < 0 ? 0 : 1);
 }

@@ -14,6 +14,7 @@
 #include "base/subprocess.h"
 #include "daemon/gateway_link.h"
 #include "daemon/gateway_spawn.h"
+#include "daemon/gateway_stats.h"
 #include "daemon/redirect_listener.h"
 #include "daemon/sockets.h"
 #include "gateway/link_protocol.h"
@@ -26,7 +27,6 @@ enum {
     PORT_RETRY_MS = 5000,
     STABLE_MS = 30000, /* after this long the pauses start small again */
     SHUTDOWN_MS = 5000,
-    STATS_MS = 5000,
 };
 
 /* Of one gateway as this daemon sees it. */
@@ -64,11 +64,12 @@ struct supervisor {
     struct gateway *old;     /* owned list: replaced ones, draining or about to */
     struct loop_timer retry_timer;
     struct loop_timer greeting_timer;
-    struct loop_timer stats_timer;
+    struct loop_timer shutdown_timer;
+    struct gateway_stats stats;
+    int access_fd; /* borrowed; -1: no access log */
     uint32_t backoff_ms;
     uint64_t started_ms;           /* when the current one began */
     char *error;                   /* owned; NULL: none */
-    cJSON *stats;                  /* owned; the last answer */
     supervisor_event_fn *on_event; /* may be NULL */
     void *on_event_arg;            /* borrowed */
     bool is_ending;
@@ -234,6 +235,7 @@ static void gateway_on_ready(void *arg)
         return;
     }
     loop_timer_clear(&s->greeting_timer);
+    gateway_link_send_access_log(g->link, s->access_fd);
     if (!g->is_ours) {
         found_gateway(s, g);
         return;
@@ -278,8 +280,7 @@ static void gateway_on_stats(void *arg, const cJSON *stats)
 {
     struct gateway *g = arg;
     if (g == g->s->current) {
-        cJSON_Delete(g->s->stats);
-        g->s->stats = cJSON_Duplicate(stats, true);
+        gateway_stats_answer(&g->s->stats, stats);
     }
 }
 
@@ -476,14 +477,9 @@ static void supervisor_try(void *arg)
     }
 }
 
-static void supervisor_on_stats(void *arg)
+static void supervisor_on_shutdown_over(void *arg)
 {
-    struct supervisor *s = arg;
-    CHECK(s->magic == SUPERVISOR_MAGIC);
-    if (s->current != NULL && s->current->state == GATEWAY_SERVING) {
-        gateway_link_send_stats(s->current->link);
-    }
-    loop_timer_set(&s->stats_timer, STATS_MS);
+    (void)arg; /* the loop turned: supervisor_is_down looks at the time */
 }
 
 /* --- for the daemon ------------------------------------------------------------------ */
@@ -499,10 +495,11 @@ struct supervisor *supervisor_new(struct loop *loop, const struct config *config
     s->backoff_ms = BACKOFF_FIRST_MS;
     loop_timer_init(&s->retry_timer, loop, supervisor_try, s);
     loop_timer_init(&s->greeting_timer, loop, supervisor_on_greeting, s);
-    loop_timer_init(&s->stats_timer, loop, supervisor_on_stats, s);
+    loop_timer_init(&s->shutdown_timer, loop, supervisor_on_shutdown_over, s);
+    gateway_stats_init(&s->stats, loop);
+    s->access_fd = -1;
     redirect_listener_init(&s->redirect, loop, config, supervisor_on_redirect, s);
     loop_timer_set(&s->retry_timer, 0);
-    loop_timer_set(&s->stats_timer, STATS_MS);
     return s;
 }
 
@@ -520,7 +517,8 @@ void supervisor_free(struct supervisor *s)
     CHECK(s->magic == SUPERVISOR_MAGIC);
     loop_timer_fini(&s->retry_timer);
     loop_timer_fini(&s->greeting_timer);
-    loop_timer_fini(&s->stats_timer);
+    loop_timer_fini(&s->shutdown_timer);
+    gateway_stats_fini(&s->stats);
     gateway_free(s->current);
     while (s->old != NULL) {
         struct gateway *next = s->old->next;
@@ -530,7 +528,6 @@ void supervisor_free(struct supervisor *s)
     sockets_fini(&s->sockets);
     redirect_listener_fini(&s->redirect);
     free(s->error);
-    cJSON_Delete(s->stats);
     s->magic = 0;
     free(s);
 }
@@ -541,6 +538,33 @@ void supervisor_publish(struct supervisor *s)
     if (g != NULL && (g->state == GATEWAY_LOADING || g->state == GATEWAY_SERVING)) {
         gateway_send_snapshot(g);
     }
+}
+
+void supervisor_set_access_log(struct supervisor *s, int fd)
+{
+    s->access_fd = fd;
+    if (s->current != NULL && s->current->state != GATEWAY_GREETING) {
+        gateway_link_send_access_log(s->current->link, fd);
+    }
+    for (struct gateway *g = s->old; g != NULL; g = g->next) {
+        if (g->link != NULL) {
+            gateway_link_send_access_log(g->link, fd);
+        }
+    }
+}
+
+void supervisor_ask_stats(struct supervisor *s, gateway_stats_fn *fn, void *arg)
+{
+    bool is_serving = s->current != NULL && s->current->state == GATEWAY_SERVING;
+    if (is_serving) {
+        gateway_link_send_stats(s->current->link);
+    }
+    gateway_stats_wait(&s->stats, is_serving, fn, arg);
+}
+
+void supervisor_forget_stats(struct supervisor *s, const void *arg)
+{
+    gateway_stats_cancel(&s->stats, arg);
 }
 
 void supervisor_shutdown(struct supervisor *s)
@@ -556,7 +580,7 @@ void supervisor_shutdown(struct supervisor *s)
             gateway_link_send_shutdown(g->link);
         }
     }
-    loop_timer_set(&s->stats_timer, SHUTDOWN_MS + 1); /* the loop turns at the deadline */
+    loop_timer_set(&s->shutdown_timer, SHUTDOWN_MS + 1); /* the loop turns at the deadline */
 }
 
 bool supervisor_is_down(const struct supervisor *s)
@@ -577,8 +601,5 @@ void supervisor_add_status(const struct supervisor *s, cJSON *tunnel)
     (void)json_add_int(tunnel, "workers", (int64_t)s->sockets.worker_count);
     if (g != NULL && g->pid > 0) {
         (void)json_add_int(tunnel, "gatewayPid", g->pid);
-    }
-    if (s->stats != NULL) {
-        (void)cJSON_AddItemToObject(tunnel, "stats", cJSON_Duplicate(s->stats, true));
     }
 }
