@@ -69,11 +69,34 @@ static void put_special(struct line *l, struct str s, size_t *i)
     }
 }
 
+/* True if one of eight bytes needs a look: no ASCII, a control, a quote or a backslash. May be
+ * true for others too, never false for these. */
+static bool needs_look(uint64_t eight)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t quote = eight ^ ones * '"';
+    uint64_t backslash = eight ^ ones * '\\';
+    uint64_t delete = eight ^ ones * 0x7f;
+    uint64_t found = eight | ((eight - ones * 0x20) & ~eight) | ((quote - ones) & ~quote) |
+                     ((backslash - ones) & ~backslash) | ((delete - ones) & ~delete);
+    return (found & ones * 0x80) != 0;
+}
+
 /* At most three bytes come out for each that goes in. */
 static void put_text(struct line *l, struct str s)
 {
     size_t i = 0;
     while (i < s.len) {
+        uint64_t eight;
+        if (s.len - i >= sizeof eight) {
+            memcpy(&eight, s.ptr + i, sizeof eight);
+            if (!needs_look(eight)) {
+                memcpy(l->at, &eight, sizeof eight);
+                l->at += sizeof eight;
+                i += sizeof eight;
+                continue;
+            }
+        }
         char c = s.ptr[i];
         if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
             *l->at++ = c;
@@ -159,10 +182,14 @@ static void put_member(struct line *l, struct str key, struct str value, size_t 
     }
 }
 
-static void put_c_member(struct line *l, struct str key, const char *value)
+/* A value of our own making: nothing in it needs escaping. */
+static void put_own(struct line *l, struct str key, struct str value)
 {
-    if (value != NULL) {
-        put_member(l, key, str_of(value), ACCESS_NAME_MAX);
+    if (value.len > 0) {
+        value = cut(value, ACCESS_NAME_MAX);
+        put(l, key.ptr, key.len);
+        put(l, value.ptr, value.len);
+        *l->at++ = '"';
     }
 }
 
@@ -185,14 +212,14 @@ static void put_upstream(struct line *l, const struct access_entry *e)
     if (e->upstream_retried) {
         PUT(l, ",\"retried\":true");
     }
-    put_c_member(l, STR(",\"upstreamError\":\""), e->upstream_error);
+    put_member(l, STR(",\"upstreamError\":\""), str_of(e->upstream_error), ACCESS_NAME_MAX);
 }
 
 static void put_tls(struct line *l, const struct access_entry *e)
 {
     if (e->tls_version != NULL) {
-        put_c_member(l, STR(",\"tls\":\""), e->tls_version);
-        put_c_member(l, STR(",\"cipher\":\""), e->tls_cipher);
+        put_own(l, STR(",\"tls\":\""), str_of(e->tls_version));
+        put_own(l, STR(",\"cipher\":\""), str_of(e->tls_cipher));
         if (e->tls_resumed) {
             PUT(l, ",\"resumed\":true");
         }
@@ -217,10 +244,10 @@ size_t access_line_format(const struct access_entry *e, char *out)
     PUT(&l, "{\"time\":\"");
     put_time(&l, e->wall_us);
     PUT(&l, "\"");
-    put_member(&l, STR(",\"id\":\""), e->id, ACCESS_NAME_MAX);
-    put_c_member(&l, STR(",\"peer\":\""), e->peer);
+    put_own(&l, STR(",\"id\":\""), e->id);
+    put_own(&l, STR(",\"peer\":\""), str_of(e->peer));
     put_member(&l, STR(",\"host\":\""), e->host, ACCESS_NAME_MAX);
-    put_member(&l, STR(",\"route\":\""), e->route, ACCESS_NAME_MAX);
+    put_own(&l, STR(",\"route\":\""), e->route);
     put_member(&l, STR(",\"worktree\":\""), e->worktree, ACCESS_NAME_MAX);
     put_member(&l, STR(",\"service\":\""), e->service, ACCESS_NAME_MAX);
     put_member(&l, STR(",\"method\":\""), e->method, ACCESS_METHOD_MAX);
@@ -237,12 +264,12 @@ size_t access_line_format(const struct access_entry *e, char *out)
     }
     PUT(&l, ",\"ms\":");
     put_ms(&l, e->duration_us);
-    put_c_member(&l, STR(",\"protocol\":\""), e->protocol);
+    put_own(&l, STR(",\"protocol\":\""), str_of(e->protocol));
     put_member(&l, STR(",\"upgrade\":\""), e->upgrade, ACCESS_METHOD_MAX);
     put_tls(&l, e);
     put_upstream(&l, e);
-    put_c_member(&l, STR(",\"reason\":\""), e->reason);
-    put_c_member(&l, STR(",\"aborted\":\""), e->aborted);
+    put_own(&l, STR(",\"reason\":\""), str_of(e->reason));
+    put_own(&l, STR(",\"aborted\":\""), str_of(e->aborted));
     PUT(&l, "}\n");
     return (size_t)(l.at - out);
 }
@@ -253,9 +280,9 @@ size_t access_line_refusal(const struct access_refusal *r, char *out)
     PUT(&l, "{\"time\":\"");
     put_time(&l, r->wall_us);
     PUT(&l, "\",\"event\":\"refused\"");
-    put_c_member(&l, STR(",\"peer\":\""), r->peer);
-    put_c_member(&l, STR(",\"reason\":\""), r->reason);
-    put_c_member(&l, STR(",\"detail\":\""), r->detail);
+    put_own(&l, STR(",\"peer\":\""), str_of(r->peer));
+    put_own(&l, STR(",\"reason\":\""), str_of(r->reason));
+    put_member(&l, STR(",\"detail\":\""), str_of(r->detail), ACCESS_NAME_MAX);
     if (r->suppressed > 0) {
         PUT(&l, ",\"suppressed\":");
         put_number(&l, r->suppressed);

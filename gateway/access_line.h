@@ -20,10 +20,11 @@ enum {
     ACCESS_METHOD_MAX = 32,
 };
 
-/* Borrowed for the call. Empty slices and NULLs are left out. */
+/* Borrowed for the call. Empty slices and NULLs are left out. What peers wrote may hold any byte:
+ * host, method, path, upgrade, worktree, service, upstream_error; all else is plain ASCII. */
 struct access_entry {
     int64_t wall_us; /* when the request began */
-    struct str id;
+    struct str id;   /* request_id_is_sane */
     const char *peer;
     struct str host; /* as asked for */
     struct str route;

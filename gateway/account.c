@@ -8,7 +8,7 @@
 #include "gateway/redact.h"
 #include "gateway/route_stats.h"
 
-enum { REFUSALS_PER_SECOND = 10, REFUSAL_WINDOW_MS = 1000, PEER_TEXT = 64 };
+enum { REFUSALS_PER_SECOND = 10, REFUSAL_WINDOW_MS = 1000 };
 
 static enum request_protocol protocol_of(const struct exchange *x)
 {
@@ -91,16 +91,12 @@ static void write_line(struct exchange *x, uint64_t us)
         return;
     }
     char path[REDACT_MAX];
-    char peer[PEER_TEXT] = "unknown";
     const struct head *h = &x->request;
     const struct conn *c = x->front_conn;
-    if (x->peer != NULL) {
-        peer_format(x->peer, peer, sizeof peer);
-    }
     struct access_entry e = {
         .wall_us = (int64_t)x->started_us + w->wall_offset_us,
         .id = exchange_id(x),
-        .peer = peer,
+        .peer = x->peer == NULL ? NULL : peer_text(&w->peers, x->peer)->text,
         .host = h->host_text.len > 0 ? h->host_text : h->authority,
         .method = h->method,
         .path = redact_target(h->target, path),
@@ -169,11 +165,9 @@ void account_refusal(struct worker *w, const struct sockaddr *peer, enum refused
     if (line == NULL) {
         return;
     }
-    char text[PEER_TEXT];
-    peer_format(peer, text, sizeof text);
     const struct access_refusal refusal = {
         .wall_us = (int64_t)clock_now_us() + w->wall_offset_us,
-        .peer = text,
+        .peer = peer_text(&w->peers, peer)->text,
         .reason = refused_reason_name(reason),
         .detail = detail,
         .suppressed = w->refusals_suppressed,

@@ -233,12 +233,10 @@ void exchange_start(struct exchange *x, bool has_body)
 
 struct head_forward exchange_forward(struct exchange *x, bool as_connect)
 {
-    enum { PEER_TEXT = 64 };
-    char *peer = arena_alloc(&x->arena, PEER_TEXT);
-    peer_format(x->peer, peer, PEER_TEXT);
+    const struct peer_text *peer = peer_text(&x->worker->peers, x->peer);
     return (struct head_forward){
-        .peer = peer,
-        .peer_is_v6 = strchr(peer, ':') != NULL,
+        .peer = peer->text,
+        .peer_is_v6 = peer->is_v6,
         .told = x->told_by_proxy ? &x->told : NULL,
         .proto = x->tls ? "https" : "http",
         .public_port = x->view->snapshot->spec.public_port,

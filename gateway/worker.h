@@ -18,6 +18,7 @@
 #include "certs/tlsctx.h"
 #include "gateway/counters.h"
 #include "gateway/deadline.h"
+#include "gateway/peer_text.h"
 #include "gateway/request_id.h"
 #include "gateway/view.h"
 #include "gateway/wbuf.h"
@@ -87,6 +88,7 @@ struct worker {
     struct route_stats *routes; /* owned */
     struct access_log *access;  /* borrowed: the gateway's; NULL: none */
     struct request_ids ids;
+    struct peer_texts peers;
     int64_t wall_offset_us;     /* wall clock less monotonic clock, as of the last tick */
     uint64_t refusals_since_ms; /* account.c: connections refused in this second */
     uint32_t refusals;
