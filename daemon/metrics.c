@@ -22,7 +22,7 @@ static void family(struct buf *out, const char *name, const char *type, const ch
 /* Backslash, quote and newline are the only ones that need it. */
 static void add_label_value(struct buf *out, const char *value)
 {
-    for (const char *at = value; *at != '\0'; at++) {
+    for (const char *at = value == NULL ? "" : value; *at != '\0'; at++) {
         if (*at == '\\' || *at == '"') {
             buf_add_char(out, '\\');
             buf_add_char(out, *at);

@@ -53,9 +53,10 @@ static bool contains(struct str s, struct str part)
 static bool is_secret_word(struct str name)
 {
     static const struct str parts[] = {
-        {"token", 5},       {"secret", 6},    {"passw", 5},   {"passphrase", 10}, {"pwd", 3},
-        {"credential", 10}, {"signature", 9}, {"session", 7}, {"cookie", 6},      {"bearer", 6},
-        {"jwt", 3},         {"saml", 4},      {"csrf", 4},    {"xsrf", 4},        {"otp", 3},
+        {"token", 5},       {"apikey", 6}, {"accesskey", 9},   {"secret", 6},    {"passw", 5},
+        {"passphrase", 10}, {"pwd", 3},    {"credential", 10}, {"signature", 9}, {"session", 7},
+        {"cookie", 6},      {"bearer", 6}, {"jwt", 3},         {"saml", 4},      {"csrf", 4},
+        {"xsrf", 4},        {"otp", 3},
     };
     static const struct str words[] = {
         {"code", 4}, {"sig", 3},    {"sid", 3},         {"pw", 2},       {"pass", 4},
