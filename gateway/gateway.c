@@ -332,6 +332,7 @@ static void gateway_fini(struct gateway *g)
         worker_free(g->workers[i]);
         access_log_publish(g->access_logs[i]);
     }
+    g->access.reported_ms = 0; /* the last report does not wait for its time */
     write_access_lines(g);
     for (unsigned i = 0; i < g->worker_count; i++) {
         access_log_free(g->access_logs[i]);

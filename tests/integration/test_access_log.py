@@ -358,6 +358,7 @@ def test_a_gateway_that_ends_writes_everything(edge):
 
 def test_wos_logs_access(edge):
     edge.get("own", "/status/404?seen=1")
+    harness.until("the first line", lambda: tagged(edge, "seen"))  # order holds within a worker
     edge.get("own", "/hello?seen=2")
     harness.until("both lines", lambda: len(tagged(edge, "seen")) == 2)
     shown = edge.ok("logs", "--access", "-n", "2").out.splitlines()
