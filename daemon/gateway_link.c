@@ -47,6 +47,7 @@ static void link_on_hello(struct gateway_link *link, const cJSON *body)
         .pid = (pid_t)json_get_int(body, "pid", 0),
         .generation = (uint64_t)json_get_int(body, "generation", 0),
         .workers = (size_t)json_get_int(body, "workers", 0),
+        .sandbox = json_get(body, "sandbox"),
     };
     if (hello.workers > SOCKETS_WORKERS_MAX) {
         hello.workers = 0;

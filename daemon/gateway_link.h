@@ -25,8 +25,9 @@ struct gateway_hello {
     int64_t protocol;
     const char *build;
     pid_t pid;
-    uint64_t generation; /* what it serves; 0: nothing yet */
-    size_t workers;      /* 0: not set up */
+    uint64_t generation;  /* what it serves; 0: nothing yet */
+    size_t workers;       /* 0: not set up */
+    const cJSON *sandbox; /* what gateway/sandbox.h put on; may be NULL */
 };
 
 struct gateway_link_ops {

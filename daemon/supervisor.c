@@ -45,7 +45,8 @@ struct gateway {
     struct subprocess *process; /* owned; NULL when an earlier daemon started it */
     bool is_ours;               /* started by this daemon: it needs its set-up */
     pid_t pid;
-    char *build; /* owned */
+    char *build;    /* owned */
+    cJSON *sandbox; /* owned; may be NULL */
     int64_t protocol;
     uint64_t generation;
     struct socket_set sockets;   /* owned: what it greeted with */
@@ -111,6 +112,7 @@ static void gateway_free(struct gateway *g)
     sockets_fini(&g->sockets);
     sockets_fini(&g->redirects);
     free(g->build);
+    cJSON_Delete(g->sandbox);
     free(g);
 }
 
@@ -151,6 +153,8 @@ static void gateway_on_hello(void *arg, const struct gateway_hello *hello)
     g->generation = hello->generation;
     free(g->build);
     g->build = xstrdup(hello->build);
+    cJSON_Delete(g->sandbox);
+    g->sandbox = hello->sandbox == NULL ? NULL : cJSON_Duplicate(hello->sandbox, true);
     if (hello->workers > 0 && g->sockets.worker_count == 0) {
         sockets_init(&g->sockets, hello->workers);
         sockets_init(&g->redirects, hello->workers);
@@ -601,5 +605,8 @@ void supervisor_add_status(const struct supervisor *s, cJSON *tunnel)
     (void)json_add_int(tunnel, "workers", (int64_t)s->sockets.worker_count);
     if (g != NULL && g->pid > 0) {
         (void)json_add_int(tunnel, "gatewayPid", g->pid);
+    }
+    if (g != NULL && g->sandbox != NULL) {
+        (void)cJSON_AddItemToObject(tunnel, "sandbox", cJSON_Duplicate(g->sandbox, true));
     }
 }

@@ -40,7 +40,7 @@ void supervisor_forget_stats(struct supervisor *s, const void *arg);
 /* Tells all gateways to end; supervisor_is_down once they have, or the time is up. */
 void supervisor_shutdown(struct supervisor *s);
 bool supervisor_is_down(const struct supervisor *s);
-/* Adds state, error, workers and gatewayPid to the tunnel object of the status. */
+/* Adds state, error, workers, gatewayPid and sandbox to the tunnel object of the status. */
 void supervisor_add_status(const struct supervisor *s, cJSON *tunnel);
 
 #endif

@@ -5,7 +5,7 @@
  * daemon connects there; the gateway checks the peer's uid, takes the newest
  * connection as its daemon (an older one is closed) and speaks first:
  *
- *   gateway → daemon   HELLO     {protocol, build, pid, generation, workers}
+ *   gateway → daemon   HELLO     {protocol, build, pid, generation, workers, sandbox}
  *                      LISTENERS {worker, addresses[]} + one fd per address,
  *                                one frame per worker; none before SETUP came once
  *                      READY     {}
