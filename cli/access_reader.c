@@ -128,8 +128,7 @@ static void read_generations(struct access_reader *r, struct found *found)
             read_back(found, fd, end);
         }
         if (i == 0 && lseek(fd, end, SEEK_SET) == end) {
-            r->fd = fd;
-            fd = -1;
+            r->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         }
     }
 }

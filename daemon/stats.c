@@ -2,13 +2,13 @@
 #include "daemon/stats.h"
 
 #include <dirent.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/auto.h"
 #include "base/build.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "daemon/certkeeper.h"
 #include "daemon/daemon.h"
@@ -18,16 +18,18 @@
 /* Resident bytes of this process; 0 if that cannot be read. */
 static int64_t memory_bytes(void)
 {
-    long long pages = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (file == NULL) {
-        return 0;
+    struct buf text = {0};
+    struct str word;
+    uint64_t pages = 0;
+    if (file_read("/proc/self/statm", 4096, &text, NULL) == 0) {
+        struct str rest = buf_str(&text);
+        (void)str_next(&rest, ' ', &word); /* the whole; the second is what is resident */
+        if (!str_next(&rest, ' ', &word) || !str_to_u64(word, &pages)) {
+            pages = 0;
+        }
     }
-    if (fscanf(file, "%*s %lld", &pages) != 1) {
-        pages = 0;
-    }
-    (void)fclose(file);
-    return pages * sysconf(_SC_PAGESIZE);
+    buf_fini(&text);
+    return (int64_t)pages * sysconf(_SC_PAGESIZE);
 }
 
 static int64_t open_files(void)
