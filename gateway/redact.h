@@ -2,11 +2,11 @@
  *
  * Values of query and path parameters (?name=value, ;name=value) whose name
  * looks like a secret's become "***": names with token, secret, password,
- * credential, signature, session, apikey, … in them in any spelling ("access_token", "X-Amz-Signature",
- * "user[password]", percent-encoded, either case), names that end in "key", and
- * some short ones ("code", "sig", "pw", …). User information ("//user:password@") goes
- * wherever it stands. Names are judged, values are not: a secret that is a plain
- * path segment stays.
+ * credential, signature, session, apikey, … in them in any spelling
+ * ("access_token", "X-Amz-Signature", "user[password]", percent-encoded, either
+ * case), names that end in "key", and some short ones ("code", "sig", "pw", …).
+ * User information ("//user:password@") goes wherever it stands. Names are
+ * judged, values are not: a secret that is a plain path segment stays.
  */
 #ifndef WOS_GATEWAY_REDACT_H
 #define WOS_GATEWAY_REDACT_H

@@ -13,6 +13,7 @@ import pytest
 import access_log
 import clients
 import harness
+from edge import Edge
 
 WEB = "alpha-web"
 OWN_ID = re.compile(r"^[0-9a-hjkmnp-tv-z]{26}$")
@@ -27,8 +28,8 @@ def edge():
     wos = harness.Wos(tunnel={"accessLog": {"maxSize": 20000, "keep": 900},
                               "trustedProxies": ["127.0.0.2"], "workers": 2})
     try:
-        port = wos.backend()
-        wos.ok("publish", "own", port)
+        wos.published_port = wos.backend()
+        wos.ok("publish", "own", wos.published_port)
         assert wos.ca
         yield wos
     finally:
@@ -133,6 +134,35 @@ def test_refused_requests_say_why(gate, http):
     line = access_log.one(gate, id=answer.get("x-request-id"))
     assert line["reason"] == "limit"
     assert len(line.get("path", "")) < 3000
+
+
+def test_refusals_by_policy_and_state(edge, tmp_path):
+    log = tmp_path / "access.log"
+    port = edge.published_port
+    routes = ["%s.wos.localhost=%d%s" % (name, port, words) for name, words in (
+        ("app", ",secret"), ("nobody", ",nobody"), ("starting", ",starting"),
+        ("stopped", ",stopped"))]
+    wanted = []
+    with Edge(routes, secret="right", free=2, delay_max=60000, access_log=log) as alone:
+        def ask(reason, status, host, *args, **keys):
+            answer = alone.request(host + ".wos.localhost", *args, **keys)
+            assert answer.status == status, answer
+            wanted.append((answer.get("x-request-id"), reason, status))
+        for http in ("h1", "h2"):
+            ask("whitelist", 403, "nobody", http=http)
+            ask("state", 503, "starting", http=http)
+            ask("state", 503, "stopped", http=http)
+            ask("secret", 401, "app", http=http)
+            ask("allowed", 200, "app", "/hello", headers=[("X-Wos-Secret", "right")], http=http)
+            ask("origin", 403, "app", "/.wos/logout", "POST", http=http,
+                headers=[("Origin", "https://other.example")])
+        for _ in range(3):
+            ask("secret", 401, "app", headers=[("X-Wos-Secret", "wrong")])
+        ask("throttle", 429, "app", headers=[("X-Wos-Secret", "wrong")])
+    text = log.read_text()  # the gateway has ended: all of it is there
+    found = {line["id"]: line for line in map(json.loads, text.splitlines())}
+    assert [(i, found[i]["reason"], found[i]["status"]) for i, _, _ in wanted] == wanted
+    assert "right" not in text and "wrong" not in text
 
 
 def test_a_malformed_request_is_one_legal_line(gate):
