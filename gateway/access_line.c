@@ -246,6 +246,10 @@ size_t access_line_format(const struct access_entry *e, char *out)
     PUT(&l, "\"");
     put_own(&l, STR(",\"id\":\""), e->id);
     put_own(&l, STR(",\"peer\":\""), str_of(e->peer));
+    if (e->via.len > 2) {
+        put_member(&l, STR(",\"via\":\""), (struct str){e->via.ptr + 2, e->via.len - 2},
+                   ACCESS_NAME_MAX);
+    }
     put_member(&l, STR(",\"host\":\""), e->host, ACCESS_NAME_MAX);
     put_own(&l, STR(",\"route\":\""), e->route);
     put_member(&l, STR(",\"worktree\":\""), e->worktree, ACCESS_NAME_MAX);

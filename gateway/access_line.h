@@ -26,6 +26,7 @@ struct access_entry {
     int64_t wall_us; /* when the request began */
     struct str id;   /* request_id_is_sane */
     const char *peer;
+    struct str via;  /* proxies between: ", 10.0.0.2, 127.0.0.1" */
     struct str host; /* as asked for */
     struct str route;
     struct str worktree;

@@ -112,6 +112,9 @@ static void write_line(struct exchange *x, uint64_t us)
         .reason = exchange_deny_name(x->deny),
         .aborted = exchange_abort_name(x->aborted),
     };
+    if (x->told_by_proxy) {
+        e.via = x->told.via;
+    }
     if (x->tunnel) {
         e.upgrade = h->is_h2 ? h->protocol : x->response.upgrade;
     }

@@ -236,16 +236,7 @@ def test_the_id_is_ours_in_every_place(gate, http):
 
 def from_proxy(wos, http, headers):
     open_it = clients.Http1 if http == "h1" else clients.Http2
-    # the client's address has to be that of the proxy: an own context over a bound socket
-    raw = socket.create_connection
-    def bound(address, timeout=None):
-        return raw(address, timeout, source_address=("127.0.0.2", 0))
-    socket.create_connection = bound
-    try:
-        client = open_it(wos.port, wos.host("own"), ca=wos.ca)
-    finally:
-        socket.create_connection = raw
-    with client:
+    with open_it(wos.port, wos.host("own"), ca=wos.ca, source="127.0.0.2") as client:
         return client.request(path="/own-id", headers=headers)
 
 
@@ -254,6 +245,9 @@ def test_a_trusted_proxy_may_give_the_id(edge, http):
     answer = from_proxy(edge, http, [("X-Request-Id", given)])
     assert (answer.json, answer.get("x-request-id")) == ([given], given)
     assert access_log.one(edge, id=given)["peer"] == "127.0.0.2"
+    answer = from_proxy(edge, http, [("X-Forwarded-For", "192.0.2.7")])
+    line = access_log.one(edge, id=answer.get("x-request-id"))
+    assert (line["peer"], line["via"]) == ("192.0.2.7", "127.0.0.2")
     for headers in ([("X-Request-Id", "two words")], [("X-Request-Id", "x" * 129)],
                     [("X-Request-Id", "a"), ("X-Request-Id", "b")]):
         answer = from_proxy(edge, http, headers)
