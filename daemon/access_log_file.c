@@ -79,6 +79,16 @@ static void file_open(struct access_log_file *f, bool tell)
     }
 }
 
+/* It was switched off. */
+static void file_close(struct access_log_file *f)
+{
+    if (f->fd >= 0) {
+        f->on_change(f->arg, -1);
+        (void)close(f->fd);
+        f->fd = -1;
+    }
+}
+
 static void numbered(char *out, uint32_t number)
 {
     (void)snprintf(out, PATH_TEXT, ACCESS_LOG_PATH ".%u", number);
@@ -123,7 +133,9 @@ static void file_on_timer(void *arg)
     struct access_log_file *f = arg;
     CHECK(f->magic == ACCESS_LOG_MAGIC);
     struct stat st;
-    if (f->fd < 0 || fstat(f->fd, &st) < 0 || !is_in_place(&st)) {
+    if (!f->config->access_log_enabled) {
+        file_close(f);
+    } else if (f->fd < 0 || fstat(f->fd, &st) < 0 || !is_in_place(&st)) {
         file_open(f, true);
     } else if (st.st_size >= (off_t)f->config->access_log_size_max) {
         rotate(f);
@@ -134,7 +146,7 @@ static void file_on_timer(void *arg)
 struct access_log_file *access_log_file_new(struct loop *loop, const struct config *config,
                                             void (*on_change)(void *arg, int fd), void *arg)
 {
-    if (!config->tunnel_enabled || !config->access_log_enabled) {
+    if (!config->tunnel_enabled) {
         return NULL;
     }
     struct access_log_file *f = xcalloc(1, sizeof *f);
@@ -145,7 +157,9 @@ struct access_log_file *access_log_file_new(struct loop *loop, const struct conf
     f->arg = arg;
     loop_timer_init(&f->timer, loop, file_on_timer, f);
     loop_timer_set(&f->timer, LOOK_MS);
-    file_open(f, false);
+    if (config->access_log_enabled) {
+        file_open(f, false);
+    }
     return f;
 }
 
@@ -170,7 +184,7 @@ int access_log_file_fd(const struct access_log_file *f)
 
 void access_log_file_reopen(struct access_log_file *f)
 {
-    if (f != NULL) {
+    if (f != NULL && f->config->access_log_enabled) {
         file_open(f, true);
     }
 }

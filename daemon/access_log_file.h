@@ -17,7 +17,8 @@
 struct access_log_file;
 
 /* `on_change` is told the descriptor now in use (borrowed; -1: none), never from inside
- * access_log_file_new. NULL when the log is switched off. */
+ * access_log_file_new. Changes of tunnel.accessLog.* apply at the next look. NULL without a tunnel.
+ */
 struct access_log_file *access_log_file_new(struct loop *loop, const struct config *config,
                                             void (*on_change)(void *arg, int fd), void *arg);
 void access_log_file_free(struct access_log_file *f);

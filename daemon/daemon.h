@@ -41,7 +41,7 @@ struct daemon {
     struct logins *logins;
     struct published *published;
     struct supervisor *supervisor;
-    struct access_log_file *access_log; /* NULL: switched off */
+    struct access_log_file *access_log; /* NULL without a tunnel */
     struct sessions *sessions;
     struct api *api;
     int lock_fd;

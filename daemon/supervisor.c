@@ -1,7 +1,6 @@
 /* supervisor: see supervisor.h. Made by daemon.c; talks to gateways through gateway_link.c. */
 #include "daemon/supervisor.h"
 
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,7 +64,6 @@ struct supervisor {
     struct gateway *old;     /* owned list: replaced ones, draining or about to */
     struct loop_timer retry_timer;
     struct loop_timer greeting_timer;
-    struct loop_timer shutdown_timer;
     struct gateway_stats stats;
     int access_fd; /* borrowed; -1: no access log */
     uint32_t backoff_ms;
@@ -76,17 +74,6 @@ struct supervisor {
     bool is_ending;
     uint64_t end_deadline_ms;
 };
-
-static size_t wanted_workers(const struct config *c)
-{
-    if (c->tunnel_workers != 0) {
-        return c->tunnel_workers;
-    }
-    cpu_set_t cpus;
-    CPU_ZERO(&cpus);
-    int count = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
-    return count < 1 ? 1 : (size_t)count;
-}
 
 static void set_error(struct supervisor *s, const char *error)
 {
@@ -180,7 +167,7 @@ static bool take_sockets(struct supervisor *s, struct gateway *g)
     if (!sockets_have_port(&g->sockets, (uint16_t)s->config->tunnel_port)) {
         return false;
     }
-    bool is_wanted = g->sockets.worker_count == wanted_workers(s->config);
+    bool is_wanted = g->sockets.worker_count == gateway_workers_wanted(s->config);
     if (sockets_is_empty(&s->sockets)) {
         sockets_fini(&s->sockets);
         s->sockets = g->sockets;
@@ -424,7 +411,7 @@ static int gateway_start(struct supervisor *s, struct err *err)
 static bool supervisor_bind(struct supervisor *s)
 {
     struct err err = {.msg = ""};
-    size_t workers = wanted_workers(s->config);
+    size_t workers = gateway_workers_wanted(s->config);
     if (s->sockets.worker_count == 0) {
         sockets_init(&s->sockets, workers);
     } else if (s->sockets.worker_count != workers) {
@@ -481,11 +468,6 @@ static void supervisor_try(void *arg)
     }
 }
 
-static void supervisor_on_shutdown_over(void *arg)
-{
-    (void)arg; /* the loop turned: supervisor_is_down looks at the time */
-}
-
 /* --- for the daemon ------------------------------------------------------------------ */
 
 struct supervisor *supervisor_new(struct loop *loop, const struct config *config,
@@ -499,7 +481,6 @@ struct supervisor *supervisor_new(struct loop *loop, const struct config *config
     s->backoff_ms = BACKOFF_FIRST_MS;
     loop_timer_init(&s->retry_timer, loop, supervisor_try, s);
     loop_timer_init(&s->greeting_timer, loop, supervisor_on_greeting, s);
-    loop_timer_init(&s->shutdown_timer, loop, supervisor_on_shutdown_over, s);
     gateway_stats_init(&s->stats, loop);
     s->access_fd = -1;
     redirect_listener_init(&s->redirect, loop, config, supervisor_on_redirect, s);
@@ -521,7 +502,6 @@ void supervisor_free(struct supervisor *s)
     CHECK(s->magic == SUPERVISOR_MAGIC);
     loop_timer_fini(&s->retry_timer);
     loop_timer_fini(&s->greeting_timer);
-    loop_timer_fini(&s->shutdown_timer);
     gateway_stats_fini(&s->stats);
     gateway_free(s->current);
     while (s->old != NULL) {
@@ -575,7 +555,7 @@ void supervisor_shutdown(struct supervisor *s)
 {
     s->is_ending = true;
     s->end_deadline_ms = clock_now_ms() + SHUTDOWN_MS;
-    loop_timer_clear(&s->retry_timer);
+    loop_timer_set(&s->retry_timer, SHUTDOWN_MS + 1); /* the loop turns at the deadline */
     if (s->current != NULL) {
         gateway_link_send_shutdown(s->current->link);
     }
@@ -584,7 +564,6 @@ void supervisor_shutdown(struct supervisor *s)
             gateway_link_send_shutdown(g->link);
         }
     }
-    loop_timer_set(&s->shutdown_timer, SHUTDOWN_MS + 1); /* the loop turns at the deadline */
 }
 
 bool supervisor_is_down(const struct supervisor *s)

@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import threading
+import time
 
 import pytest
 
@@ -375,6 +376,37 @@ def test_a_gateway_that_ends_writes_everything(edge):
                   lambda: edge.gateway_pid() not in (None, gateway) and
                   edge.get("own", "/hello?next=1").status == 200)
     harness.until("it logs too", lambda: tagged(edge, "next"))
+
+
+def set_config(wos, **values):
+    body = json.dumps({"set": values}).encode()
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(60)
+        s.connect(str(wos.home / "daemon.sock"))
+        s.sendall(b"POST /v1/settings/config HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                  b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        data = b""
+        while piece := s.recv(65536):
+            data += piece
+    assert data.startswith(b"HTTP/1.1 200"), data
+
+
+def test_switched_off_and_on_while_it_runs(edge):
+    def logged(tag):
+        edge.get("own", "/hello?%s=1" % tag)
+        return tagged(edge, tag)
+    set_config(edge, **{"tunnel.accessLog.enabled": False})
+    path = edge.home / "logs" / "access.log"
+
+    def has_stopped():
+        edge.get("own", "/hello?off=1")
+        edge.get("own", "/hello?off=2")
+        size = path.stat().st_size
+        time.sleep(0.4)  # longer than a worker keeps its lines
+        return path.stat().st_size == size
+    harness.until("no more lines", has_stopped)
+    set_config(edge, **{"tunnel.accessLog.enabled": True})
+    harness.until("lines again", lambda: logged("on"))
 
 
 # --- for people ---------------------------------------------------------------------
