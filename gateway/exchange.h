@@ -82,7 +82,7 @@ struct exchange {
     bool retried;
     uint32_t abort_code;     /* what an HTTP/2 front ends its stream with in abort */
     char ws_key[WSKEY_SIZE]; /* RFC 8441: the key we asked the service with */
-    struct str id;   /* see exchange_id */
+    struct str id;           /* see exchange_id */
     enum exchange_deny deny;
     enum exchange_abort aborted;
     uint16_t upstream_port;     /* 0: no service was asked */
@@ -118,7 +118,7 @@ void exchange_front_ready(struct exchange *x, bool ready);
  * idempotent one (RFC 9110 9.2.2) of whose body nothing is gone, and only once. */
 bool exchange_can_repeat(const struct exchange *x);
 /* What the service is told of the client. `as_connect`: the request is a WebSocket and x->ws_key
- * is what the service gets. Lives as long as x. */
+ * is what the service gets. For use at once: the next exchange may take the memory of `peer`. */
 struct head_forward exchange_forward(struct exchange *x, bool as_connect);
 /* A tunnel may live for days: it keeps a copy of its route and lets the snapshot go. */
 void exchange_release_view(struct exchange *x);
