@@ -20,6 +20,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "daemon/access_log_file.h"
 #include "daemon/api/api.h"
 #include "daemon/certkeeper.h"
 #include "daemon/logins.h"
@@ -142,6 +143,11 @@ void daemon_end(struct daemon *d, enum daemon_end how)
 static void daemon_on_signal(int signo, void *arg)
 {
     struct daemon *d = arg;
+    if (signo == SIGHUP && !d->on_terminal) {
+        log_info("daemon", "opening the access log anew on a signal");
+        access_log_file_reopen(d->access_log);
+        return;
+    }
     log_info("daemon", "ending on a signal", LOG_STR("signal", strsignal(signo)));
     daemon_end(d, DAEMON_END_STOP);
 }
@@ -184,6 +190,19 @@ static void daemon_on_event(void *arg, const cJSON *event)
 {
     struct daemon *d = arg;
     logins_on_event(d->logins, event);
+}
+
+static void daemon_on_access_log(void *arg, int fd)
+{
+    struct daemon *d = arg;
+    supervisor_set_access_log(d->supervisor, fd);
+}
+
+/* True when a terminal's end would send SIGHUP to this process. */
+static bool has_terminal(void)
+{
+    autoclose int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    return fd >= 0;
 }
 
 static void web_ui_publish(struct daemon *d)
@@ -239,6 +258,8 @@ static int daemon_start(struct daemon *d, struct err *err)
     }
     d->supervisor = supervisor_new(d->loop, d->config, d->publisher);
     supervisor_on_event(d->supervisor, daemon_on_event, d);
+    d->access_log = access_log_file_new(d->loop, d->config, daemon_on_access_log, d);
+    supervisor_set_access_log(d->supervisor, access_log_file_fd(d->access_log));
     daemon_write_metadata(d);
     return 0;
 }
@@ -256,6 +277,7 @@ static void daemon_fini(struct daemon *d)
     }
     sessions_free(d->sessions);
     supervisor_free(d->supervisor);
+    access_log_file_free(d->access_log);
     published_free(d->published);
     certkeeper_free(d->certkeeper);
     logins_free(d->logins);
@@ -298,6 +320,7 @@ int daemon_main(const char *home, bool foreground)
     }
     (void)signal(SIGPIPE, SIG_IGN);
     struct daemon d = {.home = real, .lock_fd = lock};
+    d.on_terminal = has_terminal();
     d.daemon_id = uuid_text();
     d.started_ms = clock_wall_ms();
     d.started_at = time_text(d.started_ms);

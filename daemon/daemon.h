@@ -17,6 +17,7 @@
 #include "daemon/operations.h"
 #include "daemon/publisher.h"
 
+struct access_log_file;
 struct api;
 struct certkeeper;
 struct logins;
@@ -40,9 +41,11 @@ struct daemon {
     struct logins *logins;
     struct published *published;
     struct supervisor *supervisor;
+    struct access_log_file *access_log; /* NULL without a tunnel */
     struct sessions *sessions;
     struct api *api;
     int lock_fd;
+    bool on_terminal; /* SIGHUP means that it went away */
     struct loop_timer end_timer;
     enum daemon_end end;
     uint64_t login_window_ms; /* wrong secrets at the public UI are counted per minute */

@@ -47,6 +47,7 @@ static void link_on_hello(struct gateway_link *link, const cJSON *body)
         .pid = (pid_t)json_get_int(body, "pid", 0),
         .generation = (uint64_t)json_get_int(body, "generation", 0),
         .workers = (size_t)json_get_int(body, "workers", 0),
+        .sandbox = json_get(body, "sandbox"),
     };
     if (hello.workers > SOCKETS_WORKERS_MAX) {
         hello.workers = 0;
@@ -193,5 +194,10 @@ void gateway_link_send_shutdown(struct gateway_link *link)
 
 void gateway_link_send_stats(struct gateway_link *link)
 {
-    frame_send(link->channel, LINK_STATS, STR("{}"), NULL, 0);
+    frame_send(link->channel, LINK_STATS, STR("{\"routes\":true}"), NULL, 0);
+}
+
+void gateway_link_send_access_log(struct gateway_link *link, int fd)
+{
+    frame_send(link->channel, LINK_ACCESS_LOG, STR("{}"), &fd, fd < 0 ? 0 : 1);
 }

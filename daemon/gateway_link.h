@@ -25,8 +25,9 @@ struct gateway_hello {
     int64_t protocol;
     const char *build;
     pid_t pid;
-    uint64_t generation; /* what it serves; 0: nothing yet */
-    size_t workers;      /* 0: not set up */
+    uint64_t generation;  /* what it serves; 0: nothing yet */
+    size_t workers;       /* 0: not set up */
+    const cJSON *sandbox; /* what gateway/sandbox.h put on; may be NULL */
 };
 
 struct gateway_link_ops {
@@ -56,6 +57,9 @@ void gateway_link_send_listeners(struct gateway_link *link, const struct socket_
 void gateway_link_send_snapshot(struct gateway_link *link, struct str snapshot);
 void gateway_link_send_drain(struct gateway_link *link, uint32_t limit_ms);
 void gateway_link_send_shutdown(struct gateway_link *link);
+/* Asks for the counters, those of the routes too. */
 void gateway_link_send_stats(struct gateway_link *link);
+/* Where access lines go; -1: nowhere. */
+void gateway_link_send_access_log(struct gateway_link *link, int fd);
 
 #endif

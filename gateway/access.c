@@ -125,6 +125,7 @@ static void answer_login(struct exchange *x, struct str next, const char *alert)
         .next = next,
         .alert = alert,
     };
+    exchange_deny(x, EXCHANGE_DENY_SECRET);
     exchange_answer(x, &r);
 }
 
@@ -404,6 +405,7 @@ static bool admit(struct exchange *x)
     struct str secret;
     if (!access->has_secret) {
         struct reply r = reply_forbidden();
+        exchange_deny(x, EXCHANGE_DENY_SECRET);
         exchange_answer(x, &r);
         return false;
     }

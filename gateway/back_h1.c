@@ -173,6 +173,11 @@ void back_h1_start(struct exchange *x)
     b->x = x;
     b->answered = false;
     b->interims = 0;
+    x->upstream_port = x->route->port;
+    x->upstream_reused = link != NULL;
+    x->upstream_connected = link != NULL;
+    x->upstream_v6 = link != NULL && !b->conn->try_v6;
+    stat_add(&w->stats.upstream_retries, x->retried ? 1 : 0);
     b->sent_before = b->conn->bytes_out;
     x->back = &back_ops;
     x->back_owner = b;
@@ -484,6 +489,7 @@ static void on_dead(struct back_h1 *b, struct conn *c)
         return;
     }
     if (b->state == BACK_TUNNEL) {
+        x->aborted = ABORT_SERVICE;
         exchange_response_end(x, NULL);
     } else {
         retry_or_fail(b, x, text);
@@ -498,6 +504,8 @@ static void back_on_event(struct conn *c, enum conn_event event)
     switch (event) {
     case CONN_READY:
         if (x != NULL) {
+            x->upstream_connected = true;
+            x->upstream_v6 = !c->try_v6;
             conn_set_deadline(c, worker_limits(x->worker)->response_timeout_ms);
             x->front->want(x, true);
         }

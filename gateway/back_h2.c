@@ -120,6 +120,8 @@ static bool takes_websockets(const struct back_h2 *b)
 /* Once the service has said what it allows. */
 static void submit(struct back_stream *s)
 {
+    s->x->upstream_connected = true;
+    s->x->upstream_v6 = !s->back->conn->try_v6;
     if (s->is_connect && !takes_websockets(s->back)) {
         fail_stream(s, 502, "does not take WebSockets over HTTP/2 (RFC 8441)");
     } else if (!back_stream_submit(s)) {
@@ -351,6 +353,10 @@ void back_h2_restart(struct exchange *x, struct back_stream *old)
     } else {
         stat_add(&w->stats.upstream_reuses, 1);
     }
+    x->upstream_port = x->route->port;
+    x->upstream_reused = b->settled;
+    x->upstream_connected = false;
+    stat_add(&w->stats.upstream_retries, x->retried ? 1 : 0);
     struct back_stream *s = back_stream_new(b, x, old);
     if (b->settled) {
         submit(s);

@@ -94,6 +94,7 @@ void back_stream_died(struct back_stream *s, const char *why)
     if (unseen && (!s->head_left || exchange_can_repeat(s->x))) {
         back_stream_unprocessed(s, why);
     } else if (s->x->tunnel && s->x->head_sent) {
+        s->x->aborted = ABORT_SERVICE;
         exchange_response_end(back_stream_detach(s), NULL);
     } else {
         exchange_fail(back_stream_detach(s), 502, why);

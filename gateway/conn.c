@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "gateway/account.h"
 #include "gateway/conn_private.h"
 #include "gateway/tls.h"
 
@@ -164,7 +165,9 @@ void conn_on_due(struct deadline *d, void *arg)
     if (c->state >= CONN_FLUSHING) {
         conn_end(c);
     } else {
+        c->in_deadline = true;
         c->ops->on_event(c, CONN_DEADLINE);
+        c->in_deadline = false;
     }
 }
 
@@ -252,6 +255,10 @@ static bool handshake(struct conn *c)
     if (result != TLS_OK) {
         if (c->is_front) {
             stat_add(&w->stats.handshake_failures, 1);
+            if (c->bytes_in > 0) { /* else it only looked whether the port is open */
+                account_refusal(w, (const struct sockaddr *)&c->peer, REFUSED_HANDSHAKE,
+                                conn_error_text(c));
+            }
         }
         if (c->is_front && tls_dropped_for_http(c)) {
             c->state = CONN_OPEN;
@@ -263,7 +270,11 @@ static bool handshake(struct conn *c)
         return false;
     }
     if (c->is_front) {
+        c->tls_version = SSL_get_version(c->ssl);
+        c->tls_cipher = SSL_get_cipher_name(c->ssl);
+        c->tls_resumed = SSL_session_reused(c->ssl) == 1;
         stat_add(&w->stats.handshakes, 1);
+        stat_add(&w->stats.handshakes_resumed, c->tls_resumed ? 1 : 0);
     }
     c->state = CONN_OPEN;
     c->ops->on_event(c, CONN_READY);

@@ -82,14 +82,19 @@ struct conn {
     bool try_v6; /* dialling: ::1 not tried yet */
     bool shut_write;
     bool alpn_h2;
-    bool is_redirect;      /* accepted on the plain port that sends people to https */
-    bool awaiting;         /* the owner is in the middle of a message: look for a hidden reset */
-    bool edge_both;        /* this event may hide an error behind its data */
-    bool progress;         /* some bytes left since the last CONN_BLOCKED */
-    uint16_t port;         /* dialled */
-    int error;             /* errno, or negative for TLS */
-    int send_error;        /* errno of a sending that failed; reading goes on to the end */
-    char *detail;          /* owned: more than the number says, or NULL */
+    bool is_redirect;        /* accepted on the plain port that sends people to https */
+    bool awaiting;           /* the owner is in the middle of a message: look for a hidden reset */
+    bool edge_both;          /* this event may hide an error behind its data */
+    bool in_deadline;        /* CONN_DEADLINE is being told */
+    bool killed;             /* by the worker, which ends */
+    bool tls_resumed;        /* front: of the handshake */
+    bool progress;           /* some bytes left since the last CONN_BLOCKED */
+    uint16_t port;           /* dialled */
+    int error;               /* errno, or negative for TLS */
+    int send_error;          /* errno of a sending that failed; reading goes on to the end */
+    char *detail;            /* owned: more than the number says, or NULL */
+    const char *tls_version; /* constant; NULL until a front's handshake is done */
+    const char *tls_cipher;
     SSL *ssl;              /* owned; NULL without TLS */
     struct worker *worker; /* borrowed */
     const struct conn_ops *ops;
@@ -149,6 +154,9 @@ void conn_reset(struct conn *c);
 void conn_kill(struct conn *c);
 /* "connection refused", "TLS: certificate unknown", … for CONN_DEAD. */
 const char *conn_error_text(const struct conn *c);
+
+/* Who ends what is under way on it now: its client, a deadline, or the worker's end. */
+enum exchange_abort conn_abort_reason(const struct conn *c);
 
 /* For the worker: end of turn, and deadlines. */
 void conn_flush(struct conn *c);

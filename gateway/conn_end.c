@@ -126,7 +126,13 @@ void conn_reset(struct conn *c)
 void conn_kill(struct conn *c)
 {
     CHECK(c->magic == CONN_MAGIC);
+    c->killed = true;
     conn_die(c, ETIMEDOUT);
+}
+
+enum exchange_abort conn_abort_reason(const struct conn *c)
+{
+    return c->killed ? ABORT_SHUTDOWN : c->in_deadline ? ABORT_TIMEOUT : ABORT_CLIENT;
 }
 
 const char *conn_error_text(const struct conn *c)

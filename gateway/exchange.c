@@ -5,9 +5,11 @@
 
 #include "base/auto.h"
 #include "gateway/access.h"
+#include "gateway/account.h"
 #include "gateway/back_h1.h"
 #include "gateway/back_h2.h"
 #include "gateway/client_address.h"
+#include "gateway/conn.h"
 #include "gateway/cookie.h"
 #include "gateway/notice.h"
 #include "gateway/redirect.h"
@@ -62,20 +64,79 @@ void exchange_discard(struct exchange *x)
 
 static void exchange_finish(struct exchange *x)
 {
-    struct worker_stats *stats = &x->worker->stats;
-    stat_add(&stats->requests, 1);
-    stat_add(&stats->responses[x->head_sent ? x->response.status / 100 % 6 : 0], 1);
+    account_exchange(x);
     exchange_discard(x);
+}
+
+/* The one X-Request-Id of a head, if it has just one and that is sane. */
+static struct str given_id(const struct head *h)
+{
+    struct str found = STR_NONE;
+    for (uint32_t i = 0; i < h->count; i++) {
+        if (!str_eq_nocase(h->fields[i].name, STR("x-request-id"))) {
+            continue;
+        }
+        if (found.len > 0 || !request_id_is_sane(h->fields[i].value)) {
+            return STR_NONE;
+        }
+        found = h->fields[i].value;
+    }
+    return found;
+}
+
+struct str exchange_id(struct exchange *x)
+{
+    struct worker *w = x->worker;
+    if (x->id.len > 0) {
+        return x->id;
+    }
+    if (x->view != NULL && x->front_conn != NULL &&
+        peer_list_has(&x->view->snapshot->spec.trusted_proxies,
+                      (const struct sockaddr *)&x->front_conn->peer)) {
+        x->id = given_id(&x->request);
+    }
+    if (x->id.len == 0) {
+        char *id = arena_alloc(&x->arena, REQUEST_ID_LEN);
+        request_id_make(&w->ids, ((int64_t)x->started_us + w->wall_offset_us) / 1000, id);
+        x->id = (struct str){id, REQUEST_ID_LEN};
+    }
+    return x->id;
+}
+
+static enum exchange_deny deny_of_status(uint16_t status)
+{
+    switch (status) {
+    case 408:
+        return EXCHANGE_DENY_TIMEOUT;
+    case 413:
+    case 414:
+    case 431:
+        return EXCHANGE_DENY_LIMIT;
+    case 400:
+    case 405:
+    case 417:
+    case 421:
+    case 501:
+    case 505:
+        return EXCHANGE_DENY_MALFORMED;
+    default:
+        return EXCHANGE_ALLOWED; /* an upstream error */
+    }
 }
 
 void exchange_answer(struct exchange *x, const struct reply *r)
 {
     CHECK(x->magic == EXCHANGE_MAGIC && x->back_owner == NULL && !x->head_sent);
+    if (x->deny == EXCHANGE_ALLOWED) {
+        exchange_deny(x, deny_of_status(r->status));
+    }
     bool is_head = str_eq(x->request.method, STR("HEAD"));
     struct str body = reply_build(r, &x->request, &x->response, &x->arena);
     x->head_sent = true;
+    x->first_byte_us = clock_now_us();
     x->front->head(x, &x->response, is_head);
     if (!is_head) {
+        x->response_bytes = body.len;
         x->front->body(x, body.ptr, body.len);
     }
     x->front->end(x, NULL);
@@ -91,8 +152,9 @@ void exchange_reply(struct exchange *x, uint16_t status, const char *text)
 void exchange_fail(struct exchange *x, uint16_t status, const char *text)
 {
     CHECK(x->magic == EXCHANGE_MAGIC && x->back_owner == NULL);
-    stat_add(&x->worker->stats.upstream_errors, 1);
+    account_upstream_fault(x, status, text);
     if (x->head_sent) {
+        x->aborted = ABORT_SERVICE;
         x->front->abort(x);
         exchange_finish(x);
         return;
@@ -136,6 +198,7 @@ void exchange_start(struct exchange *x, bool has_body)
     }
     const struct route *route = route_match(snapshot, (struct str){h->host.name, h->host.len});
     if (route == NULL) {
+        exchange_deny(x, EXCHANGE_DENY_UNKNOWN_HOST);
         struct reply r = reply_no_route((struct str){h->host.name, h->host.len}, &x->arena);
         exchange_answer(x, &r);
         return;
@@ -156,6 +219,7 @@ void exchange_start(struct exchange *x, bool has_body)
         return;
     }
     if (route->state == ROUTE_STARTING || route->state == ROUTE_STOPPED) {
+        exchange_deny(x, EXCHANGE_DENY_STATE);
         struct reply r = reply_not_serving(route, (uint64_t)clock_wall_ms(), &x->arena);
         exchange_answer(x, &r);
         return;
@@ -169,12 +233,10 @@ void exchange_start(struct exchange *x, bool has_body)
 
 struct head_forward exchange_forward(struct exchange *x, bool as_connect)
 {
-    enum { PEER_TEXT = 64 };
-    char *peer = arena_alloc(&x->arena, PEER_TEXT);
-    peer_format(x->peer, peer, PEER_TEXT);
+    const struct peer_text *peer = peer_text(&x->worker->peers, x->peer);
     return (struct head_forward){
-        .peer = peer,
-        .peer_is_v6 = strchr(peer, ':') != NULL,
+        .peer = peer->text,
+        .peer_is_v6 = peer->is_v6,
         .told = x->told_by_proxy ? &x->told : NULL,
         .proto = x->tls ? "https" : "http",
         .public_port = x->view->snapshot->spec.public_port,
@@ -182,6 +244,7 @@ struct head_forward exchange_forward(struct exchange *x, bool as_connect)
         .upgrade_from_h2 = as_connect,
         .ws_key = x->ws_key,
         .has_body = x->has_body,
+        .request_id = exchange_id(x),
     };
 }
 
@@ -219,6 +282,9 @@ void exchange_request_end(struct exchange *x, const struct head *trailers)
 void exchange_front_gone(struct exchange *x)
 {
     CHECK(x->magic == EXCHANGE_MAGIC);
+    if (x->aborted == ABORT_NONE) {
+        x->aborted = x->front_conn == NULL ? ABORT_CLIENT : conn_abort_reason(x->front_conn);
+    }
     if (x->back_owner != NULL) {
         x->back->cancel(x);
     }
@@ -238,9 +304,10 @@ void exchange_release_view(struct exchange *x)
     *copy = *x->route;
     copy->host = arena_str(&x->arena, x->route->host);
     copy->service = arena_str(&x->arena, x->route->service);
+    copy->worktree = arena_str(&x->arena, x->route->worktree);
     copy->owner = STR_NONE;
-    copy->worktree = STR_NONE;
     x->route = copy;
+    stat_add(&x->worker->stats.tunnels, 1);
     view_unpin(x->view);
     x->view = NULL;
 }
@@ -256,6 +323,7 @@ void exchange_response_head(struct exchange *x, bool end)
     CHECK(x->magic == EXCHANGE_MAGIC && !x->head_sent);
     cookie_strip_set(&x->response);
     x->head_sent = true;
+    x->first_byte_us = clock_now_us();
     x->front->head(x, &x->response, end);
 }
 

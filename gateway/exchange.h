@@ -82,7 +82,16 @@ struct exchange {
     bool retried;
     uint32_t abort_code;     /* what an HTTP/2 front ends its stream with in abort */
     char ws_key[WSKEY_SIZE]; /* RFC 8441: the key we asked the service with */
+    struct str id;           /* see exchange_id */
+    enum exchange_deny deny;
+    enum exchange_abort aborted;
+    uint16_t upstream_port;     /* 0: no service was asked */
+    bool upstream_v6;           /* at [::1] */
+    bool upstream_reused;       /* over a pooled connection */
+    bool upstream_connected;    /* it took the connection */
+    const char *upstream_error; /* borrowed: constant or in the arena */
     uint64_t started_us;
+    uint64_t first_byte_us; /* when the final head went to the front; 0: not yet */
     uint64_t request_bytes;
     uint64_t response_bytes;
 };
@@ -109,7 +118,7 @@ void exchange_front_ready(struct exchange *x, bool ready);
  * idempotent one (RFC 9110 9.2.2) of whose body nothing is gone, and only once. */
 bool exchange_can_repeat(const struct exchange *x);
 /* What the service is told of the client. `as_connect`: the request is a WebSocket and x->ws_key
- * is what the service gets. Lives as long as x. */
+ * is what the service gets. For use at once: the next exchange may take the memory of `peer`. */
 struct head_forward exchange_forward(struct exchange *x, bool as_connect);
 /* A tunnel may live for days: it keeps a copy of its route and lets the snapshot go. */
 void exchange_release_view(struct exchange *x);
@@ -120,6 +129,14 @@ void exchange_response_end(struct exchange *x, const struct head *trailers);
 /* Before the head: a reply with this status and text. After: abort. The back
  * has detached. `text` without newline. */
 void exchange_fail(struct exchange *x, uint16_t status, const char *text);
+/* Why the reply that follows refuses the request; without it the status says. */
+static inline void exchange_deny(struct exchange *x, enum exchange_deny why)
+{
+    x->deny = why;
+}
+/* The request's id, the same in X-Request-Id both ways and in the log: that of a trusted proxy
+ * where it sent a sane one, else one of our own. Lives as long as x. */
+struct str exchange_id(struct exchange *x);
 /* Finishes with an answer of the gateway's own. No back is attached. */
 void exchange_answer(struct exchange *x, const struct reply *r);
 /* … with reply_plain(status, text). */

@@ -113,12 +113,15 @@ static void write_head(struct front_h1 *f, const struct head *h, bool end)
     wbuf_add_str(pool, &out, STR("\r\n"));
     for (uint32_t i = 0; i < h->count; i++) {
         const struct head_field *field = &h->fields[i];
-        if (head_is_hop_by_hop(h, field->name) ||
+        if (head_is_hop_by_hop(h, field->name) || head_is_request_id(field->name) ||
             str_eq_nocase(field->name, STR("content-length"))) {
             continue;
         }
         has_date = has_date || str_eq_nocase(field->name, STR("date"));
         add_field(pool, &out, field->name, field->value);
+    }
+    if (h->status == 101 || h->status >= 200) {
+        add_field(pool, &out, STR("x-request-id"), exchange_id(f->x));
     }
     if (h->status == 101) {
         wbuf_add_str(pool, &out, STR("connection: Upgrade\r\n"));
@@ -372,6 +375,9 @@ static void on_deadline(struct front_h1 *f)
         x = exchange_new(f->conn->worker, &front_ops, f);
         head_init(&x->request, true);
         x->tls = f->conn->ssl != NULL;
+        x->request.minor = 1;
+        x->front_conn = f->conn;
+        x->peer = (const struct sockaddr *)&f->conn->peer;
         f->x = x;
         f->close_after = true;
         exchange_reply(x, 408, "tunnel: the request head did not come in time");

@@ -381,7 +381,7 @@ static struct str lower(struct arena *arena, struct str name)
 
 static bool is_forwarded(const struct exchange *x, const struct head *h, struct str name)
 {
-    if (head_is_hop_by_hop(h, name)) {
+    if (head_is_hop_by_hop(h, name) || head_is_request_id(name)) {
         return false;
     }
     if (h->status == 204 && str_eq_nocase(name, STR("content-length"))) {
@@ -397,7 +397,7 @@ static void front_head(struct exchange *x, const struct head *response, bool end
     bool interim = response->status < 200 && !x->tunnel;
     bool has_date = interim;
     size_t count = 0;
-    nghttp2_nv *fields = arena_alloc(&x->arena, (response->count + 3) * sizeof *fields);
+    nghttp2_nv *fields = arena_alloc(&x->arena, (response->count + 4) * sizeof *fields);
     const char *status = arena_printf(&x->arena, "%03u", x->tunnel ? 200u : response->status);
     fields[count++] = field_of(STR(":status"), str_of(status));
     for (uint32_t i = 0; i < response->count; i++) {
@@ -416,6 +416,11 @@ static void front_head(struct exchange *x, const struct head *response, bool end
     struct str hsts = interim ? STR_NONE : hsts_value(x, response);
     if (hsts.len > 0) {
         fields[count++] = field_of(STR("strict-transport-security"), hsts);
+    }
+    if (!interim) {
+        /* Never the same again: kept out of the peer's table, where it would push others out. */
+        fields[count] = field_of(STR("x-request-id"), exchange_id(x));
+        fields[count++].flags = NGHTTP2_NV_FLAG_NO_INDEX;
     }
     int result;
     if (interim) {

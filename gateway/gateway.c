@@ -152,9 +152,49 @@ void gateway_publish(struct gateway *g, struct str bytes)
     snapshot_unref(g->snapshot);
     certset_unref(g->certs);
     SSL_CTX_free(g->client);
+    g->published_ms = clock_wall_ms();
     g->snapshot = snapshot;
     g->certs = certs;
     g->client = client;
+}
+
+/* Writes what the workers have handed over. */
+static void write_access_lines(struct gateway *g)
+{
+    uint64_t dropped = 0;
+    struct str lines;
+    for (unsigned i = 0; i < WORKERS_MAX && g->access_logs[i] != NULL; i++) {
+        struct access_log *log = g->access_logs[i];
+        while (access_log_next(log, &lines)) {
+            access_writer_put(&g->access, lines);
+            access_log_done(log);
+        }
+        dropped += __atomic_load_n(&log->dropped, __ATOMIC_RELAXED);
+    }
+    access_writer_report(&g->access, dropped);
+}
+
+static void on_access_lines(void *arg)
+{
+    struct gateway *g = arg;
+    CHECK(g->magic == GATEWAY_MAGIC);
+    write_access_lines(g);
+}
+
+/* In the worker's thread. */
+static void worker_on_access_lines(void *arg)
+{
+    struct gateway *g = arg;
+    mail_post(g->mail, on_access_lines, g);
+}
+
+void gateway_set_access_log(struct gateway *g, int fd)
+{
+    write_access_lines(g);
+    access_writer_set_fd(&g->access, fd);
+    for (unsigned i = 0; i < g->worker_count; i++) {
+        access_log_enable(g->access_logs[i], fd >= 0);
+    }
 }
 
 void gateway_setup(struct gateway *g, unsigned workers)
@@ -170,6 +210,9 @@ void gateway_setup(struct gateway *g, unsigned workers)
             g->workers[i]->worker_count = workers;
             g->workers[i]->gateway = g;
             g->workers[i]->throttle = g->throttle;
+            g->access_logs[i] = access_log_new(worker_on_access_lines, g);
+            access_log_enable(g->access_logs[i], g->access.fd >= 0);
+            g->workers[i]->access = g->access_logs[i];
         }
         if (g->workers[i] == NULL || worker_start(g->workers[i], &err) < 0) {
             log_error("gateway", "cannot start a worker", LOG_STR("error", err.msg));
@@ -285,18 +328,29 @@ static void gateway_fini(struct gateway *g)
     }
     for (unsigned i = 0; i < g->worker_count; i++) {
         worker_join(g->workers[i]);
+        g->access_logs[i]->notify = on_access_lines; /* its end is ours to run */
         worker_free(g->workers[i]);
+        access_log_publish(g->access_logs[i]);
     }
+    g->access.reported_ms = 0; /* the last report does not wait for its time */
+    write_access_lines(g);
+    for (unsigned i = 0; i < g->worker_count; i++) {
+        access_log_free(g->access_logs[i]);
+        g->access_logs[i] = NULL;
+    }
+    g->worker_count = 0; /* letters that are left look for nothing */
     for (size_t i = 0; i < g->kept_count; i++) {
         (void)close(g->kept[i].fd);
         free(g->kept[i].address);
     }
     free(g->kept);
     snapshot_unref(g->snapshot);
+    g->snapshot = NULL;
     certset_unref(g->certs);
     SSL_CTX_free(g->client);
     mail_free(g->mail);
     throttle_free(g->throttle);
+    access_writer_fini(&g->access);
     tlsctx_free(g->tlsctx);
     loop_free(g->loop);
 }
@@ -320,6 +374,9 @@ int gateway_main(void)
     struct gateway g = {.magic = GATEWAY_MAGIC};
     struct err err = {0};
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* the access log may not grow: lines are lost, not we */
+    access_writer_init(&g.access);
+    g.started_ms = clock_wall_ms();
     raise_descriptors();
     (void)build_id();
     if (gateway_init(&g, &err) < 0) {

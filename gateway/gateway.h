@@ -9,6 +9,8 @@
 #include "base/mail.h"
 #include "certs/certset.h"
 #include "certs/tlsctx.h"
+#include "gateway/access_log.h"
+#include "gateway/access_writer.h"
 #include "gateway/sandbox.h"
 #include "gateway/worker.h"
 #include "routing/snapshot.h"
@@ -40,6 +42,10 @@ struct gateway {
     unsigned idle_count;        /* workers done draining */
     struct kept_listener *kept; /* owned array */
     size_t kept_count;
+    struct access_log *access_logs[WORKERS_MAX]; /* owned: one per worker */
+    struct access_writer access;
+    int64_t started_ms;   /* wall clock */
+    int64_t published_ms; /* … of the last snapshot taken */
 };
 
 /* Starts the workers, once. */
@@ -49,6 +55,8 @@ void gateway_add_listeners(struct gateway *g, unsigned worker, const cJSON *addr
                            const int *fds, size_t count);
 void gateway_publish(struct gateway *g, struct str bytes);
 void gateway_drain(struct gateway *g, uint64_t limit_ms);
+/* Takes the descriptor that access lines go to from now on; -1: nowhere. */
+void gateway_set_access_log(struct gateway *g, int fd);
 
 /* link.c */
 int link_open(struct gateway *g, struct err *err);

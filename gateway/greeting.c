@@ -5,6 +5,7 @@
 
 #include "base/auto.h"
 #include "base/log.h"
+#include "gateway/account.h"
 #include "gateway/conn.h"
 #include "gateway/front_h1.h"
 #include "gateway/front_h2.h"
@@ -56,8 +57,11 @@ static void on_event(struct conn *c, enum conn_event event)
             protocol_open(c);
         }
         break;
-    case CONN_EOF:
     case CONN_DEADLINE:
+        account_refusal(c->worker, (const struct sockaddr *)&c->peer, REFUSED_TIMEOUT, NULL);
+        conn_abort(c);
+        break;
+    case CONN_EOF:
         conn_abort(c);
         break;
     case CONN_BLOCKED:
@@ -104,6 +108,7 @@ static size_t proxy_on_data(struct conn *c, const char *data, size_t len)
         return 0; /* it is bounded: PROXY_HEADER_MAX */
     case PROXY_FAULT:
         tell_refused(c, why);
+        account_refusal(c->worker, (const struct sockaddr *)&c->peer, REFUSED_PROXY, why);
         conn_abort(c);
         return 0;
     case PROXY_DONE:

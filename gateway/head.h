@@ -79,6 +79,11 @@ const struct head_field *head_find(const struct head *h, struct str name);
 struct head_fault head_check(struct head *h);
 /* The same for a response to a request with method `method`. */
 struct head_fault head_check_response(struct head *h);
+/* X-Request-Id is set at this hop: exchange_id. */
+static inline bool head_is_request_id(struct str name)
+{
+    return name.len == 12 && str_eq_nocase(name, STR("x-request-id"));
+}
 /* A trailer section: no framing, routing or pseudo fields (RFC 9110 6.5.1). */
 bool head_trailer_allowed(struct str name);
 /* True for fields that end at this hop, those named in Connection included. */
@@ -105,8 +110,9 @@ struct head_forward {
     const struct route *route;
     bool upgrade_from_h2; /* RFC 8441: write a GET with Upgrade and this key */
     const char *ws_key;
-    bool has_body; /* framing: chunked unless content_length is known */
+    bool has_body;                /* framing: chunked unless content_length is known */
     const struct head_told *told; /* NULL: nobody to believe stands in front */
+    struct str request_id;
 };
 
 /* The request as HTTP/1.1 for the service. */

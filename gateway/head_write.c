@@ -22,6 +22,7 @@ static bool is_ours(struct str raw)
         {"forwarded", 9},
         {"x-real-ip", 9},
         {"content-length", 14},
+        {"x-request-id", 12},
         {"x-forwarded-for", 15},
         {"x-forwarded-host", 16},
         {"x-forwarded-port", 16},
@@ -156,6 +157,9 @@ void head_write_request(struct wbuf_pool *pool, struct wbuf *out, const struct h
         write_cookies(pool, out, h);
     }
     write_forwarded(pool, out, h, fwd);
+    if (fwd->request_id.len > 0) {
+        add_line(pool, out, STR("X-Request-Id"), fwd->request_id);
+    }
     write_framing(pool, out, h, fwd);
     wbuf_add_str(pool, out, STR("\r\n"));
 }

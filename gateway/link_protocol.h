@@ -5,7 +5,7 @@
  * daemon connects there; the gateway checks the peer's uid, takes the newest
  * connection as its daemon (an older one is closed) and speaks first:
  *
- *   gateway → daemon   HELLO     {protocol, build, pid, generation, workers}
+ *   gateway → daemon   HELLO     {protocol, build, pid, generation, workers, sandbox}
  *                      LISTENERS {worker, addresses[]} + one fd per address,
  *                                one frame per worker; none before SETUP came once
  *                      READY     {}
@@ -15,7 +15,7 @@
  *                      more LISTENERS at any time
  *   gateway → daemon   ACK {generation} once every worker serves it,
  *                      or NACK {generation, error}: the old one stays
- *   daemon → gateway   STATS {} → gateway → daemon STATS {…}
+ *   daemon → gateway   STATS {routes} → gateway → daemon STATS {…}
  *   daemon → gateway   DRAIN {limit_ms}: stop accepting, finish what runs
  *                      (h1 Connection: close, h2 GOAWAY), exit when done or at the limit
  *                      SHUTDOWN {}: exit now

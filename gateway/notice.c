@@ -123,8 +123,15 @@ void notice_denied(struct exchange *x, enum notice_why why)
         [NOTICE_WAIT] = "wait",
         [NOTICE_ORIGIN] = "origin",
     };
+    static const enum exchange_deny denies[] = {
+        [NOTICE_ADDRESS] = EXCHANGE_DENY_WHITELIST,
+        [NOTICE_SECRET] = EXCHANGE_DENY_SECRET,
+        [NOTICE_WAIT] = EXCHANGE_DENY_THROTTLE,
+        [NOTICE_ORIGIN] = EXCHANGE_DENY_ORIGIN,
+    };
     struct worker *w = x->worker;
     bool told = may_tell(w);
+    exchange_deny(x, denies[why]);
     if (!told && why != NOTICE_SECRET) {
         return;
     }

@@ -7,9 +7,11 @@
 
 #include "base/auto.h"
 #include "base/log.h"
+#include "gateway/access_log.h"
 #include "gateway/conn.h"
 #include "gateway/exchange.h"
 #include "gateway/listener.h"
+#include "gateway/route_stats.h"
 #include "gateway/tls.h"
 #include "gateway/upstream.h"
 
@@ -38,12 +40,21 @@ static void worker_on_flush(void *arg)
     }
 }
 
+static void set_wall_offset(struct worker *w)
+{
+    w->wall_offset_us = clock_wall_ms() * 1000 - (int64_t)clock_now_us();
+}
+
 static void worker_on_tick(void *arg)
 {
     struct worker *w = arg;
     CHECK(w->magic == WORKER_MAGIC);
     uint64_t now = loop_now_ms(w->loop);
     deadline_wheel_run(&w->wheel, now, conn_on_due, NULL);
+    set_wall_offset(w);
+    if (w->access != NULL) {
+        access_log_publish(w->access);
+    }
     if (w->draining && now >= w->drain_deadline_ms) {
         while (w->fronts != NULL) {
             conn_kill(w->fronts);
@@ -75,6 +86,8 @@ struct worker *worker_new(unsigned id, struct tlsctx *tlsctx, struct err *err)
     w->rx = xmalloc(WORKER_RX_SIZE);
     w->plain = xmalloc(WORKER_PLAIN_SIZE);
     w->pools = xcalloc(PORTS, sizeof *w->pools);
+    w->routes = route_stats_new();
+    set_wall_offset(w);
     deadline_wheel_init(&w->wheel, clock_now_ms());
     loop_timer_init(&w->tick, w->loop, worker_on_tick, w);
     loop_timer_set(&w->tick, DEADLINE_TICK_MS);
@@ -150,6 +163,7 @@ void worker_free(struct worker *w)
     free(w->rx);
     free(w->plain);
     free(w->pools);
+    route_stats_free(w->routes);
     loop_free(w->loop);
     w->magic = 0;
     free(w);
@@ -161,6 +175,7 @@ void worker_set_view(struct worker *w, struct view *view)
     struct view *old = w->view;
     w->view = view;
     view_unpin(old);
+    route_stats_prune(w->routes, view->snapshot);
     for (size_t i = 0; i < w->listener_count; i++) {
         listener_enable(w->listeners[i], !w->draining);
     }

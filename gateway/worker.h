@@ -16,7 +16,10 @@
 #include "base/loop.h"
 #include "base/mail.h"
 #include "certs/tlsctx.h"
+#include "gateway/counters.h"
 #include "gateway/deadline.h"
+#include "gateway/peer_text.h"
+#include "gateway/request_id.h"
 #include "gateway/view.h"
 #include "gateway/wbuf.h"
 
@@ -27,27 +30,14 @@ enum {
     WORKER_PLAIN_SIZE = 64 * 1024, /* one batch of decrypted bytes */
 };
 
+struct access_log;
 struct conn;
 struct exchange;
 struct gateway;
 struct listener;
 struct pool; /* upstream.h */
+struct route_stats;
 struct throttle;
-
-/* Plain counters: written by the worker, read by the main thread (relaxed). */
-struct worker_stats {
-    uint64_t accepted;
-    uint64_t connections; /* now open, client side */
-    uint64_t handshakes;
-    uint64_t handshake_failures;
-    uint64_t requests;
-    uint64_t responses[6]; /* by class: [2] = 2xx; [0] = none sent */
-    uint64_t bytes_in;     /* from clients, wire */
-    uint64_t bytes_out;
-    uint64_t upstream_dials;
-    uint64_t upstream_reuses;
-    uint64_t upstream_errors;
-};
 
 struct worker {
     uint32_t magic;
@@ -95,8 +85,16 @@ struct worker {
         uint32_t told;
         uint32_t missed;
     } denied;                   /* notice.c's */
-    void (*on_idle)(void *arg); /* after draining, in the worker's thread */
-    void *on_idle_arg;          /* borrowed */
+    struct route_stats *routes; /* owned */
+    struct access_log *access;  /* borrowed: the gateway's; NULL: none */
+    struct request_ids ids;
+    struct peer_texts peers;
+    int64_t wall_offset_us;     /* wall clock less monotonic clock, as of the last tick */
+    uint64_t refusals_since_ms; /* account.c: connections refused in this second */
+    uint32_t refusals;
+    uint64_t refusals_suppressed; /* … that left no line */
+    void (*on_idle)(void *arg);   /* after draining, in the worker's thread */
+    void *on_idle_arg;            /* borrowed */
 };
 
 struct worker *worker_new(unsigned id, struct tlsctx *tlsctx, struct err *err);

@@ -9,6 +9,8 @@
  * Waits: $WOS_EDGE_CONNECT_TIMEOUT_MS and others of struct limits, see set_limits.
  * Limits of wrong secrets: $WOS_EDGE_FREE, $WOS_EDGE_DELAY_MAX, $WOS_EDGE_PER_MINUTE.
  *
+ * With $WOS_EDGE_ACCESS_LOG=FILE the access log goes there.
+ *
  * Prints "ready <gateway pid>" whenever every worker serves the newest routes,
  * and "event <JSON>" for what the gateway reports. A logout is revoked at once,
  * as the daemon does. Lines on standard input: "secret TEXT" changes the
@@ -16,6 +18,7 @@
  * gateway on SIGTERM or SIGINT. */
 #include <arpa/inet.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
@@ -120,6 +123,20 @@ static void send_setup(struct edge *e, uint16_t port, unsigned workers)
         frame_send(e->link, LINK_LISTENERS, str_of(text), &fd, 1);
         (void)close(fd);
     }
+}
+
+static void send_access_log(struct edge *e)
+{
+    const char *path = getenv("WOS_EDGE_ACCESS_LOG");
+    if (path == NULL) {
+        return;
+    }
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        die(path);
+    }
+    frame_send(e->link, LINK_ACCESS_LOG, STR("{}"), &fd, 1);
+    (void)close(fd);
 }
 
 static bool has_word(struct str words, struct str word)
@@ -351,6 +368,7 @@ int main(int argc, char **argv)
     }
     e.input = event_new(loop_base(e.loop), 0, EV_READ | EV_PERSIST, on_input, &e);
     (void)event_add(e.input, NULL); /* fails for /dev/null: no commands then */
+    send_access_log(&e);
     send_setup(&e, e.port, workers);
     send_snapshot(&e);
     loop_run(e.loop);

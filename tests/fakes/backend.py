@@ -337,6 +337,12 @@ class Service:
             ["Connection", "X-Secret-Hop"], ["X-Secret-Hop", "1"], ["Keep-Alive", "timeout=5"],
             ["Proxy-Connection", "keep-alive"], ["X-Stays", "yes"]])
 
+    async def do_own_id(self, rq):
+        """Says which request id it got, and claims one of its own."""
+        got = [v for n, v in rq.headers if n.lower() == "x-request-id"]
+        await rq.answer(200, json.dumps(got), "application/json",
+                        [["X-Request-Id", "of-the-service"]])
+
     async def do_redirect(self, rq):
         await rq.answer(302, "", extra=[["Location", rq.query.get("to", "/hello")]],
                         reason="Found")
