@@ -3,6 +3,7 @@
 #include "gateway/conn.h"
 
 #include <errno.h>
+#include <linux/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -166,6 +167,21 @@ void conn_on_due(struct deadline *d, void *arg)
     } else {
         c->ops->on_event(c, CONN_DEADLINE);
     }
+}
+
+static uint64_t bytes_acked(const struct conn *c)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof info;
+    return getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 ? info.tcpi_bytes_acked : 0;
+}
+
+bool conn_is_taking(struct conn *c)
+{
+    uint64_t acked = bytes_acked(c);
+    bool is_taking = c->state == CONN_OPEN && acked >= c->acked_seen + CONN_PROGRESS;
+    c->acked_seen = acked;
+    return is_taking;
 }
 
 /* Hands bytes to the owner and keeps what it left. */
@@ -492,6 +508,9 @@ void conn_flush(struct conn *c)
         (void)shutdown(c->fd, SHUT_WR);
     }
     if ((empty == c->blocked || (c->blocked && c->progress)) && c->state == CONN_OPEN) {
+        if (!empty) {
+            c->acked_seen = bytes_acked(c);
+        }
         c->blocked = !empty;
         c->progress = false;
         c->ops->on_event(c, empty ? CONN_DRAINED : CONN_BLOCKED);

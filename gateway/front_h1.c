@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/auto.h"
+#include "gateway/admit.h"
 #include "gateway/exchange.h"
 #include "gateway/h1.h"
 #include "gateway/hsts.h"
@@ -61,6 +62,7 @@ static void next_request(struct front_h1 *f)
     f->state = FRONT_HEAD;
     f->in_head = false;
     f->chunked = false;
+    admit_set_idle(c, true);
     conn_set_deadline(c, worker_limits(c->worker)->idle_timeout_ms);
     conn_resume(c, CONN_PAUSE_ORDER);
     conn_resume(c, CONN_PAUSE_PEER);
@@ -251,6 +253,7 @@ static bool read_head(struct front_h1 *f, const char *data, size_t len, size_t *
 {
     struct conn *c = f->conn;
     const struct limits *limits = worker_limits(c->worker);
+    admit_set_idle(c, false);
     struct exchange *x = exchange_new(c->worker, &front_ops, f);
     struct head_fault fault;
     x->front_conn = c;
@@ -368,6 +371,10 @@ static void on_eof(struct front_h1 *f)
 static void on_deadline(struct front_h1 *f)
 {
     struct exchange *x = f->x;
+    if (f->conn->blocked && conn_is_taking(f->conn)) {
+        conn_set_deadline(f->conn, worker_limits(f->conn->worker)->write_timeout_ms);
+        return;
+    }
     if (x == NULL && f->state == FRONT_HEAD && f->in_head) {
         x = exchange_new(f->conn->worker, &front_ops, f);
         head_init(&x->request, true);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/auto.h"
+#include "gateway/admit.h"
 #include "gateway/front_h2_stream.h"
 
 enum {
@@ -86,6 +87,8 @@ static void arm_deadline(struct front_h2 *f)
         return;
     }
     f->wait = wait;
+    /* Idle is also who has not said a word yet. */
+    admit_set_idle(f->conn, wait == WAIT_REQUEST || (wait == WAIT_HEAD && f->unstarted == 0));
     uint64_t after = after_ms[wait];
     if (wait == WAIT_WINDOW) {
         uint64_t waited = loop_now_ms(f->conn->worker->loop) - f->moved_ms;
@@ -210,6 +213,11 @@ static void front_on_flush(struct conn *c)
 static void on_deadline(struct front_h2 *f)
 {
     struct conn *c = f->conn;
+    if (c->blocked && conn_is_taking(c)) {
+        f->wait = WAIT_NONE;
+        arm_deadline(f);
+        return;
+    }
     if (c->blocked || f->goaway_sent || f->wait == WAIT_HEAD) {
         front_leave(f, false);
         return;

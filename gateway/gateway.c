@@ -115,6 +115,19 @@ static SSL_CTX *client_ref(SSL_CTX *client)
     return client;
 }
 
+/* Once for each value that the operator set. */
+static void warn_if_capped(struct gateway *g, const struct limits *limits)
+{
+    uint64_t cap = limit_connections_cap(g->limit);
+    if (limits->connections_max > cap && limits->connections_max != g->capped) {
+        g->capped = limits->connections_max;
+        log_warn("gateway",
+                 "the limit of file descriptors (ulimit -n) allows fewer connections than "
+                 "tunnel.limits.connectionsMax",
+                 LOG_INT("connections_max", limits->connections_max), LOG_INT("allowed", cap));
+    }
+}
+
 void gateway_publish(struct gateway *g, struct str bytes)
 {
     struct err err = {0};
@@ -136,13 +149,15 @@ void gateway_publish(struct gateway *g, struct str bytes)
         tlsctx_set_min_version(g->tlsctx, spec->tls_min == 3 ? TLS1_3_VERSION : TLS1_2_VERSION);
     }
     SSL_CTX *client = make_client(g, spec);
+    struct quota_set *quotas = quota_set_new(snapshot, g->snapshot, g->quotas);
+    warn_if_capped(g, &spec->limits);
     struct publish *p = xcalloc(1, sizeof *p);
     *p = (struct publish){.gateway = g, .generation = spec->generation, .waiting = g->worker_count};
     for (unsigned i = 0; i < g->worker_count; i++) {
         struct view_letter *letter = xcalloc(1, sizeof *letter);
         letter->worker = g->workers[i];
         letter->view = view_new(snapshot_ref(snapshot), certs == NULL ? NULL : certset_ref(certs),
-                                client_ref(client));
+                                client_ref(client), quota_set_ref(quotas));
         letter->publish = p;
         mail_post(g->workers[i]->mail, worker_on_view, letter);
     }
@@ -152,9 +167,11 @@ void gateway_publish(struct gateway *g, struct str bytes)
     snapshot_unref(g->snapshot);
     certset_unref(g->certs);
     SSL_CTX_free(g->client);
+    quota_set_unref(g->quotas);
     g->snapshot = snapshot;
     g->certs = certs;
     g->client = client;
+    g->quotas = quotas;
 }
 
 void gateway_setup(struct gateway *g, unsigned workers)
@@ -165,9 +182,8 @@ void gateway_setup(struct gateway *g, unsigned workers)
     }
     workers = workers < 1 ? 1 : workers > WORKERS_MAX ? WORKERS_MAX : workers;
     for (unsigned i = 0; i < workers; i++) {
-        g->workers[i] = worker_new(i, g->tlsctx, &err);
+        g->workers[i] = worker_new(i, g->tlsctx, g->limit, &err);
         if (g->workers[i] != NULL) {
-            g->workers[i]->worker_count = workers;
             g->workers[i]->gateway = g;
             g->workers[i]->throttle = g->throttle;
         }
@@ -268,13 +284,18 @@ static void on_signal(int signo, void *arg)
     }
 }
 
-static void raise_descriptors(void)
+/* As many as the hard limit allows; how many that is. */
+static uint64_t raise_descriptors(void)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit); /* fewer clients then, nothing worse */
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    if (limit.rlim_cur < limit.rlim_max) {
+        struct rlimit raised = {limit.rlim_max, limit.rlim_max};
+        if (setrlimit(RLIMIT_NOFILE, &raised) == 0) { /* else fewer clients, nothing worse */
+            limit = raised;
+        }
     }
+    return limit.rlim_cur;
 }
 
 static void gateway_fini(struct gateway *g)
@@ -295,6 +316,8 @@ static void gateway_fini(struct gateway *g)
     snapshot_unref(g->snapshot);
     certset_unref(g->certs);
     SSL_CTX_free(g->client);
+    quota_set_unref(g->quotas);
+    limit_free(g->limit);
     mail_free(g->mail);
     throttle_free(g->throttle);
     tlsctx_free(g->tlsctx);
@@ -320,7 +343,7 @@ int gateway_main(void)
     struct gateway g = {.magic = GATEWAY_MAGIC};
     struct err err = {0};
     (void)signal(SIGPIPE, SIG_IGN);
-    raise_descriptors();
+    g.limit = limit_new(raise_descriptors());
     (void)build_id();
     if (gateway_init(&g, &err) < 0) {
         log_error("gateway", "cannot start", LOG_STR("error", err.msg));

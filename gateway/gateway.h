@@ -9,6 +9,7 @@
 #include "base/mail.h"
 #include "certs/certset.h"
 #include "certs/tlsctx.h"
+#include "gateway/limit.h"
 #include "gateway/sandbox.h"
 #include "gateway/worker.h"
 #include "routing/snapshot.h"
@@ -33,6 +34,9 @@ struct gateway {
     struct snapshot *snapshot;  /* shared */
     struct certset *certs;      /* shared */
     SSL_CTX *client;            /* shared: checks services' certificates; NULL without CAs */
+    struct quota_set *quotas;   /* shared; NULL: no route has a limit */
+    struct limit *limit;        /* owned; the workers share it */
+    uint32_t capped;            /* connections_max that was logged as too high */
     struct worker *workers[WORKERS_MAX]; /* owned */
     unsigned worker_count;
     struct sandbox sandbox;

@@ -5,6 +5,7 @@
 
 #include "base/auto.h"
 #include "base/log.h"
+#include "gateway/admit.h"
 #include "gateway/conn.h"
 #include "gateway/front_h1.h"
 #include "gateway/front_h2.h"
@@ -111,6 +112,11 @@ static size_t proxy_on_data(struct conn *c, const char *data, size_t len)
     }
     if (header.has_source) {
         c->peer = header.source;
+        if (!admit_address(c->worker, (const struct sockaddr *)&c->peer, &c->address_cell)) {
+            stat_add(&c->worker->stats.refused, 1);
+            conn_reset(c);
+            return header.len;
+        }
     }
     data += header.len;
     len -= header.len;

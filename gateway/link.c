@@ -81,6 +81,9 @@ static void send_stats(struct gateway *g)
         cJSON *row = cJSON_CreateObject();
         add_stat(row, "accepted", &stats->accepted);
         add_stat(row, "connections", &stats->connections);
+        add_stat(row, "connectionsRefused", &stats->refused);
+        add_stat(row, "connectionsEvicted", &stats->evicted);
+        add_stat(row, "requestsLimited", &stats->limited);
         add_stat(row, "handshakes", &stats->handshakes);
         add_stat(row, "handshakeFailures", &stats->handshake_failures);
         add_stat(row, "requests", &stats->requests);

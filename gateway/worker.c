@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/auto.h"
 #include "base/log.h"
+#include "gateway/admit.h"
 #include "gateway/conn.h"
 #include "gateway/exchange.h"
 #include "gateway/listener.h"
@@ -44,6 +47,7 @@ static void worker_on_tick(void *arg)
     CHECK(w->magic == WORKER_MAGIC);
     uint64_t now = loop_now_ms(w->loop);
     deadline_wheel_run(&w->wheel, now, conn_on_due, NULL);
+    admit_on_tick(w);
     if (w->draining && now >= w->drain_deadline_ms) {
         while (w->fronts != NULL) {
             conn_kill(w->fronts);
@@ -52,12 +56,14 @@ static void worker_on_tick(void *arg)
     loop_timer_set(&w->tick, DEADLINE_TICK_MS);
 }
 
-struct worker *worker_new(unsigned id, struct tlsctx *tlsctx, struct err *err)
+struct worker *worker_new(unsigned id, struct tlsctx *tlsctx, struct limit *limit, struct err *err)
 {
     struct worker *w = xcalloc(1, sizeof *w);
     w->magic = WORKER_MAGIC;
     w->id = id;
     w->tlsctx = tlsctx;
+    w->limit = limit;
+    w->spare_fd = -1;
     w->again_tail = &w->again;
     w->loop = loop_new(err);
     if (w->loop == NULL) {
@@ -72,6 +78,7 @@ struct worker *worker_new(unsigned id, struct tlsctx *tlsctx, struct err *err)
         (void)err_set(err, ERR_FAILED, "out of memory");
         goto fail_bio;
     }
+    w->spare_fd = eventfd(0, EFD_CLOEXEC); /* without it clients only wait longer */
     w->rx = xmalloc(WORKER_RX_SIZE);
     w->plain = xmalloc(WORKER_PLAIN_SIZE);
     w->pools = xcalloc(PORTS, sizeof *w->pools);
@@ -147,6 +154,9 @@ void worker_free(struct worker *w)
         exchange_free(x);
     }
     wbuf_pool_fini(&w->wbufs);
+    if (w->spare_fd >= 0) {
+        (void)close(w->spare_fd);
+    }
     free(w->rx);
     free(w->plain);
     free(w->pools);

@@ -30,6 +30,7 @@ enum {
 struct conn;
 struct exchange;
 struct gateway;
+struct limit; /* limit.h */
 struct listener;
 struct pool; /* upstream.h */
 struct throttle;
@@ -38,6 +39,9 @@ struct throttle;
 struct worker_stats {
     uint64_t accepted;
     uint64_t connections; /* now open, client side */
+    uint64_t refused;     /* over the limit of an address, or out of descriptors */
+    uint64_t evicted;     /* idle ones that were closed to make room */
+    uint64_t limited;     /* requests answered 429 */
     uint64_t handshakes;
     uint64_t handshake_failures;
     uint64_t requests;
@@ -52,11 +56,11 @@ struct worker_stats {
 struct worker {
     uint32_t magic;
     unsigned id;
-    unsigned worker_count; /* of the gateway: limits are shared out evenly */
-    struct loop *loop;     /* owned */
-    struct mailbox *mail;  /* owned */
+    struct loop *loop;    /* owned */
+    struct mailbox *mail; /* owned */
     pthread_t thread;
     struct tlsctx *tlsctx;     /* shared: the gateway's */
+    struct limit *limit;       /* shared: the gateway's */
     struct view *view;         /* owned pin; NULL before the first snapshot */
     struct gateway *gateway;   /* borrowed: only notice.c looks into it */
     struct throttle *throttle; /* shared: the gateway's */
@@ -71,6 +75,11 @@ struct worker {
     struct exchange *exchanges_free; /* owned: recycled */
     size_t exchanges_free_count;
     struct pool **pools; /* owned: by port, 65536 slots */
+
+    struct conn *idle_first; /* client connections without a request, longest first: admit.h */
+    struct conn *idle_last;
+    int spare_fd;       /* owned: given up for a moment where descriptors run out; -1: none */
+    uint64_t warned_ms; /* when a limit was last logged */
 
     struct wbuf_pool wbufs;
     struct deadline_wheel wheel;
@@ -99,7 +108,8 @@ struct worker {
     void *on_idle_arg;          /* borrowed */
 };
 
-struct worker *worker_new(unsigned id, struct tlsctx *tlsctx, struct err *err);
+/* tlsctx and limit must outlive it. */
+struct worker *worker_new(unsigned id, struct tlsctx *tlsctx, struct limit *limit, struct err *err);
 int worker_start(struct worker *w, struct err *err);
 /* Own thread: ends the loop after this turn. */
 void worker_stop(struct worker *w);
