@@ -17,14 +17,16 @@ enum {
     WARN_EVERY_MS = 10000,
 };
 
-/* One line for a state that clients can bring about at will. */
-static bool may_warn(struct worker *w)
+enum warning { WARN_TOTAL, WARN_ADDRESS, WARN_DESCRIPTORS };
+
+/* One line in ten seconds for a state that clients can bring about at will. */
+static bool may_warn(struct worker *w, enum warning kind)
 {
     uint64_t now = loop_now_ms(w->loop);
-    if (w->warned_ms != 0 && now < w->warned_ms + WARN_EVERY_MS) {
+    if (w->warned_ms[kind] != 0 && now < w->warned_ms[kind] + WARN_EVERY_MS) {
         return false;
     }
-    w->warned_ms = now;
+    w->warned_ms[kind] = now;
     return true;
 }
 
@@ -66,7 +68,7 @@ bool admit_reserve(struct worker *w)
         return true;
     }
     limit_want_room(w->limit);
-    if (may_warn(w)) {
+    if (may_warn(w, WARN_TOTAL)) {
         log_warn("gateway", "the connection limit is reached; new clients wait",
                  LOG_INT("worker", w->id), LOG_INT("connections", limit_connections(w->limit)));
     }
@@ -93,7 +95,7 @@ bool admit_address(struct worker *w, const struct sockaddr *peer, struct limit_c
     if (cell != NULL && evict(w, cell) && limit_address_enter(w->limit, peer, max, out_cell)) {
         return true;
     }
-    if (may_warn(w)) {
+    if (may_warn(w, WARN_ADDRESS)) {
         char text[64];
         peer_format(peer, text, sizeof text);
         log_warn("gateway", "an address has all the connections it may have", LOG_STR("peer", text),
@@ -115,7 +117,7 @@ bool admit_shed(struct worker *w, int listen_fd)
     if (evict(w, NULL)) {
         return true;
     }
-    if (may_warn(w)) {
+    if (may_warn(w, WARN_DESCRIPTORS)) {
         log_error("gateway", "out of file descriptors; new clients wait", LOG_INT("worker", w->id),
                   LOG_INT("connections", limit_connections(w->limit)));
     }
