@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -298,6 +299,22 @@ static uint64_t raise_descriptors(void)
     return limit.rlim_cur;
 }
 
+/* Freed buffers stay with the allocator, scattered; after a burst of connections they are
+ * worth returning. Here, as a worker would stop for it. */
+static void on_trim_due(void *arg)
+{
+    struct gateway *g = arg;
+    CHECK(g->magic == GATEWAY_MAGIC);
+    enum { TRIM_EVERY_MS = 5000, BURST_MIN = 128 };
+    uint64_t peak = limit_take_peak(g->limit);
+    g->peak = g->peak > peak ? g->peak : peak;
+    if (g->peak >= BURST_MIN && limit_connections(g->limit) < g->peak / 2) {
+        (void)malloc_trim(0);
+        g->peak = limit_connections(g->limit);
+    }
+    loop_timer_set(&g->trim, TRIM_EVERY_MS);
+}
+
 static void gateway_fini(struct gateway *g)
 {
     link_close(g);
@@ -318,6 +335,7 @@ static void gateway_fini(struct gateway *g)
     SSL_CTX_free(g->client);
     quota_set_unref(g->quotas);
     limit_free(g->limit);
+    loop_timer_fini(&g->trim);
     mail_free(g->mail);
     throttle_free(g->throttle);
     tlsctx_free(g->tlsctx);
@@ -334,6 +352,8 @@ static int gateway_init(struct gateway *g, struct err *err)
     }
     g->throttle = throttle_new();
     g->mail = mail_new(g->loop, err);
+    loop_timer_init(&g->trim, g->loop, on_trim_due, g);
+    on_trim_due(g);
     g->tlsctx = g->mail == NULL ? NULL : tlsctx_new(tls_find_context, err);
     return g->tlsctx == NULL ? -1 : link_open(g, err);
 }

@@ -37,6 +37,8 @@ struct gateway {
     struct quota_set *quotas;   /* shared; NULL: no route has a limit */
     struct limit *limit;        /* owned; the workers share it */
     uint32_t capped;            /* connections_max that was logged as too high */
+    struct loop_timer trim;     /* memory back to the system after a burst */
+    uint64_t peak;              /* connections since it was last given back */
     struct worker *workers[WORKERS_MAX]; /* owned */
     unsigned worker_count;
     struct sandbox sandbox;

@@ -18,6 +18,7 @@ struct bucket {
 
 struct limit {
     _Atomic uint64_t connections;
+    _Atomic uint64_t peak;
     _Atomic bool wants_room;
     uint64_t descriptors;
     uint64_t seed[2];       /* nobody outside can aim at a bucket */
@@ -51,6 +52,9 @@ bool limit_enter(struct limit *l, uint64_t max)
 {
     uint64_t before = atomic_fetch_add_explicit(&l->connections, 1, memory_order_relaxed);
     if (before < max) {
+        if (before >= atomic_load_explicit(&l->peak, memory_order_relaxed)) {
+            atomic_store_explicit(&l->peak, before + 1, memory_order_relaxed);
+        }
         return true;
     }
     limit_leave(l);
@@ -66,6 +70,11 @@ void limit_leave(struct limit *l)
 uint64_t limit_connections(const struct limit *l)
 {
     return atomic_load_explicit(&l->connections, memory_order_relaxed);
+}
+
+uint64_t limit_take_peak(struct limit *l)
+{
+    return atomic_exchange_explicit(&l->peak, limit_connections(l), memory_order_relaxed);
 }
 
 /* What is counted as one: the /64, or the IPv4 address under a prefix nobody routes. */

@@ -37,6 +37,8 @@ uint64_t limit_connections_cap(const struct limit *l);
 bool limit_enter(struct limit *l, uint64_t max);
 void limit_leave(struct limit *l);
 uint64_t limit_connections(const struct limit *l);
+/* The most there were at once since the last call, about. */
+uint64_t limit_take_peak(struct limit *l);
 
 /* Counts one more connection of the peer's address; false: it has max. *out_cell is
  * for limit_address_leave, and NULL where the address could not be counted. */
