@@ -117,6 +117,7 @@ def test_target_of_the_largest_size_in_h2(small):
         assert client.request(path="/echo").status == 200
 
 
+@pytest.mark.memory
 def test_head_of_16_megabytes(small):
     """However much more comes, nothing is kept of it."""
     pid = small.gateway_pid()
@@ -164,6 +165,7 @@ def test_chunks_of_one_byte(small):
         assert client.read_answer().json["size"] == 20000
 
 
+@pytest.mark.memory
 def test_pipeline_that_nobody_reads(small):
     """The gateway stops reading: what it cannot answer waits in the client."""
     pid, count = small.gateway_pid(), 300

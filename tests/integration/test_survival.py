@@ -89,6 +89,7 @@ class Crowd:
         self.sockets = []
 
 
+@pytest.mark.memory
 def test_ten_thousand_idle_connections(plain, many_files):
     """Each was served once and stays; the next client is served as ever."""
     pid = plain.gateway_pid()
@@ -104,6 +105,7 @@ def test_ten_thousand_idle_connections(plain, many_files):
         assert b"404" in crowd.sockets[0].recv(65536)
 
 
+@pytest.mark.memory
 def test_half_open_tls(gate):
     """Thousands that never say a word, and as many that stop in the middle of a hello."""
     pid = gate.gateway_pid()
@@ -125,6 +127,7 @@ MODES = {
 }
 
 
+@pytest.mark.memory
 def test_slow_clients_of_four_kinds(plain):
     """slowhttptest's attacks, all at once. Its -d makes it send absolute-form targets
     to the port, so that it needs no name service."""

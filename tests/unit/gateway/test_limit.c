@@ -178,6 +178,20 @@ static void test_several_threads(void **state)
     limit_free(l);
 }
 
+static void test_peak(void **state)
+{
+    (void)state;
+    struct limit *l = limit_new(1024);
+    assert_int_equal(limit_take_peak(l), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_true(limit_enter(l, 3));
+    }
+    limit_leave(l);
+    assert_int_equal(limit_take_peak(l), 3);
+    assert_int_equal(limit_take_peak(l), 2);
+    limit_free(l);
+}
+
 static void test_room_is_wanted_once(void **state)
 {
     (void)state;
@@ -199,6 +213,7 @@ int main(void)
         cmocka_unit_test(test_what_counts_as_one_address),
         cmocka_unit_test(test_flood_of_addresses),
         cmocka_unit_test(test_several_threads),
+        cmocka_unit_test(test_peak),
         cmocka_unit_test(test_room_is_wanted_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
