@@ -17,7 +17,8 @@ HEAD_BYTES, HEAD_FIELDS, URI_BYTES = 4096, 20, 300
 IN_ALL, BY_ADDRESS = 14, 8
 BURST, CONCURRENT = 5, 3
 # The sanitizers' own memory (quarantine, shadow) is not the gateway's.
-SANITIZED = b"__asan_init" in (harness.BIN.read_bytes() if harness.BIN.exists() else b"")
+SANITIZED = any(name in (harness.BIN.read_bytes() if harness.BIN.exists() else b"")
+                for name in (b"__asan_init", b"__tsan_init"))
 GROWTH = (400 if SANITIZED else 16) << 20
 
 
@@ -117,7 +118,7 @@ def test_target_of_the_largest_size_in_h2(small):
         assert client.request(path="/echo").status == 200
 
 
-@pytest.mark.memory
+@pytest.mark.release
 def test_head_of_16_megabytes(small):
     """However much more comes, nothing is kept of it."""
     pid = small.gateway_pid()
@@ -165,7 +166,7 @@ def test_chunks_of_one_byte(small):
         assert client.read_answer().json["size"] == 20000
 
 
-@pytest.mark.memory
+@pytest.mark.release
 def test_pipeline_that_nobody_reads(small):
     """The gateway stops reading: what it cannot answer waits in the client."""
     pid, count = small.gateway_pid(), 300
@@ -330,6 +331,21 @@ def test_idle_connections_make_room_in_all(small):
     finally:
         for client in idle:
             client.close()
+
+
+def test_half_open_tls_locks_nobody_out(small):
+    """Connections that never say a word hold every place, and go for who does."""
+    silent = []
+    try:
+        for i in range(IN_ALL):
+            silent.append(source("127.0.0.%d" % (10 + i % 4)))
+            silent[-1].connect(("127.0.0.1", small.port))
+        client = Client(small, "127.0.0.20")
+        assert client.get() == 200
+        client.close()
+    finally:
+        for s in silent:
+            s.close()
 
 
 def test_h2_connections_are_idle_without_a_stream(small):

@@ -12,8 +12,9 @@ import pytest
 import harness
 
 WEB = "alpha-web"
-SANITIZED = b"__asan_init" in (harness.BIN.read_bytes() if harness.BIN.exists() else b"")
-GROWTH = (600 if SANITIZED else 120) << 20
+SANITIZED = any(name in (harness.BIN.read_bytes() if harness.BIN.exists() else b"")
+                for name in (b"__asan_init", b"__tsan_init"))
+GROWTH = (1000 if SANITIZED else 120) << 20
 IDLE, HALF_OPEN, SLOW = 10000, 3000, 300
 
 
@@ -89,7 +90,7 @@ class Crowd:
         self.sockets = []
 
 
-@pytest.mark.memory
+@pytest.mark.release
 def test_ten_thousand_idle_connections(plain, many_files):
     """Each was served once and stays; the next client is served as ever."""
     pid = plain.gateway_pid()
@@ -105,7 +106,7 @@ def test_ten_thousand_idle_connections(plain, many_files):
         assert b"404" in crowd.sockets[0].recv(65536)
 
 
-@pytest.mark.memory
+@pytest.mark.release
 def test_half_open_tls(gate):
     """Thousands that never say a word, and as many that stop in the middle of a hello."""
     pid = gate.gateway_pid()
@@ -127,7 +128,7 @@ MODES = {
 }
 
 
-@pytest.mark.memory
+@pytest.mark.release
 def test_slow_clients_of_four_kinds(plain):
     """slowhttptest's attacks, all at once. Its -d makes it send absolute-form targets
     to the port, so that it needs no name service."""
