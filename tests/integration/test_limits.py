@@ -15,6 +15,7 @@ import harness
 WEB, OTHER = "alpha-web", "beta-web"
 HEAD_BYTES, HEAD_FIELDS, URI_BYTES = 4096, 20, 300
 IN_ALL, BY_ADDRESS = 14, 8
+PROXY, TRUSTED = "127.0.0.50", "127.0.0.60"
 BURST, CONCURRENT = 5, 3
 # The sanitizers' own memory (quarantine, shadow) is not the gateway's.
 SANITIZED = any(name in (harness.BIN.read_bytes() if harness.BIN.exists() else b"")
@@ -43,7 +44,8 @@ def end(instance):
 @pytest.fixture(scope="module")
 def small():
     """Small heads and few connections, two workers."""
-    instance = running(tunnel={"workers": 2, "limits": {
+    instance = running(tunnel={"workers": 2, "proxyProtocol": [PROXY],
+                               "trustedProxies": [TRUSTED], "limits": {
         "headerBytesMax": HEAD_BYTES, "headerCountMax": HEAD_FIELDS, "uriBytesMax": URI_BYTES,
         "connectionsMax": IN_ALL, "connectionsPerAddress": BY_ADDRESS, "streamsMax": 20}})
     yield instance
@@ -196,12 +198,14 @@ def source(address):
 class Client:
     """HTTP/1.1 from an address of the caller's choice."""
 
-    def __init__(self, wos, address, path=None):
+    def __init__(self, wos, address, path=None, behind=None):
         self.wos = wos
         self.raw = source(address)
         self.sock = None
         try:
             self.raw.connect(("127.0.0.1", wos.port))
+            if behind is not None:
+                self.raw.sendall(b"PROXY TCP4 %s 127.0.0.1 1000 443\r\n" % behind.encode())
             self.sock = clients.tls_context(wos.ca).wrap_socket(
                 self.raw, server_hostname=wos.host(WEB))
         except OSError:
@@ -279,6 +283,28 @@ def test_address_over_its_limit_is_refused(small):
         other = Client(small, "127.0.0.3")  # nobody else pays
         assert other.get() == 200
         other.close()
+
+
+def test_proxies_are_not_their_clients(small):
+    """Behind a PROXY header its source counts, a trusted proxy not at all."""
+    opened = []
+    try:
+        for _ in range(BY_ADDRESS):
+            opened.append(Client(small, PROXY, "/hold/proxied", behind="198.51.100.1"))
+        with pytest.raises(OSError):
+            Client(small, PROXY, behind="198.51.100.1")
+        opened.append(Client(small, PROXY, behind="198.51.100.2"))
+        assert opened[-1].get() == 200
+        while opened:
+            opened.pop().close()
+        harness.until("their places are free again", lambda: is_free(small))
+        for _ in range(BY_ADDRESS + 2):
+            opened.append(Client(small, TRUSTED, "/hold/trusted"))
+        assert Client(small, "127.0.0.3").get() == 200
+    finally:
+        for client in opened:
+            client.close()
+        harness.until("all places are free again", lambda: is_free(small))
 
 
 def test_idle_connection_makes_room_for_its_address(small):
