@@ -139,6 +139,9 @@ static void render_connections(const cJSON *g, struct buf *out)
     by_member(out, "wos_connections_refused_total", "counter",
               "Client connections refused before a request, by reason.", "reason",
               json_get(connections, "refused"));
+    single(out, "wos_connections_evicted_total", "counter",
+           "Idle client connections closed to make room for others.",
+           number(connections, "evicted"));
     single(out, "wos_tunnels_open", "gauge", "WebSockets and other upgraded connections open now.",
            number(g, "tunnels"));
     by_member(out, "wos_tls_handshakes_total", "counter", "TLS handshakes of clients, by result.",

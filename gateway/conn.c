@@ -3,6 +3,7 @@
 #include "gateway/conn.h"
 
 #include <errno.h>
+#include <linux/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "gateway/tls.h"
 
 enum {
+    SEND_EARLY = 64 * 1024,     /* bytes that do not wait for the end of the turn */
     READ_ROUNDS = 2,            /* batches of a connection in one turn */
     CLOSE_FLUSH_MS = 10000,     /* for the last bytes to be taken */
     LINGER_MS = 2000,           /* for the peer to see our FIN */
@@ -115,6 +117,27 @@ static void write_tls(struct conn *c, const char *data, size_t len)
     wbuf_add(pool, &c->stage, data, len);
 }
 
+/* What would not fit the buffer of one turn leaves at once: growing it costs more than
+ * the system call. An error is left for conn_flush, which may call the owner. */
+static void send_early(struct conn *c)
+{
+    size_t len = wbuf_len(&c->out);
+    if (len < SEND_EARLY || !c->can_write || c->state != CONN_OPEN || c->error != 0) {
+        return;
+    }
+    ssize_t n = send(c->fd, wbuf_data(&c->out), len, MSG_NOSIGNAL);
+    if (n >= 0) {
+        c->bytes_out += (uint64_t)n;
+        c->progress = true;
+        c->can_write = (size_t)n == len;
+        wbuf_consume(&c->worker->wbufs, &c->out, (size_t)n);
+    } else if (errno == EAGAIN) {
+        c->can_write = false;
+    } else if (errno != EINTR) {
+        c->error = errno;
+    }
+}
+
 void conn_write(struct conn *c, const void *data, size_t len)
 {
     CHECK(c->magic == CONN_MAGIC);
@@ -124,8 +147,10 @@ void conn_write(struct conn *c, const void *data, size_t len)
     conn_mark_dirty(c);
     if (c->ssl == NULL) {
         wbuf_add(&c->worker->wbufs, &c->out, data, len);
+        send_early(c);
     } else if (c->state == CONN_OPEN) {
         write_tls(c, data, len);
+        send_early(c);
     } else {
         wbuf_add(&c->worker->wbufs, &c->stage, data, len);
     }
@@ -169,6 +194,21 @@ void conn_on_due(struct deadline *d, void *arg)
         c->ops->on_event(c, CONN_DEADLINE);
         c->in_deadline = false;
     }
+}
+
+static uint64_t bytes_acked(const struct conn *c)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof info;
+    return getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 ? info.tcpi_bytes_acked : 0;
+}
+
+bool conn_is_taking(struct conn *c)
+{
+    uint64_t acked = bytes_acked(c);
+    bool is_taking = c->state == CONN_OPEN && acked >= c->acked_seen + CONN_PROGRESS;
+    c->acked_seen = acked;
+    return is_taking;
 }
 
 /* Hands bytes to the owner and keeps what it left. */
@@ -503,6 +543,9 @@ void conn_flush(struct conn *c)
         (void)shutdown(c->fd, SHUT_WR);
     }
     if ((empty == c->blocked || (c->blocked && c->progress)) && c->state == CONN_OPEN) {
+        if (!empty) {
+            c->acked_seen = bytes_acked(c);
+        }
         c->blocked = !empty;
         c->progress = false;
         c->ops->on_event(c, empty ? CONN_DRAINED : CONN_BLOCKED);

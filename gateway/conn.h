@@ -26,7 +26,7 @@
 #include "gateway/wbuf.h"
 #include "gateway/worker.h"
 
-enum { CONN_MAGIC = 0x636f6e6e, CONN_RECORD = 16384 };
+enum { CONN_MAGIC = 0x636f6e6e, CONN_RECORD = 16384, CONN_PROGRESS = 1024 };
 
 enum conn_state {
     CONN_CONNECTING, /* dialled, not there yet; writes queue up */
@@ -88,6 +88,7 @@ struct conn {
     bool in_deadline;        /* CONN_DEADLINE is being told */
     bool killed;             /* by the worker, which ends */
     bool tls_resumed;        /* front: of the handshake */
+    bool is_idle;            /* in the worker's list of client connections without a request */
     bool progress;           /* some bytes left since the last CONN_BLOCKED */
     uint16_t port;           /* dialled */
     int error;               /* errno, or negative for TLS */
@@ -108,9 +109,14 @@ struct conn {
     struct conn *again_next;
     struct conn *front_next;
     struct conn **front_prev;
-    uint64_t sni_hash; /* host_hash of the name asked for in TLS; 0: none */
+    uint64_t sni_hash;      /* host_hash of the name asked for in TLS; 0: none */
+    struct conn *idle_next; /* while is_idle: admit.h */
+    struct conn *idle_prev;
+    uint64_t idle_since_ms;
+    struct limit_cell *address_cell; /* shared: its address is counted there; may be NULL */
     uint64_t bytes_in;
     uint64_t bytes_out;
+    uint64_t acked_seen;      /* bytes the peer had acknowledged when last asked */
     uint64_t linger_end;      /* bytes_in at which a lingering connection is cut */
     struct sockaddr_in6 peer; /* or a sockaddr_in in its first bytes */
     struct event event;
@@ -152,6 +158,11 @@ void conn_abort(struct conn *c);
 void conn_reset(struct conn *c);
 /* Ends it as if it had died: the owner gets CONN_DEAD. For the worker. */
 void conn_kill(struct conn *c);
+/* Ends an idle one for want of room, with close_notify where that can leave at once. */
+void conn_evict(struct conn *c);
+/* Whether the peer took at least CONN_PROGRESS bytes since it was last asked, or since it
+ * blocked: what a write deadline has to know, as a full socket shows small steps only here. */
+bool conn_is_taking(struct conn *c);
 /* "connection refused", "TLS: certificate unknown", … for CONN_DEAD. */
 const char *conn_error_text(const struct conn *c);
 

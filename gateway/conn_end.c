@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "gateway/admit.h"
 #include "gateway/conn_private.h"
+#include "gateway/tls.h"
 
 static void conn_free(void *arg)
 {
@@ -85,6 +87,7 @@ void conn_end(struct conn *c)
         if (c->front_next != NULL) {
             c->front_next->front_prev = c->front_prev;
         }
+        admit_release(c);
         worker_on_front_closed(w);
     }
     loop_defer(w->loop, conn_free, c);
@@ -121,6 +124,16 @@ void conn_reset(struct conn *c)
         (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now); /* a FIN then, at worst */
     }
     conn_end(c);
+}
+
+void conn_evict(struct conn *c)
+{
+    CHECK(c->magic == CONN_MAGIC);
+    if (c->state == CONN_OPEN) {
+        tls_send_close_notify(c);
+        conn_flush(c);
+    }
+    conn_die(c, ECONNABORTED);
 }
 
 void conn_kill(struct conn *c)

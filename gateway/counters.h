@@ -70,6 +70,7 @@ struct worker_stats {
     uint64_t accepted;
     uint64_t connections; /* now open, client side */
     uint64_t refused[REFUSED_COUNT];
+    uint64_t evicted; /* idle ones that were closed to make room */
     uint64_t handshakes;
     uint64_t handshakes_resumed; /* of these */
     uint64_t handshake_failures;

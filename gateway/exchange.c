@@ -65,6 +65,7 @@ void exchange_discard(struct exchange *x)
 static void exchange_finish(struct exchange *x)
 {
     account_exchange(x);
+    quota_leave(x->quota);
     exchange_discard(x);
 }
 
@@ -185,6 +186,22 @@ bool exchange_check(struct exchange *x)
     return true;
 }
 
+/* False: refused with a reply. */
+static bool enter_quota(struct exchange *x, const struct route *route)
+{
+    struct reply r = reply_plain(429, "tunnel: too many requests to this service");
+    r.message = "The service gets more requests than it may at the moment. Try again in a moment.";
+    r.code = "too-many-requests";
+    r.retry_after_s =
+        quota_enter(x->view->quotas, x->view->snapshot, route, x->started_us, &x->quota);
+    if (r.retry_after_s == 0) {
+        return true;
+    }
+    exchange_deny(x, EXCHANGE_DENY_RATE);
+    exchange_answer(x, &r);
+    return false;
+}
+
 void exchange_start(struct exchange *x, bool has_body)
 {
     CHECK(x->magic == EXCHANGE_MAGIC);
@@ -222,6 +239,9 @@ void exchange_start(struct exchange *x, bool has_body)
         exchange_deny(x, EXCHANGE_DENY_STATE);
         struct reply r = reply_not_serving(route, (uint64_t)clock_wall_ms(), &x->arena);
         exchange_answer(x, &r);
+        return;
+    }
+    if (quota_is_needed(policy) && !enter_quota(x, route)) {
         return;
     }
     if (route->backend == BACKEND_H2C) {

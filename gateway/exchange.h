@@ -17,6 +17,7 @@
 
 #include "base/arena.h"
 #include "gateway/head.h"
+#include "gateway/quota.h"
 #include "gateway/reply.h"
 #include "gateway/worker.h"
 #include "gateway/wskey.h"
@@ -60,6 +61,7 @@ struct exchange {
     struct arena arena;    /* heads and trailers */
     struct view *view;     /* owned pin: keeps route valid; NULL in a tunnel */
     const struct route *route;
+    struct quota *quota; /* held until the end; NULL: the route has no limit */
 
     const struct front_ops *front;
     void *front_owner; /* borrowed: front_h1 or a stream of front_h2 */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/auto.h"
+#include "gateway/admit.h"
 #include "gateway/exchange.h"
 #include "gateway/h1.h"
 #include "gateway/hsts.h"
@@ -26,6 +27,7 @@ struct front_h1 {
     struct exchange *x;  /* borrowed; NULL between requests */
     struct h1_body body; /* of the request */
     bool in_head;        /* the first byte of a head came */
+    size_t head_seen;    /* bytes of it that were looked at */
     bool close_after;    /* this answer is the last */
     bool chunked;        /* the answer is sent chunked */
 };
@@ -60,7 +62,9 @@ static void next_request(struct front_h1 *f)
     struct conn *c = f->conn;
     f->state = FRONT_HEAD;
     f->in_head = false;
+    f->head_seen = 0;
     f->chunked = false;
+    admit_set_idle(c, true);
     conn_set_deadline(c, worker_limits(c->worker)->idle_timeout_ms);
     conn_resume(c, CONN_PAUSE_ORDER);
     conn_resume(c, CONN_PAUSE_PEER);
@@ -254,6 +258,14 @@ static bool read_head(struct front_h1 *f, const char *data, size_t len, size_t *
 {
     struct conn *c = f->conn;
     const struct limits *limits = worker_limits(c->worker);
+    /* A head that comes in small pieces is parsed once a line at most. */
+    if (f->head_seen < len && len <= limits->header_bytes_max &&
+        memchr(data + f->head_seen, '\n', len - f->head_seen) == NULL && f->in_head) {
+        f->head_seen = len;
+        return false;
+    }
+    f->head_seen = len;
+    admit_set_idle(c, false);
     struct exchange *x = exchange_new(c->worker, &front_ops, f);
     struct head_fault fault;
     x->front_conn = c;
@@ -371,6 +383,10 @@ static void on_eof(struct front_h1 *f)
 static void on_deadline(struct front_h1 *f)
 {
     struct exchange *x = f->x;
+    if (f->conn->blocked && conn_is_taking(f->conn)) {
+        conn_set_deadline(f->conn, worker_limits(f->conn->worker)->write_timeout_ms);
+        return;
+    }
     if (x == NULL && f->state == FRONT_HEAD && f->in_head) {
         x = exchange_new(f->conn->worker, &front_ops, f);
         head_init(&x->request, true);
@@ -398,6 +414,16 @@ static void on_deadline(struct front_h1 *f)
     front_leave(f, false);
 }
 
+/* How long the client may keep us waiting where nothing is left to be sent to it. */
+static uint64_t reading_timeout_ms(const struct front_h1 *f)
+{
+    const struct limits *limits = worker_limits(f->conn->worker);
+    if (f->x == NULL) {
+        return f->in_head ? limits->header_timeout_ms : limits->idle_timeout_ms;
+    }
+    return f->state == FRONT_BODY ? limits->body_timeout_ms : 0;
+}
+
 static void front_on_event(struct conn *c, enum conn_event event)
 {
     struct front_h1 *f = c->owner;
@@ -410,10 +436,8 @@ static void front_on_event(struct conn *c, enum conn_event event)
         break;
     case CONN_BLOCKED:
     case CONN_DRAINED:
-        conn_set_deadline(c, event == CONN_BLOCKED    ? worker_limits(c->worker)->write_timeout_ms
-                             : f->x == NULL           ? worker_limits(c->worker)->idle_timeout_ms
-                             : f->state == FRONT_BODY ? worker_limits(c->worker)->body_timeout_ms
-                                                      : 0);
+        conn_set_deadline(c, event == CONN_BLOCKED ? worker_limits(c->worker)->write_timeout_ms
+                                                   : reading_timeout_ms(f));
         if (f->x != NULL) {
             exchange_front_ready(f->x, event == CONN_DRAINED);
         } else if (event == CONN_BLOCKED) {

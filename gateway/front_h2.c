@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/auto.h"
+#include "gateway/admit.h"
 #include "gateway/front_h2_stream.h"
 
 enum {
@@ -80,12 +81,17 @@ static void arm_deadline(struct front_h2 *f)
         [WAIT_WINDOW] = limits->write_timeout_ms,
     };
     enum front_wait wait = present_wait(f);
-    /* Bytes do not put these off: a head has to be complete by then. */
-    bool absolute = wait == WAIT_HEAD || wait == WAIT_GOAWAY || wait == WAIT_WINDOW;
+    /* What the client sends does not put these off: a head has to be complete by then, only a
+     * request ends being idle, only taking bytes counts as taking them. */
+    bool absolute = wait == WAIT_HEAD || wait == WAIT_GOAWAY || wait == WAIT_WINDOW ||
+                    wait == WAIT_WRITE || (wait == WAIT_REQUEST && f->last_id == f->idle_id);
     if (absolute && wait == f->wait) {
         return;
     }
     f->wait = wait;
+    f->idle_id = f->last_id;
+    /* Idle is also who has not said a word yet. */
+    admit_set_idle(f->conn, wait == WAIT_REQUEST || (wait == WAIT_HEAD && f->unstarted == 0));
     uint64_t after = after_ms[wait];
     if (wait == WAIT_WINDOW) {
         uint64_t waited = loop_now_ms(f->conn->worker->loop) - f->moved_ms;
@@ -210,6 +216,11 @@ static void front_on_flush(struct conn *c)
 static void on_deadline(struct front_h2 *f)
 {
     struct conn *c = f->conn;
+    if (c->blocked && conn_is_taking(c)) {
+        f->wait = WAIT_NONE;
+        arm_deadline(f);
+        return;
+    }
     if (c->blocked || f->goaway_sent || f->wait == WAIT_HEAD) {
         front_leave(f, false);
         return;
@@ -221,6 +232,12 @@ static void on_deadline(struct front_h2 *f)
             f->wait = WAIT_NONE;
             arm_deadline(f);
         }
+        return;
+    }
+    const uint64_t silent_ms = loop_now_ms(c->worker->loop) - f->moved_ms;
+    const uint64_t allowed_ms = worker_limits(c->worker)->tunnel_idle_timeout_ms;
+    if (f->wait == WAIT_STREAMS && silent_ms < allowed_ms) {
+        conn_set_deadline(c, allowed_ms - silent_ms); /* the service still has things to say */
         return;
     }
     if (f->wait == WAIT_BODY) {
@@ -262,6 +279,7 @@ static void front_on_event(struct conn *c, enum conn_event event)
         front_leave(f, true);
         break;
     case CONN_BLOCKED:
+        f->wait = WAIT_NONE; /* it took some */
         arm_deadline(f);
         break;
     case CONN_DRAINED:

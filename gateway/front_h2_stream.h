@@ -48,6 +48,7 @@ struct front_h2 {
     struct h2_stream *streams; /* owned */
     enum front_wait wait;
     int32_t last_id; /* of the streams that came */
+    int32_t idle_id; /* … when the connection's idle time began */
     bool failed;
     bool draining;
     bool goaway_sent;

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -115,6 +116,19 @@ static SSL_CTX *client_ref(SSL_CTX *client)
     return client;
 }
 
+/* Once for each value that the operator set. */
+static void warn_if_capped(struct gateway *g, const struct limits *limits)
+{
+    uint64_t cap = limit_connections_cap(g->limit);
+    if (limits->connections_max > cap && limits->connections_max != g->capped) {
+        g->capped = limits->connections_max;
+        log_warn("gateway",
+                 "the limit of file descriptors (ulimit -n) allows fewer connections than "
+                 "tunnel.limits.connectionsMax",
+                 LOG_INT("connections_max", limits->connections_max), LOG_INT("allowed", cap));
+    }
+}
+
 void gateway_publish(struct gateway *g, struct str bytes)
 {
     struct err err = {0};
@@ -136,13 +150,15 @@ void gateway_publish(struct gateway *g, struct str bytes)
         tlsctx_set_min_version(g->tlsctx, spec->tls_min == 3 ? TLS1_3_VERSION : TLS1_2_VERSION);
     }
     SSL_CTX *client = make_client(g, spec);
+    struct quota_set *quotas = quota_set_new(snapshot, g->snapshot, g->quotas);
+    warn_if_capped(g, &spec->limits);
     struct publish *p = xcalloc(1, sizeof *p);
     *p = (struct publish){.gateway = g, .generation = spec->generation, .waiting = g->worker_count};
     for (unsigned i = 0; i < g->worker_count; i++) {
         struct view_letter *letter = xcalloc(1, sizeof *letter);
         letter->worker = g->workers[i];
         letter->view = view_new(snapshot_ref(snapshot), certs == NULL ? NULL : certset_ref(certs),
-                                client_ref(client));
+                                client_ref(client), quota_set_ref(quotas));
         letter->publish = p;
         mail_post(g->workers[i]->mail, worker_on_view, letter);
     }
@@ -153,9 +169,11 @@ void gateway_publish(struct gateway *g, struct str bytes)
     certset_unref(g->certs);
     SSL_CTX_free(g->client);
     g->published_ms = clock_wall_ms();
+    quota_set_unref(g->quotas);
     g->snapshot = snapshot;
     g->certs = certs;
     g->client = client;
+    g->quotas = quotas;
 }
 
 /* Writes what the workers have handed over. */
@@ -205,9 +223,8 @@ void gateway_setup(struct gateway *g, unsigned workers)
     }
     workers = workers < 1 ? 1 : workers > WORKERS_MAX ? WORKERS_MAX : workers;
     for (unsigned i = 0; i < workers; i++) {
-        g->workers[i] = worker_new(i, g->tlsctx, &err);
+        g->workers[i] = worker_new(i, g->tlsctx, g->limit, &err);
         if (g->workers[i] != NULL) {
-            g->workers[i]->worker_count = workers;
             g->workers[i]->gateway = g;
             g->workers[i]->throttle = g->throttle;
             g->access_logs[i] = access_log_new(worker_on_access_lines, g);
@@ -311,13 +328,34 @@ static void on_signal(int signo, void *arg)
     }
 }
 
-static void raise_descriptors(void)
+/* As many as the hard limit allows; how many that is. */
+static uint64_t raise_descriptors(void)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit); /* fewer clients then, nothing worse */
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    if (limit.rlim_cur < limit.rlim_max) {
+        struct rlimit raised = {limit.rlim_max, limit.rlim_max};
+        if (setrlimit(RLIMIT_NOFILE, &raised) == 0) { /* else fewer clients, nothing worse */
+            limit = raised;
+        }
     }
+    return limit.rlim_cur;
+}
+
+/* Freed buffers stay with the allocator, scattered; after a burst of connections they are
+ * worth returning. Here, as a worker would stop for it. */
+static void on_trim_due(void *arg)
+{
+    struct gateway *g = arg;
+    CHECK(g->magic == GATEWAY_MAGIC);
+    enum { TRIM_EVERY_MS = 5000, BURST_MIN = 128 };
+    uint64_t peak = limit_take_peak(g->limit);
+    g->peak = g->peak > peak ? g->peak : peak;
+    if (g->peak >= BURST_MIN && limit_connections(g->limit) < g->peak / 2) {
+        (void)malloc_trim(0);
+        g->peak = limit_connections(g->limit);
+    }
+    loop_timer_set(&g->trim, TRIM_EVERY_MS);
 }
 
 static void gateway_fini(struct gateway *g)
@@ -348,6 +386,9 @@ static void gateway_fini(struct gateway *g)
     g->snapshot = NULL;
     certset_unref(g->certs);
     SSL_CTX_free(g->client);
+    quota_set_unref(g->quotas);
+    limit_free(g->limit);
+    loop_timer_fini(&g->trim);
     mail_free(g->mail);
     throttle_free(g->throttle);
     access_writer_fini(&g->access);
@@ -365,6 +406,8 @@ static int gateway_init(struct gateway *g, struct err *err)
     }
     g->throttle = throttle_new();
     g->mail = mail_new(g->loop, err);
+    loop_timer_init(&g->trim, g->loop, on_trim_due, g);
+    on_trim_due(g);
     g->tlsctx = g->mail == NULL ? NULL : tlsctx_new(tls_find_context, err);
     return g->tlsctx == NULL ? -1 : link_open(g, err);
 }
@@ -377,7 +420,7 @@ int gateway_main(void)
     (void)signal(SIGXFSZ, SIG_IGN); /* the access log may not grow: lines are lost, not we */
     access_writer_init(&g.access);
     g.started_ms = clock_wall_ms();
-    raise_descriptors();
+    g.limit = limit_new(raise_descriptors());
     (void)build_id();
     if (gateway_init(&g, &err) < 0) {
         log_error("gateway", "cannot start", LOG_STR("error", err.msg));

@@ -11,6 +11,7 @@
 #include "certs/tlsctx.h"
 #include "gateway/access_log.h"
 #include "gateway/access_writer.h"
+#include "gateway/limit.h"
 #include "gateway/sandbox.h"
 #include "gateway/worker.h"
 #include "routing/snapshot.h"
@@ -35,6 +36,11 @@ struct gateway {
     struct snapshot *snapshot;  /* shared */
     struct certset *certs;      /* shared */
     SSL_CTX *client;            /* shared: checks services' certificates; NULL without CAs */
+    struct quota_set *quotas;   /* shared; NULL: no route has a limit */
+    struct limit *limit;        /* owned; the workers share it */
+    uint32_t capped;            /* connections_max that was logged as too high */
+    struct loop_timer trim;     /* memory back to the system after a burst */
+    uint64_t peak;              /* connections since it was last given back */
     struct worker *workers[WORKERS_MAX]; /* owned */
     unsigned worker_count;
     struct sandbox sandbox;

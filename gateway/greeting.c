@@ -6,6 +6,7 @@
 #include "base/auto.h"
 #include "base/log.h"
 #include "gateway/account.h"
+#include "gateway/admit.h"
 #include "gateway/conn.h"
 #include "gateway/front_h1.h"
 #include "gateway/front_h2.h"
@@ -116,6 +117,11 @@ static size_t proxy_on_data(struct conn *c, const char *data, size_t len)
     }
     if (header.has_source) {
         c->peer = header.source;
+        if (!admit_address(c->worker, (const struct sockaddr *)&c->peer, &c->address_cell)) {
+            account_refusal(c->worker, (const struct sockaddr *)&c->peer, REFUSED_ADDRESS, NULL);
+            conn_reset(c);
+            return header.len;
+        }
     }
     data += header.len;
     len -= header.len;

@@ -8,7 +8,8 @@
 #include <unistd.h>
 
 #include "base/auto.h"
-#include "base/log.h"
+#include "gateway/admit.h"
+#include "gateway/conn.h"
 #include "gateway/greeting.h"
 
 enum { LISTENER_BATCH = 10, PAUSE_MS = 100, LISTENER_MAGIC = 0x6c737472 };
@@ -26,11 +27,21 @@ struct listener {
 static void take_client(struct listener *l, int fd, const struct sockaddr *peer, socklen_t len)
 {
     struct worker *w = l->worker;
-    struct conn *c = greeting_open(w, fd, peer, len, l->redirect);
-    if (c == NULL) {
+    struct limit_cell *cell;
+    stat_add(&w->stats.accepted, 1);
+    if (!admit_address(w, peer, &cell)) {
+        admit_refuse(w, fd, peer, REFUSED_ADDRESS);
+        admit_cancel(w);
         return;
     }
-    stat_add(&w->stats.accepted, 1);
+    struct conn *c = greeting_open(w, fd, peer, len, l->redirect);
+    if (c == NULL) {
+        limit_address_leave(cell);
+        admit_cancel(w);
+        return;
+    }
+    c->address_cell = cell;
+    admit_set_idle(c, true);
     stat_add(&w->stats.connections, 1);
 }
 
@@ -49,13 +60,6 @@ static void listener_on_pause_over(void *arg)
     }
 }
 
-/* Workers get equal numbers of connections (SO_REUSEPORT), so equal shares of the limit. */
-static uint64_t connections_share(const struct worker *w)
-{
-    uint64_t share = worker_limits(w)->connections_max / w->worker_count;
-    return share > 0 ? share : 1;
-}
-
 static void listener_on_readable(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
@@ -63,9 +67,7 @@ static void listener_on_readable(evutil_socket_t fd, short what, void *arg)
     CHECK(l->magic == LISTENER_MAGIC);
     struct worker *w = l->worker;
     for (int i = 0; i < LISTENER_BATCH; i++) {
-        if (w->stats.connections >= connections_share(w)) {
-            log_warn("gateway", "the connection limit is reached; new clients wait",
-                     LOG_INT("worker", w->id), LOG_INT("connections", w->stats.connections));
+        if (!admit_reserve(w)) {
             listener_rest(l);
             return;
         }
@@ -76,12 +78,15 @@ static void listener_on_readable(evutil_socket_t fd, short what, void *arg)
             take_client(l, client, (const struct sockaddr *)&peer, len);
             continue;
         }
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            log_error("gateway", "out of file descriptors; new clients wait",
-                      LOG_INT("worker", w->id));
+        int error = errno;
+        admit_cancel(w);
+        if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
+            if (admit_shed(w, fd)) {
+                continue;
+            }
             listener_rest(l);
         }
-        if (errno != ECONNABORTED && errno != EINTR) {
+        if (error != ECONNABORTED && error != EINTR) {
             return;
         }
     }

@@ -99,6 +99,7 @@ static void add_connections(cJSON *out, const struct worker_stats *sum)
     for (size_t i = 0; i < REFUSED_COUNT; i++) {
         add(refused, refused_reason_name((enum refused_reason)i), sum->refused[i]);
     }
+    add(connections, "evicted", sum->evicted);
     cJSON *handshakes = cJSON_AddObjectToObject(out, "handshakes");
     add(handshakes, "full", sum->handshakes - sum->handshakes_resumed);
     add(handshakes, "resumed", sum->handshakes_resumed);

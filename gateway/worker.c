@@ -3,11 +3,14 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/auto.h"
 #include "base/log.h"
 #include "gateway/access_log.h"
+#include "gateway/admit.h"
 #include "gateway/conn.h"
 #include "gateway/exchange.h"
 #include "gateway/listener.h"
@@ -55,6 +58,7 @@ static void worker_on_tick(void *arg)
     if (w->access != NULL) {
         access_log_publish(w->access);
     }
+    admit_on_tick(w);
     if (w->draining && now >= w->drain_deadline_ms) {
         while (w->fronts != NULL) {
             conn_kill(w->fronts);
@@ -63,12 +67,14 @@ static void worker_on_tick(void *arg)
     loop_timer_set(&w->tick, DEADLINE_TICK_MS);
 }
 
-struct worker *worker_new(unsigned id, struct tlsctx *tlsctx, struct err *err)
+struct worker *worker_new(unsigned id, struct tlsctx *tlsctx, struct limit *limit, struct err *err)
 {
     struct worker *w = xcalloc(1, sizeof *w);
     w->magic = WORKER_MAGIC;
     w->id = id;
     w->tlsctx = tlsctx;
+    w->limit = limit;
+    w->spare_fd = -1;
     w->again_tail = &w->again;
     w->loop = loop_new(err);
     if (w->loop == NULL) {
@@ -83,6 +89,7 @@ struct worker *worker_new(unsigned id, struct tlsctx *tlsctx, struct err *err)
         (void)err_set(err, ERR_FAILED, "out of memory");
         goto fail_bio;
     }
+    w->spare_fd = eventfd(0, EFD_CLOEXEC); /* without it clients only wait longer */
     w->rx = xmalloc(WORKER_RX_SIZE);
     w->plain = xmalloc(WORKER_PLAIN_SIZE);
     w->pools = xcalloc(PORTS, sizeof *w->pools);
@@ -160,6 +167,9 @@ void worker_free(struct worker *w)
         exchange_free(x);
     }
     wbuf_pool_fini(&w->wbufs);
+    if (w->spare_fd >= 0) {
+        (void)close(w->spare_fd);
+    }
     free(w->rx);
     free(w->plain);
     free(w->pools);

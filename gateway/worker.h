@@ -34,6 +34,7 @@ struct access_log;
 struct conn;
 struct exchange;
 struct gateway;
+struct limit; /* limit.h */
 struct listener;
 struct pool; /* upstream.h */
 struct route_stats;
@@ -42,11 +43,11 @@ struct throttle;
 struct worker {
     uint32_t magic;
     unsigned id;
-    unsigned worker_count; /* of the gateway: limits are shared out evenly */
-    struct loop *loop;     /* owned */
-    struct mailbox *mail;  /* owned */
+    struct loop *loop;    /* owned */
+    struct mailbox *mail; /* owned */
     pthread_t thread;
     struct tlsctx *tlsctx;     /* shared: the gateway's */
+    struct limit *limit;       /* shared: the gateway's */
     struct view *view;         /* owned pin; NULL before the first snapshot */
     struct gateway *gateway;   /* borrowed: only notice.c looks into it */
     struct throttle *throttle; /* shared: the gateway's */
@@ -61,6 +62,11 @@ struct worker {
     struct exchange *exchanges_free; /* owned: recycled */
     size_t exchanges_free_count;
     struct pool **pools; /* owned: by port, 65536 slots */
+
+    struct conn *idle_first; /* client connections without a request, longest first: admit.h */
+    struct conn *idle_last;
+    int spare_fd;          /* owned: given up for a moment where descriptors run out; -1: none */
+    uint64_t warned_ms[3]; /* when each kind of limit was last logged: admit.c */
 
     struct wbuf_pool wbufs;
     struct deadline_wheel wheel;
@@ -97,7 +103,8 @@ struct worker {
     void *on_idle_arg;            /* borrowed */
 };
 
-struct worker *worker_new(unsigned id, struct tlsctx *tlsctx, struct err *err);
+/* tlsctx and limit must outlive it. */
+struct worker *worker_new(unsigned id, struct tlsctx *tlsctx, struct limit *limit, struct err *err);
 int worker_start(struct worker *w, struct err *err);
 /* Own thread: ends the loop after this turn. */
 void worker_stop(struct worker *w);

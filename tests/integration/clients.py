@@ -149,8 +149,11 @@ class Channel:
         """Sends and receives what is possible; waits at most timeout."""
         pending = self.tls and self.sock.pending() and not self.paused
         if not pending:
-            readers = [] if self.eof or self.paused else [self.sock]
-            select.select(readers, [self.sock] if self.out else [], [], timeout)
+            poll = select.poll()  # select() knows no descriptor above 1023
+            wanted = 0 if self.eof or self.paused else select.POLLIN
+            if wanted or self.out:
+                poll.register(self.sock, wanted | (select.POLLOUT if self.out else 0))
+            poll.poll(timeout * 1000)
         self._write()
         if not self.paused and not self.eof:
             self._read()

@@ -425,7 +425,8 @@ def test_wos_logs_access(edge):
     assert {json.loads(line)["status"] // 100 for line in raw} == {4}
     assert json.loads(raw[-1])["path"] == "/status/404?seen=1"
     many = edge.ok("logs", "--access", "--json", "-n", "100000").out.splitlines()
-    assert many == access_log.text(edge).decode().splitlines(), "across all files, in order"
+    files = access_log.text(edge).decode().splitlines()  # another worker's lines may have come since
+    assert many and many == files[:len(many)], "across all files, in order"
     assert edge.ok("logs", "--access", "--host", "nobody").out == ""
     assert edge.ok("logs", "--access", "--worktree", "nobody").out == ""
     assert edge.ok("logs", "--access", "--host", "own", "-n", "1", "--status", "404").out
