@@ -306,7 +306,8 @@ static bool on_head(struct back_h1 *b, struct head *h)
         return false;
     }
     if (h->status == 101) {
-        bool legal = b->is_upgrade;
+        struct str asked = x->request.is_h2 ? STR("websocket") : x->request.upgrade;
+        bool legal = b->is_upgrade && str_eq_nocase(h->upgrade, asked);
         if (legal && x->ws_key[0] != '\0') {
             const struct head_field *accept = head_find(h, STR("sec-websocket-accept"));
             char expected[WSKEY_ACCEPT_SIZE];

@@ -123,6 +123,15 @@ bool exchange_check(struct exchange *x)
     return true;
 }
 
+/* RFC 9110 7.6.2: OPTIONS and TRACE that must go no further ask who is here. */
+static void answer_last_hop(struct exchange *x)
+{
+    bool options = str_eq(x->request.method, STR("OPTIONS"));
+    struct reply r = reply_plain(options ? 200 : 405, "tunnel: Max-Forwards ends here");
+    r.allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+    exchange_answer(x, &r);
+}
+
 void exchange_start(struct exchange *x, bool has_body)
 {
     CHECK(x->magic == EXCHANGE_MAGIC);
@@ -158,6 +167,14 @@ void exchange_start(struct exchange *x, bool has_body)
     if (route->state == ROUTE_STARTING || route->state == ROUTE_STOPPED) {
         struct reply r = reply_not_serving(route, (uint64_t)clock_wall_ms(), &x->arena);
         exchange_answer(x, &r);
+        return;
+    }
+    if (h->max_forwards == 0) {
+        answer_last_hop(x);
+        return;
+    }
+    if (has_body && str_eq(h->method, STR("TRACE"))) {
+        exchange_reply(x, 400, "tunnel: TRACE has no content");
         return;
     }
     if (route->backend == BACKEND_H2C) {

@@ -24,7 +24,7 @@ struct head_field {
     struct str value;
 };
 
-enum { LENGTH_NONE = -1 };
+enum { LENGTH_NONE = -1, FORWARDS_ANY = -1 };
 
 struct head {
     bool is_request;
@@ -51,6 +51,7 @@ struct head {
     bool wants_upgrade;    /* Connection: upgrade and an Upgrade field */
     bool expects_continue;
     bool te_trailers;
+    int32_t max_forwards; /* of OPTIONS and TRACE (RFC 9110 7.6.2); FORWARDS_ANY if not told */
     struct str upgrade;
     struct str connection[8]; /* values of Connection fields */
     uint8_t connection_count;

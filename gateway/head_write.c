@@ -140,20 +140,34 @@ static void write_cookies(struct wbuf_pool *pool, struct wbuf *out, const struct
     }
 }
 
+/* Is the field left out, or written by someone else? */
+static bool is_skipped(const struct head *h, const struct head_forward *fwd, struct str name)
+{
+    bool crumb = h->is_h2 && str_eq_nocase(name, STR("cookie"));
+    bool key = fwd->upgrade_from_h2 && str_eq_nocase(name, STR("sec-websocket-key"));
+    /* HTTP/1.0 knows no 100: its request is forwarded as 1.1 and must not ask for one. */
+    bool expect = h->minor == 0 && str_eq_nocase(name, STR("expect"));
+    bool forwards = h->max_forwards != FORWARDS_ANY && str_eq_nocase(name, STR("max-forwards"));
+    return crumb || key || expect || forwards || is_ours(name) || head_is_hop_by_hop(h, name);
+}
+
 void head_write_request(struct wbuf_pool *pool, struct wbuf *out, const struct head *h,
                         const struct head_forward *fwd)
 {
     write_request_line(pool, out, h, fwd);
     for (uint32_t i = 0; i < h->count; i++) {
         const struct head_field *f = &h->fields[i];
-        bool crumb = h->is_h2 && str_eq_nocase(f->name, STR("cookie"));
-        bool key = fwd->upgrade_from_h2 && str_eq_nocase(f->name, STR("sec-websocket-key"));
-        if (!crumb && !key && !is_ours(f->name) && !head_is_hop_by_hop(h, f->name)) {
+        if (!is_skipped(h, fwd, f->name)) {
             add_line(pool, out, f->name, f->value);
         }
     }
     if (h->is_h2) {
         write_cookies(pool, out, h);
+    }
+    if (h->max_forwards > 0) {
+        char text[32];
+        int len = snprintf(text, sizeof text, "Max-Forwards: %d\r\n", h->max_forwards - 1);
+        wbuf_add(pool, out, text, (size_t)len);
     }
     write_forwarded(pool, out, h, fwd);
     write_framing(pool, out, h, fwd);

@@ -99,7 +99,7 @@ class Line:
     def shut(self):
         """Ends the sending side with a FIN; answers can still be read."""
         try:
-            self.sock.shutdown(socket.SHUT_WR)
+            socket.socket.shutdown(self.sock, socket.SHUT_WR)  # below TLS, which lives on
         except OSError:
             pass
 
