@@ -62,7 +62,7 @@ class Lane(threading.Thread):
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--edge", default=str(Path(__file__).parents[2] / "build-test/tests/bench/edge"))
+    parser.add_argument("--edge", default=str(Path(__file__).parents[2] / "build-test/edge"))
     parser.add_argument("--only", default="", help="checks whose name has this text")
     parser.add_argument("--servers", default=",".join(servers.NAMES))
     parser.add_argument("--details", action="store_true", help="why each check failed, and what was seen")

@@ -163,13 +163,13 @@ UPGRADE = [
     conn("Upgrade that the service ignores", b"Upgrade: websocket", b"Connection: Upgrade",
          body=FOLLOW, answers=2, rfc="9110 7.8",
          expect=lambda o: served(2)(o) if len(o.responses) > 1 else served(1)(o)),
-    conn("101 without being asked", rfc="9110 15.2.2", close=True,
+    conn("101 without being asked", rfc="9110 15.2.2",
          reply=Reply(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade"
                      b"\r\n\r\n"),
          expect=lambda o: "101 got through" if o.status == 101 or any(
              m.status == 101 for m in o.interim) else None, ours=answered(502)),
     conn("101 to another protocol than asked", b"Upgrade: websocket", b"Connection: Upgrade",
-         rfc="9110 7.8", close=True,
+         rfc="9110 7.8",
          reply=Reply(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\nConnection: Upgrade"
                      b"\r\n\r\n", close=True),
          expect=lambda o: None, ours=answered(502)),
