@@ -9,7 +9,7 @@ import harness
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from conformance import checks, recorder  # noqa: E402
+from conformance import checks, pairs, recorder  # noqa: E402
 from conformance.check import HOST, judge, run  # noqa: E402
 
 
@@ -41,3 +41,10 @@ def test_rfc(published, check):
     outcome = run(check, published.wos.port, published.recorder, harness.PATIENCE)
     wrong = judge(check, outcome, ours=True)
     assert wrong is None, "RFC %s: %s\n%s" % (check.rfc, wrong, outcome)
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_same_head_from_both_versions(published, seed):
+    """One request over HTTP/1.1 and over HTTP/2 reaches the service as one head."""
+    wrong = pairs.compare(seed, published.wos.port, published.recorder, harness.PATIENCE)
+    assert wrong is None, "seed %d: %s" % (seed, wrong)
