@@ -20,6 +20,9 @@ class Check:
         self.answers, self.close, self.kind = answers, close, kind
         self.methods = methods
         self.number = 0  # set by checks.py; unique
+        # No answer is due to a client that left, to a response that was cut, in HTTP/2.
+        self.may_be_silent = kind == "h2" or reply is not None or \
+            (isinstance(send, list) and "shut" in send)
 
     @property
     def token(self):
@@ -267,12 +270,13 @@ def methods_of(check):
     return [first.lstrip(b"\r\n").split(b" ")[0]]
 
 
-def run(check, port, recorder, patience):
-    """One check against one proxy: the Outcome."""
+def run(check, port, recorder, patience, tls=True, piece=0):
+    """One check against one proxy: the Outcome. piece: HTTP/1.1 is sent, and answered by the
+    service, in pieces of that many bytes."""
     out = wire.Outcome()
     recorder.mark()
     if check.reply is not None:
-        recorder.script(check.token, check.reply)
+        recorder.script(check.token, check.reply, piece)
     if check.kind == "h2":
         client = wire.Http2(port, HOST, patience)
         fields = [(fill(n, check), fill(v, check)) for n, v in check.fields]
@@ -283,7 +287,7 @@ def run(check, port, recorder, patience):
         finally:
             client.close()
         return out
-    client = wire.Http1(port, HOST, patience)
+    client = wire.Http1(port, HOST, patience, tls, piece)
     steps = check.send if isinstance(check.send, list) else [check.send]
     steps = [fill(s, check) if isinstance(s, bytes) else s for s in steps]
     try:
@@ -305,5 +309,7 @@ def judge(check, outcome, ours):
         wrong = check.ours(outcome)
         if wrong is not None:
             wrong = "(own promise) " + wrong
+    if wrong is None and ours and not (outcome.responses or outcome.partial or check.may_be_silent):
+        wrong = "(own promise) closed without an answer"
     return wrong
 

@@ -44,20 +44,26 @@ class Lane(threading.Thread):
 
     def _one(self, check):
         patience = PATIENCE.get(self.name, PEER_PATIENCE)
+        self._restart_if_dead()
         try:
             outcome = run(check, self.server.port, self.recorder, patience)
-            verdict = judge(check, outcome, ours=False)
-            own = judge(check, outcome, ours=True) if self.name == "wos" else verdict
-            self.outcomes[check.name] = str(outcome)
-            self.verdicts[check.name] = (verdict, own)
         except OSError as error:
-            text = "no connection: %s" % error
-            self.verdicts[check.name] = (text, text)
-            if not self.server.alive():
-                log = self.server.log()
-                self.server.stop()
-                self.server = servers.Server(self.name, self.recorder.port, self.edge)
-                self.verdicts[check.name] = ("the server died: " + log[-300:],) * 2
+            self.verdicts[check.name] = ("no connection: %s" % error,) * 2
+            return
+        verdict = judge(check, outcome, ours=False)
+        own = judge(check, outcome, ours=True) if self.name == "wos" else verdict
+        if self._restart_if_dead():
+            verdict = own = "the server died of it"
+        self.outcomes[check.name] = str(outcome)
+        self.verdicts[check.name] = (verdict, own)
+
+    def _restart_if_dead(self):
+        """Some peers crash at a check. True if this one just did."""
+        if self.server.answers():
+            return False
+        self.server.stop()
+        self.server = servers.Server(self.name, self.recorder.port, self.edge)
+        return True
 
 
 def parse():

@@ -35,6 +35,7 @@ class Recorder:
     def __init__(self):
         self.lock = threading.Lock()
         self.replies = {}  # token → Reply
+        self.piece = 0
         self.requests = []  # complete, of all connections, in order
         self.junk = []  # what is no canonical request
         self.raw = bytearray()
@@ -62,14 +63,17 @@ class Recorder:
         self.wake_out.close()
         self.selector.close()
 
-    def script(self, token, reply):
+    def script(self, token, reply, piece=0):
+        """This reply to the request with that token; sent in pieces of that many bytes."""
         with self.lock:
+            self.piece = piece
             self.replies[token] = reply
 
     def mark(self):
         """Forgets what was received so far."""
         self.settle()
         with self.lock:
+            self.piece = 0
             self.requests, self.junk = [], []
             self.raw = bytearray()
             for c in self.connections.values():
@@ -191,7 +195,7 @@ class Recorder:
     def _write(self, c):
         try:
             if c.out:
-                del c.out[:c.sock.send(c.out)]
+                del c.out[:c.sock.send(c.out[:self.piece] if self.piece else c.out)]
         except BlockingIOError:
             pass
         except OSError:

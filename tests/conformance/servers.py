@@ -169,8 +169,15 @@ class Server:
         path = self.dir / "log"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def alive(self):
-        return self.proc is not None and self.proc.poll() is None
+    def answers(self):
+        """False once the process has ended or its port is closed."""
+        if self.proc is None or self.proc.poll() is not None:
+            return False
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 5).close()
+            return True
+        except OSError:
+            return False
 
     def stop(self):
         """Ends the process and what it started, and removes the directory."""

@@ -47,9 +47,11 @@ class Outcome:
             ", not canonical: %r" % self.junk if self.junk else "")
 
 
-def connect(port, host, alpn, patience):
+def connect(port, host, alpn, patience, tls=True):
     raw = socket.create_connection(("127.0.0.1", port), patience)
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if not tls:
+        return raw
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -64,16 +66,18 @@ def connect(port, host, alpn, patience):
 class Line:
     """A TLS connection with deadlines. Sending goes on while the peer answers."""
 
-    def __init__(self, port, host, alpn, patience):
-        self.sock = connect(port, host, alpn, patience)
+    def __init__(self, port, host, alpn, patience, tls=True):
+        self.sock = connect(port, host, alpn, patience, tls)
         self.patience = patience
         self.closed = False
 
-    def send(self, data):
-        """False once the peer is gone; what it had said can still be read."""
+    def send(self, data, piece=0):
+        """False once the peer is gone; what it had said can still be read. In pieces of that
+        many bytes, if given."""
         self.sock.settimeout(self.patience)
         try:
-            self.sock.sendall(data)
+            for at in range(0, len(data), piece or len(data) or 1):
+                self.sock.sendall(data[at:at + piece] if piece else data)
             return True
         except OSError:
             return False
@@ -114,8 +118,9 @@ class Http1:
     """Sends steps (bytes, "interim": until a 1xx or final status line has come) and reads
     the answers."""
 
-    def __init__(self, port, host, patience):
-        self.line = Line(port, host, "http/1.1", patience)
+    def __init__(self, port, host, patience, tls=True, piece=0):
+        self.line = Line(port, host, "http/1.1", patience, tls)
+        self.piece = piece
         self.reader = message.Reader(responses=True)
         self.patience = patience
 
@@ -160,7 +165,7 @@ class Http1:
             if step == "shut":
                 self.line.shut()
                 continue
-            if not self.line.send(step):
+            if not self.line.send(step, self.piece):
                 break
         read(lambda: len(out.responses) >= answers)
         last = out.responses[-1] if out.responses else None

@@ -14,33 +14,71 @@ from conformance.check import HOST, judge, run  # noqa: E402
 
 
 class Target:
-    def __init__(self, wos, service):
-        self.wos, self.recorder = wos, service
+    def __init__(self, tls):
+        self.recorder = recorder.Recorder()
+        self.wos = harness.Wos(ssl=None if tls else {"enabled": False})
+        self.tls = tls
+
+    def run(self, check, piece=0):
+        outcome = run(check, self.wos.port, self.recorder, harness.PATIENCE, self.tls, piece)
+        wrong = judge(check, outcome, ours=True)
+        assert wrong is None, "RFC %s: %s\n%s" % (check.rfc, wrong, outcome)
+
+
+def published_as(tls):
+    """A wos that publishes a recording service as a.wos.localhost."""
+    if not harness.BIN.exists():
+        pytest.fail("no binary at %s: build it, or set WOS_BIN" % harness.BIN, pytrace=False)
+    target = Target(tls)
+    try:
+        target.wos.ok("start")
+        target.wos.ok("publish", HOST.split(".")[0], str(target.recorder.port))
+        yield target
+    finally:
+        problems = target.wos.close()
+        target.recorder.close()
+        if problems:
+            pytest.fail("\n".join(problems) + "\n" + target.wos.logs(), pytrace=False)
 
 
 @pytest.fixture(scope="module")
 def published():
-    """A wos that publishes a recording service as a.wos.localhost."""
-    if not harness.BIN.exists():
-        pytest.fail("no binary at %s: build it, or set WOS_BIN" % harness.BIN, pytrace=False)
-    service = recorder.Recorder()
-    wos = harness.Wos()
-    try:
-        wos.ok("start")
-        wos.ok("publish", HOST.split(".")[0], str(service.port))
-        yield Target(wos, service)
-    finally:
-        problems = wos.close()
-        service.close()
-        if problems:
-            pytest.fail("\n".join(problems) + "\n" + wos.logs(), pytrace=False)
+    yield from published_as(tls=True)
 
 
-@pytest.mark.parametrize("check", checks.ALL, ids=lambda check: check.name.replace(" ", "-"))
+@pytest.fixture(scope="module")
+def in_clear():
+    yield from published_as(tls=False)
+
+
+def each(todo):
+    return pytest.mark.parametrize("check", todo, ids=lambda check: check.name.replace(" ", "-"))
+
+
+def sent_bytes(check):
+    steps = check.send if isinstance(check.send, list) else [check.send]
+    return sum(map(len, steps)) + (len(check.reply.data) if check.reply else 0)
+
+
+H1 = [c for c in checks.ALL if c.kind == "h1"]
+SHORT = [c for c in H1 if sent_bytes(c) < 1000]
+CLEAR = [c for c in SHORT if "X-Forwarded-Proto" not in c.name]  # "https" is what those expect
+
+
+@each(checks.ALL)
 def test_rfc(published, check):
-    outcome = run(check, published.wos.port, published.recorder, harness.PATIENCE)
-    wrong = judge(check, outcome, ours=True)
-    assert wrong is None, "RFC %s: %s\n%s" % (check.rfc, wrong, outcome)
+    published.run(check)
+
+
+@each(SHORT)
+def test_rfc_byte_by_byte(published, check):
+    """The parsers come to the same verdict when every byte comes alone."""
+    published.run(check, piece=1)
+
+
+@each(CLEAR)
+def test_rfc_in_cleartext(in_clear, check):
+    in_clear.run(check)
 
 
 @pytest.mark.parametrize("seed", range(150))
