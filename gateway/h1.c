@@ -289,10 +289,12 @@ static enum h1_result read_chunk_size(struct h1_body *body, struct str data, siz
     if (i == 0) {
         return H1_FAULT;
     }
+    size_t digits = i;
     while (i < data.len && (data.ptr[i] == ' ' || data.ptr[i] == '\t')) {
-        i++; /* BWS */
+        i++; /* BWS belongs to an extension; some old servers pad the size with it */
     }
-    if (i < data.len && data.ptr[i] != '\r' && data.ptr[i] != ';') {
+    bool padded = body->strict && i > digits;
+    if (i < data.len && data.ptr[i] != ';' && (data.ptr[i] != '\r' || padded)) {
         return H1_FAULT;
     }
     for (; i < data.len && i < CHUNK_LINE_MAX; i++) {

@@ -374,8 +374,18 @@ bool head_is_hop_by_hop(const struct head *h, struct str name)
     return false;
 }
 
-bool head_trailer_allowed(struct str name)
+struct str head_plain_name(struct str raw, char *text)
 {
+    for (size_t i = 0; i < raw.len; i++) {
+        text[i] = raw.ptr[i] == '_' ? '-' : raw.ptr[i];
+    }
+    return (struct str){text, raw.len};
+}
+
+bool head_trailer_allowed(struct str raw)
+{
+    char text[32];
+    struct str name = raw.len <= sizeof text ? head_plain_name(raw, text) : raw;
     if (name.len > 12 && str_eq_nocase((struct str){name.ptr, 12}, STR("x-forwarded-"))) {
         return false;
     }
@@ -416,5 +426,5 @@ bool head_trailer_allowed(struct str name)
             return false;
         }
     }
-    return head_is_token(name);
+    return head_is_token(raw);
 }

@@ -82,6 +82,9 @@ struct head_fault head_check(struct head *h);
 struct head_fault head_check_response(struct head *h);
 /* A trailer section: no framing, routing or pseudo fields (RFC 9110 6.5.1). */
 bool head_trailer_allowed(struct str name);
+/* The name with '-' for '_', as services behind CGI or WSGI read it: to them X_Real_IP and
+ * X-Real-IP are one. Written to `text`, which has room for it. */
+struct str head_plain_name(struct str raw, char *text);
 /* True for fields that end at this hop, those named in Connection included. */
 bool head_is_hop_by_hop(const struct head *h, struct str name);
 /* True for bytes of RFC 9110's token. */

@@ -8,15 +8,11 @@
 /* What only the gateway may say about the client (contract, decision 6). */
 static bool is_ours(struct str raw)
 {
-    /* Services behind CGI or WSGI read X_Real_IP and X-Real-IP as one. */
     char text[18];
-    struct str name = {text, raw.len};
     if (raw.len > sizeof text) {
         return false;
     }
-    for (size_t i = 0; i < raw.len; i++) {
-        text[i] = raw.ptr[i] == '_' ? '-' : raw.ptr[i];
-    }
+    struct str name = head_plain_name(raw, text);
     static const struct str names[] = {
         {"host", 4},
         {"forwarded", 9},
@@ -26,6 +22,7 @@ static bool is_ours(struct str raw)
         {"x-forwarded-host", 16},
         {"x-forwarded-port", 16},
         {"x-forwarded-proto", 17},
+        {"transfer-encoding", 17},
         {"x-forwarded-server", 18},
     };
     for (size_t i = 0; i < COUNT_OF(names); i++) {
