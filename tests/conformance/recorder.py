@@ -36,6 +36,7 @@ class Recorder:
         self.lock = threading.Lock()
         self.replies = {}  # token → Reply
         self.piece = 0
+        self.pushed = []
         self.requests = []  # complete, of all connections, in order
         self.junk = []  # what is no canonical request
         self.raw = bytearray()
@@ -89,6 +90,21 @@ class Recorder:
             return ([m for m in self.requests if m.complete], partial + cut, list(self.junk),
                     bytes(self.raw))
 
+    def push(self, data, close=False):
+        """Sends what nobody asked for on every connection. Returns when it is sent."""
+        with self.lock:
+            self.pushed.append((data, close))
+        self.settle()
+
+    def _push(self):
+        with self.lock:
+            pushed, self.pushed = self.pushed, []
+        for data, close in pushed:
+            for c in list(self.connections.values()):
+                c.out += data
+                c.closing = close
+                self._write(c)
+
     def settle(self):
         """Returns when all bytes that were in the sockets are read."""
         self.settled.clear()
@@ -111,6 +127,7 @@ class Recorder:
                     if key.fileobj is not self.wake_in:
                         self._serve(key, mask)
             if wake:
+                self._push()
                 self.settled.set()
 
     def _serve(self, key, mask):

@@ -81,6 +81,37 @@ def test_rfc_in_cleartext(in_clear, check):
     in_clear.run(check)
 
 
+INJECTED = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nINJECTED"
+TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("data, close", [(INJECTED, False), (INJECTED, True), (TIMEOUT, True),
+                                         (b"\r\n", False), (b"", True)],
+                         ids=["an answer", "an answer and the end", "408", "an empty line", "the end"])
+def test_what_comes_on_an_idle_upstream_connection_answers_nobody(published, data, close):
+    """A service that speaks unasked, or hangs up, does not answer the next request."""
+    with published.wos.h1(HOST) as client:
+        for i in range(40):
+            answer = client.request(path="/first?%d" % i)
+            assert (answer.status, answer.text) == (200, "/first?%d" % i)
+            published.recorder.push(data, close)
+
+
+def test_request_left_unfinished_poisons_no_upstream_connection(published):
+    """The client goes in the middle of its body; the connection to the service goes too."""
+    for _ in range(20):
+        with published.wos.h1(HOST) as client:
+            client.send("POST /cut HTTP/1.1\r\nHost: %s\r\nContent-Length: 100\r\n\r\nGET /smuggled "
+                        % client.authority)
+            client.channel.flush()
+            harness.until("the service has the head", lambda: published.recorder.take()[1])
+        published.recorder.mark()
+        with published.wos.h1(HOST) as client:
+            assert client.request(path="/whole").text == "/whole"
+        seen, _, junk, _ = published.recorder.take()
+        assert [m.target for m in seen] == [b"/whole"] and not junk
+
+
 @pytest.mark.parametrize("seed", range(150))
 def test_same_head_from_both_versions(published, seed):
     """One request over HTTP/1.1 and over HTTP/2 reaches the service as one head."""
