@@ -27,6 +27,7 @@ class Message:
         self.raw_head = b""
         self.chunked = False
         self.complete = False
+        self.peer = 0  # port of the connection it came on (the recorder's requests)
         self.interim = []  # 1xx responses before this one
 
     def all(self, name):

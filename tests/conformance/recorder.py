@@ -22,6 +22,7 @@ class Reply:
 class Connection:
     def __init__(self, sock):
         self.sock = sock
+        self.peer = sock.getpeername()[1]
         self.reader = message.Reader()
         self.out = bytearray()
         self.closing = False
@@ -134,11 +135,12 @@ class Recorder:
         if key.fileobj is self.listener:
             try:
                 sock, _ = self.listener.accept()
+                connection = Connection(sock)
             except OSError:
                 return
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.connections[sock] = Connection(sock)
+            self.connections[sock] = connection
             self.selector.register(sock, selectors.EVENT_READ, self.connections[sock])
             return
         c = key.data
@@ -184,6 +186,7 @@ class Recorder:
                         c.answered_early = True
                         self._answer(c, reply)
                 return
+            request.peer = c.peer
             self.requests.append(request)
             c.continued = False
             if c.answered_early:
