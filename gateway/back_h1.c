@@ -288,6 +288,17 @@ static enum h1_framing response_framing(const struct exchange *x, const struct h
     return H1_BODY_CLOSE;
 }
 
+/* The head is of a body that must not come (HEAD, 204, 304). Services that send it all the same
+ * would have it read as their next answer: the connection is not used again. */
+static bool body_may_follow(const struct exchange *x, const struct head *h)
+{
+    bool is_head = str_eq(x->request.method, STR("HEAD"));
+    if (!is_head && h->status != 204 && h->status != 304) {
+        return false;
+    }
+    return h->chunked || h->content_length > 0 || (is_head && h->content_length == LENGTH_NONE);
+}
+
 static void start_tunnel(struct back_h1 *b)
 {
     struct exchange *x = b->x;
@@ -311,7 +322,8 @@ static bool on_head(struct back_h1 *b, struct head *h)
         return false;
     }
     if (h->status == 101) {
-        bool legal = b->is_upgrade;
+        struct str asked = x->request.is_h2 ? STR("websocket") : x->request.upgrade;
+        bool legal = b->is_upgrade && str_eq_nocase(h->upgrade, asked);
         if (legal && x->ws_key[0] != '\0') {
             const struct head_field *accept = head_find(h, STR("sec-websocket-accept"));
             char expected[WSKEY_ACCEPT_SIZE];
@@ -335,7 +347,7 @@ static bool on_head(struct back_h1 *b, struct head *h)
     }
     uint64_t length;
     enum h1_framing framing = response_framing(x, h, &length);
-    b->keep = !h->wants_close && framing != H1_BODY_CLOSE;
+    b->keep = !h->wants_close && framing != H1_BODY_CLOSE && !body_may_follow(x, h);
     b->state = BACK_BODY;
     h1_body_init(&b->body, framing, length);
     conn_set_deadline(b->conn, worker_limits(x->worker)->tunnel_idle_timeout_ms);

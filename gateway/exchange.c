@@ -202,6 +202,15 @@ static bool enter_quota(struct exchange *x, const struct route *route)
     return false;
 }
 
+/* RFC 9110 7.6.2: OPTIONS and TRACE that must go no further ask who is here. */
+static void answer_last_hop(struct exchange *x)
+{
+    bool options = str_eq(x->request.method, STR("OPTIONS"));
+    struct reply r = reply_plain(options ? 200 : 405, "tunnel: Max-Forwards ends here");
+    r.allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+    exchange_answer(x, &r);
+}
+
 void exchange_start(struct exchange *x, bool has_body)
 {
     CHECK(x->magic == EXCHANGE_MAGIC);
@@ -239,6 +248,14 @@ void exchange_start(struct exchange *x, bool has_body)
         exchange_deny(x, EXCHANGE_DENY_STATE);
         struct reply r = reply_not_serving(route, (uint64_t)clock_wall_ms(), &x->arena);
         exchange_answer(x, &r);
+        return;
+    }
+    if (h->max_forwards == 0) {
+        answer_last_hop(x);
+        return;
+    }
+    if (has_body && str_eq(h->method, STR("TRACE"))) {
+        exchange_reply(x, 400, "tunnel: TRACE has no content");
         return;
     }
     if (quota_is_needed(policy) && !enter_quota(x, route)) {

@@ -243,6 +243,7 @@ static void start_exchange(struct front_h1 *f, struct exchange *x)
                  : has_body ? H1_BODY_LENGTH
                             : H1_BODY_NONE,
                  has_body && !h->chunked ? (uint64_t)h->content_length : 0);
+    f->body.strict = true;
     f->state = has_body ? FRONT_BODY : FRONT_WAIT;
     c->awaiting = has_body;
     conn_set_deadline(c, has_body ? worker_limits(c->worker)->body_timeout_ms : 0);

@@ -195,6 +195,14 @@ static void request_ended(struct h2_stream *s)
     }
 }
 
+/* A body is to follow, of nothing. The service must not see such a request whole while
+ * data may still come (nghttp2 then resets the stream): it is started at its end. */
+static bool waits_for_end(const struct h2_stream *s)
+{
+    const struct head_field *length = head_find(&s->x->request, STR("content-length"));
+    return length != NULL && str_eq(length->value, STR("0"));
+}
+
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
     struct front_h2 *f = arg;
@@ -211,9 +219,11 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
         return 0;
     }
     bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
-    if (frame->hd.type == NGHTTP2_HEADERS && !s->started && s->x != NULL) {
+    if (!s->started && s->x != NULL) {
         s->request_ended = end;
-        start(s, !end);
+        if (end || !waits_for_end(s)) {
+            start(s, !end);
+        }
     } else if (end) {
         request_ended(s);
     }

@@ -24,7 +24,7 @@ struct head_field {
     struct str value;
 };
 
-enum { LENGTH_NONE = -1 };
+enum { LENGTH_NONE = -1, FORWARDS_ANY = -1 };
 
 struct head {
     bool is_request;
@@ -51,6 +51,7 @@ struct head {
     bool wants_upgrade;    /* Connection: upgrade and an Upgrade field */
     bool expects_continue;
     bool te_trailers;
+    int32_t max_forwards; /* of OPTIONS and TRACE (RFC 9110 7.6.2); FORWARDS_ANY if not told */
     struct str upgrade;
     struct str connection[8]; /* values of Connection fields */
     uint8_t connection_count;
@@ -86,6 +87,9 @@ static inline bool head_is_request_id(struct str name)
 }
 /* A trailer section: no framing, routing or pseudo fields (RFC 9110 6.5.1). */
 bool head_trailer_allowed(struct str name);
+/* The name with '-' for '_', as services behind CGI or WSGI read it: to them X_Real_IP and
+ * X-Real-IP are one. Written to `text`, which has room for it. */
+struct str head_plain_name(struct str raw, char *text);
 /* True for fields that end at this hop, those named in Connection included. */
 bool head_is_hop_by_hop(const struct head *h, struct str name);
 /* True for bytes of RFC 9110's token. */

@@ -4,7 +4,8 @@
  * page, refusals. reply_build turns it into a head and a body: a page (HTML),
  * a line (plain text) or an object (JSON), by the Accept fields with their
  * weights (RFC 9110 12.5.1). A client without Accept, or to which all is equal
- * (curl), gets the line. No reply is a 200, and none may be stored.
+ * (curl), gets the line. No reply is a 200 (but for an OPTIONS that ends here), and none may be
+ * stored.
  *
  *     struct reply r = reply_forbidden();
  *     exchange_answer(x, &r);
