@@ -23,6 +23,7 @@ enum service_state {
 enum health_state { HEALTH_WAITING, HEALTH_HEALTHY, HEALTH_FAILED };
 
 struct service_run;
+struct setup;
 
 struct port_run {
     uint32_t magic;
@@ -60,7 +61,15 @@ struct service_run {
     char *cwd;        /* owned */
     char *command;    /* owned: the shell line */
     char **env_keys;  /* owned, NULL-terminated: names that wos set */
+    bool launched;    /* during an up: its start was asked for */
+    bool ready;       /* during an up: what depends on it may start */
+    struct loop_timer settle;
 };
+
+struct deployment;
+/* Starts one service of an up; on failure the up fails and stops what it started. */
+typedef int service_start_fn(struct deployment *d, const struct manifest_service *ms,
+                             struct service_run *s, struct err *err);
 
 /* One running `up`. */
 struct up {
@@ -82,9 +91,12 @@ struct up {
     bool step_open;        /* a "running" event was sent for the step */
     bool released;         /* what ran before is stopped */
     bool services_started; /* from here on a failure leaves them */
+    struct setup *setup;   /* owned while under way */
     struct initrun *init;  /* owned while under way */
     struct buf init_tail;  /* owned: the last it wrote */
     size_t checks_left;
+    bool judging;            /* the health step waits for checks_left to become 0 */
+    service_start_fn *start; /* readiness: starts one service; NULL: not launching */
     uint64_t started_ms;
     enum err_code fail_code; /* kept while services are stopped after a failed start */
     char *fail_message;      /* owned */
@@ -124,6 +136,8 @@ void up_begin(struct deployment *d);
 void up_step_done(struct deployment *d);
 void up_fail(struct deployment *d, enum err_code code, const char *message);
 void up_launched(struct deployment *d); /* every service was started */
+/* From here on services stay when the up fails. -1: the state cannot be saved, the up failed. */
+int up_keep_services(struct deployment *d);
 /* Stops what was started, then up_fail. */
 void up_fail_launch(struct deployment *d, const struct err *err);
 void up_free(struct deployment *d);
@@ -144,6 +158,9 @@ void failure_note_output(struct deployment *d, struct str output);
 /* The end of the service's log, stderr if it holds anything; borrowed, may be empty. */
 const char *failure_note_service(struct deployment *d, const struct service_run *s);
 
+/* "service web ended during up (exit 1)" and what it last said. malloc'ed. */
+char *service_exit_text(struct deployment *d, const struct service_run *s);
+
 /* deployment_services.c: the records. */
 struct service_run *service_run_new(struct deployment *d, const char *name, size_t port_count);
 void service_run_free(struct service_run *s);
@@ -156,6 +173,12 @@ struct port_run *service_find_port(const struct service_run *s, uint16_t contain
 /* deployment_environment.c: env_file, environment, contract into `own`; later wins. */
 int service_environment(struct deployment *d, const struct manifest_service *ms,
                         const struct service_run *s, struct envlist *own, struct err *err);
+
+/* deployment_setup.c: clones and caches; both end in up_step_done or up_fail. */
+void setup_begin(struct deployment *d);
+void setup_save_begin(struct deployment *d);
+/* Ends the copying. Before the manifest is freed. NULL is allowed. */
+void setup_free(struct setup *s);
 
 /* deployment_init.c: app.init_script, then those of the selected services, dependencies
  * first, as one shell line; malloc'ed. The others are initrun's callbacks with d. */
@@ -194,7 +217,20 @@ const struct runner_ops *runner_of(enum manifest_mode mode);
 int up_prepare(struct deployment *d, enum err_code *out_code, char **out_message);
 int up_assign_ports(struct deployment *d, struct err *err);
 
+/* deployment_readiness.c: starts the selected services, each when those it depends on are
+ * ready, and ends in up_launched, up_fail_launch or, when one that others wait for fails,
+ * up_fail. For runners that start services one by one. */
+void readiness_begin(struct deployment *d, service_start_fn *start);
+/* A service's checks are over or it has ended: nothing happens outside of readiness_begin. */
+void readiness_on_checked(struct service_run *s);
+void readiness_on_ended(struct service_run *s);
+void readiness_on_settled(void *arg); /* the timer of a service_run */
+
 /* deployment_health.c */
+/* The checks of an up for one service's ports that have none yet. */
+void service_begin_checks(struct service_run *s);
+/* Why the port's check failed; the end of the service's log goes to the events. malloc'ed. */
+char *health_failure_text(struct deployment *d, const struct port_run *p);
 void up_check_health(struct deployment *d);
 void deployment_cancel_checks(struct deployment *d);
 /* Arms the monitor's timer, which calls deployment_monitor. */

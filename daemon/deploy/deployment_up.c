@@ -27,7 +27,9 @@ static void enter_prepare(struct deployment *d);
 static void enter_release(struct deployment *d);
 static void enter_ports(struct deployment *d);
 static void enter_publish(struct deployment *d);
+static void enter_setup(struct deployment *d);
 static void enter_init(struct deployment *d);
+static void enter_save_caches(struct deployment *d);
 static void enter_launch(struct deployment *d);
 static void enter_status(struct deployment *d);
 static void enter_health(struct deployment *d);
@@ -38,7 +40,9 @@ static const struct up_step up_steps[] = {
     {"release", "release-ports", enter_release},
     {"ports", NULL, enter_ports},
     {"publish", NULL, enter_publish},
-    {"init", "init-script", enter_init}, /* first run or --force */
+    {"setup", "first-run-setup", enter_setup}, /* this and the next two: first run or --force */
+    {"init", "init-script", enter_init},
+    {"save", NULL, enter_save_caches},
     {"launch", "compose-up", enter_launch},
     {"status", "status", enter_status},
     {"health", "healthcheck", enter_health},
@@ -60,6 +64,7 @@ void up_free(struct deployment *d)
         return;
     }
     d->up = NULL;
+    setup_free(up->setup);
     initrun_cancel(up->init);
     buf_fini(&up->init_tail);
     free(up->operation_id);
@@ -221,10 +226,35 @@ static void enter_publish(struct deployment *d)
     deployment_publish(d, up_step_done, on_publish_timeout, PUBLISH_TIMEOUT_MS);
 }
 
+static bool is_first_run(const struct deployment *d)
+{
+    return !d->initialised || d->up->force;
+}
+
+static void enter_setup(struct deployment *d)
+{
+    const struct manifest *m = d->up->manifest;
+    if (!is_first_run(d) || (m->cache_count == 0 && (m->clone_count == 0 || d->wt.is_source))) {
+        up_step_done(d);
+        return;
+    }
+    step_show(d);
+    setup_begin(d);
+}
+
+static void enter_save_caches(struct deployment *d)
+{
+    if (!is_first_run(d) || d->up->manifest->cache_count == 0) {
+        up_step_done(d);
+        return;
+    }
+    setup_save_begin(d);
+}
+
 static void enter_init(struct deployment *d)
 {
     autofree char *script = up_init_script(d);
-    if ((d->initialised && !d->up->force) || script[0] == '\0') {
+    if (!is_first_run(d) || script[0] == '\0') {
         up_step_done(d);
         return;
     }
@@ -265,7 +295,7 @@ static void send_services_discovered(struct deployment *d)
     event_send(d, event);
 }
 
-void up_launched(struct deployment *d)
+int up_keep_services(struct deployment *d)
 {
     struct err err = {0};
     d->initialised = true;
@@ -275,6 +305,14 @@ void up_launched(struct deployment *d)
     if (state_save(d, &err) < 0) {
         d->up->services_started = false;
         up_fail_launch(d, &err);
+        return -1;
+    }
+    return 0;
+}
+
+void up_launched(struct deployment *d)
+{
+    if (up_keep_services(d) < 0) {
         return;
     }
     send_services_discovered(d);

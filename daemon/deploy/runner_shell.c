@@ -26,16 +26,6 @@ static bool deployment_has_processes(const struct deployment *d)
     return false;
 }
 
-/* "service web ended during up (exit 1)" and what it last said. */
-static char *exit_message(struct deployment *d, const struct service_run *s)
-{
-    char status[64];
-    const char *said = failure_note_service(d, s);
-    return xasprintf("service %s ended during up (%s)%s%s", s->name,
-                     subprocess_status_text(s->status, status, sizeof(status)),
-                     said[0] == '\0' ? "; it printed nothing" : ":\n", said);
-}
-
 /* The leader ended although nobody asked. What it left behind in its group
  * would hold its ports: it is stopped too. */
 static void service_on_unasked_exit(struct service_run *s, int status)
@@ -54,11 +44,15 @@ static void service_on_unasked_exit(struct service_run *s, int status)
         s->ports[i].health = HEALTH_WAITING;
         port_set_route(&s->ports[i], ROUTE_STOPPED);
     }
+    if (d->up != NULL && d->up->start != NULL && d->on_stopped == NULL) {
+        readiness_on_ended(s);
+        return;
+    }
     if (done_well) {
         return;
     }
     if (d->up != NULL && d->up->services_started && d->on_stopped == NULL) {
-        autofree char *message = exit_message(d, s);
+        autofree char *message = service_exit_text(d, s);
         up_fail(d, ERR_FAILED, message);
     } else if (d->up == NULL && !d->is_down) {
         char text[64];
@@ -152,21 +146,21 @@ static void shell_init(struct deployment *d, const char *script)
     }
 }
 
+static int shell_start_service(struct deployment *d, const struct manifest_service *ms,
+                               struct service_run *s, struct err *err)
+{
+    /* Saved after each start: a daemon that dies here leaves nothing unknown behind. */
+    if (service_launch(d, ms, s, err) < 0 || state_save(d, err) < 0) {
+        return -1;
+    }
+    autofree char *line = xasprintf("started %s (pid %d)\n", s->name, (int)s->pid);
+    event_log(d, "deployment", "stdout", str_of(line));
+    return 0;
+}
+
 static void shell_launch(struct deployment *d)
 {
-    struct err err = {0};
-    for (size_t i = 0; i < d->up->selected_count; i++) {
-        const struct manifest_service *ms = d->up->selected[i];
-        struct service_run *s = deployment_find(d, ms->name);
-        /* Saved after each start: a daemon that dies here leaves nothing unknown behind. */
-        if (service_launch(d, ms, s, &err) < 0 || state_save(d, &err) < 0) {
-            up_fail_launch(d, &err);
-            return;
-        }
-        autofree char *line = xasprintf("started %s (pid %d)\n", s->name, (int)s->pid);
-        event_log(d, "deployment", "stdout", str_of(line));
-    }
-    up_launched(d);
+    readiness_begin(d, shell_start_service);
 }
 
 static void shell_on_settled(void *arg)
