@@ -1,5 +1,5 @@
 /* logs: see logs.h. Files are looked at four times a second while somebody follows; a file that
- * became shorter was started anew by a new `up` and is read from its start. */
+ * is another one than before, or shorter, is that of a new start and is read from its beginning. */
 #include "daemon/api/logs.h"
 
 #include <fcntl.h>
@@ -11,6 +11,7 @@
 #include "base/auto.h"
 #include "base/json.h"
 #include "base/loop.h"
+#include "daemon/api/log_tail.h"
 #include "daemon/api/request.h"
 #include "daemon/daemon.h"
 #include "daemon/sessions.h"
@@ -28,6 +29,7 @@ struct log_file {
     const char *stream;
     char *path; /* owned */
     off_t at;
+    struct log_identity identity; /* of the file `at` is meant for */
 };
 
 struct follower {
@@ -35,6 +37,7 @@ struct follower {
     char *session;          /* owned */
     struct log_file *files; /* owned */
     size_t count;
+    size_t tail_lines; /* of each file at the start; 0: TAIL_BYTES */
     uint64_t sequence;
     uint64_t sent_ms;
     struct loop_timer timer;
@@ -91,11 +94,13 @@ static void file_send(struct follower *f, struct log_file *file)
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
         return;
     }
+    struct log_identity identity = log_identity_of(fd);
     if (file->at < 0) {
-        file->at = st.st_size > TAIL_BYTES ? st.st_size - TAIL_BYTES : 0;
-    } else if (st.st_size < file->at) {
+        file->at = log_tail_start(fd, st.st_size, TAIL_BYTES, f->tail_lines);
+    } else if (st.st_size < file->at || !log_identity_same(&identity, &file->identity)) {
         file->at = 0;
     }
+    file->identity = identity;
     char bytes[CHUNK_BYTES];
     for (off_t sent = 0; sent < TURN_BYTES;) {
         ssize_t n = pread(fd, bytes, sizeof bytes, file->at);
@@ -176,6 +181,7 @@ void logs_handle(struct api_request *r)
     loop_timer_init(&f->timer, r->d->loop, follower_on_timer, f);
     f->session = xstrdup(session_name(session));
     f->sent_ms = clock_now_ms();
+    f->tail_lines = log_tail_lines(request_query(r, "tail"));
     add_files(f, session_deployment(session), service);
     if (f->count == 0) {
         follower_free(f);

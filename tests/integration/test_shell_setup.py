@@ -193,3 +193,24 @@ def test_down_during_up(wos, step):
     assert not (wos.trees[tree] / "big").exists()
     harness.until("nothing half made", lambda: not leftovers(wos.trees[tree]))
     assert wos.run("status", "--json", cwd=tree).data["services"] == []
+
+
+def test_logs_of_all_services_and_across_restarts(wos):
+    talk = "for i in 1 2 3; do echo %s line $i; done; echo oops >&2; exec sleep 1000"
+    wos.deploy(harness.shell_app(a={"script": [talk % "a"]}, longer={"script": [talk % "b"]}))
+    wos.up("alpha")
+    result = wos.ok("logs", cwd="alpha")
+    said = [line.split(" | ") for line in result.out.splitlines()]
+    assert sorted((name.strip(), text) for name, text in said) == [
+        (name, "%s line %d" % (short, i)) for name, short in (("a", "a"), ("longer", "b"))
+        for i in (1, 2, 3)]
+    assert "longer | oops" in result.err
+    assert wos.ok("logs", "a", "-n", "2", cwd="alpha").out == "a line 2\na line 3\n"
+    assert wos.run("logs", "-n", "0", cwd="alpha").code == 2
+    follower = wos.popen("logs", "a", "-f", "-n", "1", cwd="alpha")
+    assert follower.stdout.readline().strip() in ("a line 3", b"a line 3")
+    wos.deploy(harness.shell_app(a={"script": ["echo a much longer text than there was before, so "
+                                               "that the file is not shorter; exec sleep 1000"]}))
+    wos.up("alpha")
+    assert "much longer" in str(follower.stdout.readline())
+    follower.terminate()
