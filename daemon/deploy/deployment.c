@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/fault.h"
 #include "base/json.h"
 #include "daemon/deploy/deployment_internal.h"
 #include "daemon/store/store.h"
@@ -196,11 +197,13 @@ const struct runner_ops *runner_of(enum manifest_mode mode)
 static void down_on_stopped(struct deployment *d)
 {
     struct err err = {0};
+    fault_point("down.stopped");
     deployment_clear_services(d);
     int rc = 0;
     if (cJSON_GetArraySize(d->state) > 0) {
         rc = state_save(d, &err);
     }
+    fault_point("down.saved");
     d->is_down = false;
     loop_timer_clear(&d->monitor);
     d->ops.on_drop(d->arg);
@@ -210,13 +213,16 @@ static void down_on_stopped(struct deployment *d)
 
 static void down_on_withdrawn(struct deployment *d)
 {
+    fault_point("down.withdrawn");
     deployment_stop_all(d, down_on_stopped);
+    fault_point("down.stopping");
 }
 
 static void down_begin(void *arg)
 {
     struct deployment *d = arg;
     CHECK(d->magic == DEPLOYMENT_MAGIC && d->is_down);
+    fault_point("down.begin");
     deployment_cancel_checks(d);
     if (d->up != NULL) {
         up_free(d);

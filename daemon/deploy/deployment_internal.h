@@ -61,6 +61,7 @@ struct service_run {
     char *cwd;        /* owned */
     char *command;    /* owned: the shell line */
     char **env_keys;  /* owned, NULL-terminated: names that wos set */
+    char *run_id;     /* owned: of the start that is about to be made (runid.h), or NULL */
     bool launched;    /* during an up: its start was asked for */
     bool ready;       /* during an up: what depends on it may start */
     struct loop_timer settle;
@@ -93,7 +94,8 @@ struct up {
     bool services_started; /* from here on a failure leaves them */
     struct setup *setup;   /* owned while under way */
     struct initrun *init;  /* owned while under way */
-    struct buf init_tail;  /* owned: the last it wrote */
+    struct envlist init_env;
+    struct buf init_tail; /* owned: the last it wrote */
     size_t checks_left;
     bool judging;            /* the health step waits for checks_left to become 0 */
     service_start_fn *start; /* readiness: starts one service; NULL: not launching */
@@ -183,6 +185,9 @@ void setup_free(struct setup *s);
 /* deployment_init.c: app.init_script, then those of the selected services, dependencies
  * first, as one shell line; malloc'ed. The others are initrun's callbacks with d. */
 char *up_init_script(const struct deployment *d);
+/* The environment of init scripts, with a run id that is in state.json first; -1: it cannot be
+ * saved. Borrowed until the up ends. */
+int up_init_environment(struct deployment *d, const char *const **out_env, struct err *err);
 void up_on_init_output(void *arg, bool is_stderr, struct str chunk);
 void up_on_init_done(void *arg, int status);
 

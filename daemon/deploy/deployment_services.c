@@ -52,6 +52,7 @@ void service_run_free(struct service_run *s)
     free(s->cwd);
     free(s->command);
     free_strings(s->env_keys);
+    free(s->run_id);
     s->magic = 0;
     free(s);
 }

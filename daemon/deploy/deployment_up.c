@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "base/auto.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "daemon/deploy/deployment_internal.h"
@@ -76,6 +77,7 @@ void up_free(struct deployment *d)
     }
     free(up->arguments);
     envlist_fini(&up->base_env);
+    envlist_fini(&up->init_env);
     free(up->domain);
     free(up->service_bind);
     free(up->head);
@@ -95,6 +97,8 @@ static void up_on_continue(void *arg)
 {
     struct deployment *d = arg;
     CHECK(d->magic == DEPLOYMENT_MAGIC && d->up != NULL);
+    autofree char *point = xasprintf("up.%s", up_steps[d->up->step].name);
+    fault_point(point);
     up_steps[d->up->step].enter(d);
 }
 
@@ -176,6 +180,7 @@ static void enter_prepare(struct deployment *d)
 
 static void on_released(struct deployment *d)
 {
+    fault_point("up.released");
     d->up->released = true;
     up_step_done(d);
 }
@@ -346,6 +351,7 @@ static void enter_live(struct deployment *d)
         up_fail_err(d, &err);
         return;
     }
+    fault_point("up.end");
     cJSON *event = cJSON_CreateObject();
     json_add_str(event, "type", "complete");
     json_add_str(event, "lastUp", now);

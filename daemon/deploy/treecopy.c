@@ -197,8 +197,11 @@ struct treecopy *treecopy_start(struct loop *loop, const char *from, const char 
                               .arg = arg};
     const char *const argv[] = {"cp", "-a",       "--reflink=auto", "-T",
                                 "--", copy->from, copy->partial,    NULL};
-    struct subprocess_spec spec = {
-        .argv = argv, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = copy->errors};
+    struct subprocess_spec spec = {.argv = argv,
+                                   .stdin_fd = -1,
+                                   .stdout_fd = -1,
+                                   .stderr_fd = copy->errors,
+                                   .dies_with_us = true};
     copy->process = subprocess_start(loop, &spec, treecopy_on_exit, copy, err);
     if (copy->process == NULL) {
         treecopy_free(copy);
