@@ -108,6 +108,7 @@ void deployment_free(struct deployment *d)
     up_free(d);
     d->runner->release(d);
     deployment_clear_services(d);
+    subprocess_release(d->forward);
     loop_timer_fini(&d->timer);
     loop_timer_fini(&d->monitor);
     cJSON_Delete(d->state);
@@ -181,11 +182,17 @@ void deployment_on_stopped(void *arg)
     on_stopped(d);
 }
 
+static void stop_on_forward_stopped(void *arg)
+{
+    struct deployment *d = arg;
+    d->runner->stop(d);
+}
+
 void deployment_stop_all(struct deployment *d, void (*on_stopped)(struct deployment *d))
 {
     deployment_cancel_checks(d);
     d->on_stopped = on_stopped;
-    d->runner->stop(d);
+    forward_stop(d, stop_on_forward_stopped);
 }
 
 const struct runner_ops *runner_of(enum manifest_mode mode)
@@ -239,6 +246,7 @@ int deployment_down(struct deployment *d, struct err *err)
     }
     d->is_down = true;
     d->on_stopped = NULL; /* of the up that ends here; so are the others */
+    d->forward_stopped = NULL;
     d->on_published = NULL;
     d->on_withdrawn = NULL;
     /* From the loop: this may be called from inside a callback of the up. */

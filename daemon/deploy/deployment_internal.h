@@ -126,6 +126,8 @@ struct deployment {
     void (*on_published)(struct deployment *d); /* when on_publish is answered */
     void (*on_withdrawn)(struct deployment *d); /* when no request reaches the services */
     char *failure_tail;                         /* owned; NULL: the last up did not fail */
+    struct subprocess *forward;                 /* owned: of serviceBind, or NULL */
+    loop_fn *forward_stopped;                   /* what goes on when it has ended */
     struct health_settings health;              /* for the monitor */
     struct loop_timer monitor;
 };
@@ -153,6 +155,13 @@ void deployment_publish(struct deployment *d, void (*on_published)(struct deploy
  * without anybody seeing a broken answer. */
 void deployment_withdraw(struct deployment *d, enum route_state state,
                          void (*on_withdrawn)(struct deployment *d));
+
+/* deployment_forward.c: serviceBind where services are processes. Says what does not work in
+ * the log; the state is the caller's to save. */
+void forward_start(struct deployment *d);
+void forward_restore(struct deployment *d);
+/* Calls then(d) when its ports are free, at once or later. */
+void forward_stop(struct deployment *d, loop_fn *then);
 
 /* deployment_failure.c. What explains a failure: kept until the next up. */
 void failure_clear(struct deployment *d);

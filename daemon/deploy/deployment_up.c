@@ -344,6 +344,9 @@ static void enter_health(struct deployment *d)
 
 static void enter_live(struct deployment *d)
 {
+    if (d->mode == MANIFEST_SHELL) {
+        forward_start(d); /* Docker publishes on that address itself */
+    }
     autofree char *now = store_timestamp();
     state_note_up(d, now, (int64_t)(clock_now_ms() - d->up->started_ms));
     struct err err = {0};

@@ -340,6 +340,7 @@ static void shell_restore(struct deployment *d)
         restore_service(d, entry);
     }
     restore_launching(d, cJSON_GetObjectItemCaseSensitive(d->state, "shell"));
+    forward_restore(d);
 }
 
 /* Processes are let go with their services; init scripts end with the up. */

@@ -31,7 +31,7 @@ TABLE = ("SERVICE  STATUS   ADDRESS                             HEALTH       TUN
 NEVER = "no wos deployment has been initialized for the current worktree"
 ACCEPTED = {"operationId": "op1", "sessionName": "repo-main", "kind": "up"}
 COMMANDS = ["access", "up", "down", "status", "wait", "exec", "init", "worktree", "logs", "publish", "unpublish", "web", "start", "stop",
-            "restart", "cert", "config", "version", "help", "gateway"]
+            "restart", "cert", "config", "version", "help", "gateway", "forward"]
 
 
 def event(**keys):
