@@ -30,11 +30,10 @@ def small_home(make_wos):
 
 
 def fill(wos):
-    with open(wos.home / "filler", "wb") as f:
+    with open(wos.home / "filler", "wb", buffering=0) as f:
         try:
             while True:
                 f.write(b"x" * 4096)
-                f.flush()
         except OSError:
             pass
 
