@@ -93,7 +93,9 @@ struct up {
     bool released;         /* what ran before is stopped */
     bool services_started; /* from here on a failure leaves them */
     struct setup *setup;   /* owned while under way */
-    struct initrun *init;  /* owned while under way */
+    bool setup_done;       /* an up may come by twice, when it looks for other ports */
+    bool caches_saved;
+    struct initrun *init; /* owned while under way */
     struct envlist init_env;
     struct buf init_tail; /* owned: the last it wrote */
     size_t checks_left;

@@ -239,20 +239,23 @@ static bool is_first_run(const struct deployment *d)
 static void enter_setup(struct deployment *d)
 {
     const struct manifest *m = d->up->manifest;
-    if (!is_first_run(d) || (m->cache_count == 0 && (m->clone_count == 0 || d->wt.is_source))) {
+    bool has_work = m->cache_count > 0 || (m->clone_count > 0 && !d->wt.is_source);
+    if (!is_first_run(d) || d->up->setup_done || !has_work) {
         up_step_done(d);
         return;
     }
+    d->up->setup_done = true;
     step_show(d);
     setup_begin(d);
 }
 
 static void enter_save_caches(struct deployment *d)
 {
-    if (!is_first_run(d) || d->up->manifest->cache_count == 0) {
+    if (!is_first_run(d) || d->up->caches_saved || d->up->manifest->cache_count == 0) {
         up_step_done(d);
         return;
     }
+    d->up->caches_saved = true;
     setup_save_begin(d);
 }
 
