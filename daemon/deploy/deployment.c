@@ -111,6 +111,7 @@ void deployment_free(struct deployment *d)
     loop_timer_fini(&d->monitor);
     cJSON_Delete(d->state);
     failure_clear(d);
+    free(d->stop_error);
     worktree_fini(&d->wt);
     d->magic = 0;
     free(d);
@@ -184,21 +185,26 @@ void deployment_stop_all(struct deployment *d, void (*on_stopped)(struct deploym
 {
     deployment_cancel_checks(d);
     d->on_stopped = on_stopped;
+    free(d->stop_error);
+    d->stop_error = NULL;
     d->runner->stop(d);
 }
 
 const struct runner_ops *runner_of(enum manifest_mode mode)
 {
-    (void)mode; /* the manifest refuses the others */
-    return &runner_shell;
+    return mode == MANIFEST_SHELL ? &runner_shell : &runner_compose;
 }
 
 static void down_on_stopped(struct deployment *d)
 {
     struct err err = {0};
-    deployment_clear_services(d);
     int rc = 0;
-    if (cJSON_GetArraySize(d->state) > 0) {
+    if (d->stop_error != NULL) {
+        rc = err_set(&err, ERR_FAILED, "%s", d->stop_error);
+    } else {
+        deployment_clear_services(d);
+    }
+    if (rc == 0 && cJSON_GetArraySize(d->state) > 0) {
         rc = state_save(d, &err);
     }
     d->is_down = false;
@@ -294,7 +300,7 @@ size_t deployment_ports(const struct deployment *d, struct deployment_port **out
     count = 0;
     for (size_t i = 0; i < d->service_count; i++) {
         const struct service_run *s = d->services[i];
-        for (size_t j = 0; j < s->port_count; j++) {
+        for (size_t j = 0; j < s->port_count && !s->is_dep; j++) {
             const struct port_run *p = &s->ports[j];
             ports[count++] = (struct deployment_port){.service = s->name,
                                                       .container_port = p->container_port,

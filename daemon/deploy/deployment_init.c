@@ -62,6 +62,7 @@ void up_on_init_done(void *arg, int status)
     CHECK(d->magic == DEPLOYMENT_MAGIC && d->up != NULL);
     d->up->init = NULL;
     if (status == 0) {
+        d->up->init_done = true;
         up_step_done(d);
         return;
     }
