@@ -106,11 +106,25 @@ static void compose_start(struct compose_run *c, const char *const *words,
     command_start(c, &args, on_output, on_done);
 }
 
+/* From the first line that says "error", else all: v1 mixes its progress with them. */
+static struct str error_part(struct str text)
+{
+    for (size_t at = 0; at < text.len;) {
+        struct str rest = {text.ptr + at, text.len - at};
+        struct str line = {rest.ptr, str_find(rest, '\n')};
+        if (line.len > 6 && str_eq_nocase((struct str){line.ptr, 5}, STR("error"))) {
+            return rest;
+        }
+        at += line.len + 1;
+    }
+    return text;
+}
+
 /* "docker compose up: exit 1: <what it said last>" */
 static int command_error(struct err *err, const char *what, const struct docker_result *result)
 {
     char status[64];
-    autofree char *said = shell_text_tail(result->err_tail, 6);
+    autofree char *said = shell_text_tail(error_part(result->err_tail), 6);
     return err_set(err, ERR_FAILED, "%s: %s%s%s", what,
                    result->status == -1
                        ? "cannot be run"
