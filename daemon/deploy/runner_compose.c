@@ -85,13 +85,31 @@ static void command_on_output(void *arg, bool is_stderr, struct str chunk)
     event_log(c->d, "deployment", is_stderr ? "stderr" : "stdout", chunk);
 }
 
+/* Every command of an operation ends here. One that a stop ended only makes way for it. */
+static void command_on_done(void *arg, const struct docker_result *result)
+{
+    struct compose_run *c = arg;
+    CHECK(c->magic == COMPOSE_RUN_MAGIC && c->command != NULL);
+    docker_done_fn *on_done = c->on_done;
+    c->command = NULL;
+    c->on_done = NULL;
+    if (c->is_stopping) {
+        c->is_stopping = false;
+        c->d->runner->stop(c->d);
+        return;
+    }
+    on_done(c, result);
+}
+
 /* Frees the arguments. */
 static void command_start(struct compose_run *c, struct docker_args *args,
                           docker_output_fn *on_output, docker_done_fn *on_done)
 {
     CHECK(c->command == NULL);
-    c->command = docker_run(c->d->env.loop, docker_args_argv(args), envlist_array(&c->env),
-                            c->project_dir != NULL ? c->d->wt.root : NULL, on_output, on_done, c);
+    c->command =
+        docker_run(c->d->env.loop, docker_args_argv(args), envlist_array(&c->env),
+                   c->project_dir != NULL ? c->d->wt.root : NULL, on_output, command_on_done, c);
+    c->on_done = on_done;
     docker_args_fini(args);
     /* A daemon that dies now is to find the command again; without a file nothing is lost. */
     (void)state_save(c->d, NULL);
@@ -146,7 +164,9 @@ static void stop_finish(struct compose_run *c, const struct err *err)
     } else if (c->tool.is_known) {
         compose_watch_start(c); /* what could not be stopped goes on */
     }
-    deployment_continue(d, deployment_on_stopped, 0);
+    if (d->on_stopped != NULL) {
+        deployment_continue(d, deployment_on_stopped, 0);
+    }
 }
 
 static void tool_on_found(void *arg, const struct err *err)
@@ -195,12 +215,6 @@ static void init_on_done(void *arg, const struct docker_result *result)
 {
     struct compose_run *c = arg;
     CHECK(c->magic == COMPOSE_RUN_MAGIC);
-    c->command = NULL;
-    if (c->is_stopping) {
-        c->is_stopping = false;
-        c->d->runner->stop(c->d);
-        return;
-    }
     up_on_init_done(c->d, result->status);
 }
 
@@ -285,12 +299,6 @@ static void launch_on_done(void *arg, const struct docker_result *result)
     struct compose_run *c = arg;
     CHECK(c->magic == COMPOSE_RUN_MAGIC);
     struct deployment *d = c->d;
-    c->command = NULL;
-    if (c->is_stopping) {
-        c->is_stopping = false;
-        d->runner->stop(d);
-        return;
-    }
     if (result->status == 0) {
         c->attempt = 0;
         up_launched(d);
@@ -336,12 +344,6 @@ static void explain_on_done(void *arg, const struct docker_result *result)
     struct compose_run *c = arg;
     CHECK(c->magic == COMPOSE_RUN_MAGIC);
     struct deployment *d = c->d;
-    c->command = NULL;
-    if (c->is_stopping) {
-        c->is_stopping = false;
-        d->runner->stop(d);
-        return;
-    }
     for (size_t i = 0; i < d->service_count; i++) {
         const struct service_run *s = d->services[i];
         if (s->state != SERVICE_EXITED) {
@@ -406,7 +408,6 @@ static void remove_networks_on_done(void *arg, const struct docker_result *resul
     struct compose_run *c = arg;
     CHECK(c->magic == COMPOSE_RUN_MAGIC);
     (void)result; /* a network that stays is reused by the next up */
-    c->command = NULL;
     stop_finish(c, NULL);
 }
 
@@ -414,7 +415,6 @@ static void remove_on_done(void *arg, const struct docker_result *result)
 {
     struct compose_run *c = arg;
     CHECK(c->magic == COMPOSE_RUN_MAGIC);
-    c->command = NULL;
     if (result->status != 0) {
         struct err err = {0};
         (void)command_error(&err, "docker rm", result);
@@ -450,7 +450,6 @@ static void down_on_done(void *arg, const struct docker_result *result)
 {
     struct compose_run *c = arg;
     CHECK(c->magic == COMPOSE_RUN_MAGIC);
-    c->command = NULL;
     if (result->status == 0) {
         stop_finish(c, NULL);
     } else if (c->ids[0] != '\0') {
@@ -478,7 +477,6 @@ static void ids_on_done(void *arg, const struct docker_result *result)
 {
     struct compose_run *c = arg;
     CHECK(c->magic == COMPOSE_RUN_MAGIC);
-    c->command = NULL;
     if (result->status != 0) {
         struct err err = {0};
         (void)command_error(&err, "docker ps", result);
@@ -628,7 +626,8 @@ static void orphan_on_exit(void *arg, int status)
     if (c->d->on_stopped != NULL) {
         compose_with_tool(c, stop_begin);
     } else if (c->d->up == NULL) {
-        compose_with_tool(c, restore_begin);
+        /* Killed before anything was launched: what init scripts ran in is of no use. */
+        compose_with_tool(c, c->is_launched ? restore_begin : stop_begin);
     }
 }
 

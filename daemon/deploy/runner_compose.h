@@ -29,6 +29,7 @@ struct compose_run {
     bool is_launched;               /* from the first `up -d` to the end of a stop */
     unsigned attempt;               /* of the launch; 0: none */
     struct docker_command *command; /* owned: of an operation */
+    docker_done_fn *on_done;        /* of the command */
     compose_fn *then;               /* after the tools were found */
     bool is_stopping;               /* the command ends before a stop goes on */
     char *ids;                      /* owned: container ids of a removal, one a line */
