@@ -11,7 +11,7 @@
 #include "base/auto.h"
 #include "base/file.h"
 
-enum { TEXT_MAX = 1024 * 1024, DEPTH_MAX = 64, NODES_MAX = 50000 };
+enum { TEXT_MAX = 1024 * 1024, DEPTH_MAX = 64, NODES_MAX = 50000, BYTES_MAX = 8 << 20 };
 
 /* Where in the file a node is. */
 enum role { ROLE_PLAIN, ROLE_ROOT, ROLE_SERVICES, ROLE_SERVICE, ROLE_EXTENDS };
@@ -26,6 +26,7 @@ struct writer {
     const char *dir;
     struct compose_base *base;
     size_t nodes;
+    size_t bytes; /* of scalars */
     struct err *err;
 };
 
@@ -223,6 +224,10 @@ static int write_node(struct writer *w, int id, enum role role, int depth)
     }
     switch (node->type) {
     case YAML_SCALAR_NODE:
+        w->bytes += node->data.scalar.length;
+        if (w->bytes > BYTES_MAX) {
+            return writer_fail(w, node, "more than 8 MiB of text once aliases are followed");
+        }
         return write_scalar(w, node, NULL);
     case YAML_MAPPING_NODE:
         return write_mapping(w, node, role, depth);

@@ -4,7 +4,7 @@
  * two worktrees; wos publishes what deploy.yaml exposes, in an overlay. The rest is written
  * again as it means: anchors, aliases and merge keys are followed, tags and the style of scalars
  * stay, `extends.file` becomes absolute. Any bytes give a text or an error; bounds as for
- * deploy.yaml (1 MiB, 64 levels, 50,000 nodes after aliases). Pure; any thread.
+ * deploy.yaml (1 MiB, 64 levels; after aliases 50,000 nodes and 8 MiB). Pure; any thread.
  */
 #ifndef WOS_DAEMON_DEPLOY_COMPOSE_BASE_H
 #define WOS_DAEMON_DEPLOY_COMPOSE_BASE_H

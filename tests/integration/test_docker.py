@@ -160,6 +160,22 @@ def test_generated_services_reach_each_other(shop):
     assert out == "api\n"
 
 
+def test_logs(shop):
+    """What there is, and what comes: across a restart of the container."""
+    ident = shop.engine.container_id(shop.project(), "db")
+    assert shop.ok("logs", cwd="alpha").code == 0
+    shop.engine.run("exec", ident, "sh", "-c", "echo so far > /proc/1/fd/1")
+    until("the log", lambda: "so far" in shop.ok("logs", "db", cwd="alpha").out)
+    proc = shop.popen("logs", "db", "-f", cwd="alpha")
+    assert "so far" in proc.stdout.readline()
+    shop.engine.run("exec", ident, "sh", "-c", "echo live one > /proc/1/fd/1")
+    assert "live one" in proc.stdout.readline()
+    shop.engine.run("restart", ident)
+    shop.engine.run("exec", ident, "sh", "-c", "echo another run > /proc/1/fd/1")
+    assert "another run" in proc.stdout.readline()
+    proc.terminate()
+
+
 def test_restart_of_the_daemon_keeps_routes(shop):
     before = shop.containers()
     ident = shop.engine.container_id(shop.project(), "web")
