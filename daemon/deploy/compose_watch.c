@@ -78,7 +78,7 @@ static void service_apply(struct service_run *s, const struct container *found)
         free(s->started_at);
         s->started_at = xstrdup(found->started_at);
     }
-    if (d->up != NULL || d->is_down || before == s->state) {
+    if (deployment_is_busy(d) || before == s->state) {
         return; /* the operation says what it means */
     }
     if (s->state == SERVICE_RUNNING) {
@@ -105,6 +105,14 @@ static void add_unknown_services(struct compose_run *c)
     }
 }
 
+static void set_unknown(struct compose_run *c)
+{
+    for (size_t i = 0; i < c->d->service_count; i++) {
+        c->d->services[i]->state = SERVICE_UNKNOWN;
+    }
+    loop_timer_set(&c->look_timer, LOOK_AGAIN_MS);
+}
+
 static void look_finish(struct compose_run *c, const char *error)
 {
     struct deployment *d = c->d;
@@ -118,10 +126,7 @@ static void look_finish(struct compose_run *c, const char *error)
         }
     } else if (c->is_watching) {
         log_debug("deploy", "containers cannot be looked at", LOG_STR("error", error));
-        for (size_t i = 0; i < d->service_count; i++) {
-            d->services[i]->state = SERVICE_UNKNOWN;
-        }
-        loop_timer_set(&c->look_timer, LOOK_AGAIN_MS);
+        set_unknown(c);
     }
     compose_fn *looked = c->looked;
     c->looked = NULL;
@@ -215,10 +220,21 @@ void compose_look(struct compose_run *c, compose_fn *looked)
 
 static void events_begin(struct compose_run *c);
 
+void compose_watch_failed(struct compose_run *c, const char *why)
+{
+    log_warn("deploy", "containers cannot be watched", LOG_STR("session", c->d->wt.session_name),
+             LOG_STR("error", why));
+    set_unknown(c);
+}
+
 static void look_on_timer(void *arg)
 {
     struct compose_run *c = arg;
     CHECK(c->magic == COMPOSE_RUN_MAGIC);
+    if (!c->tool.is_known) {
+        compose_with_tool(c, compose_watch_start);
+        return;
+    }
     if (c->is_watching && c->events == NULL) {
         events_begin(c);
     }

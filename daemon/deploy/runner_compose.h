@@ -1,8 +1,8 @@
 /* runner_compose: what the files of the Docker runner share; nobody else includes it.
  *
  * runner_compose.c has the steps of operations, compose_plan.c the files that are written,
- * compose_watch.c what runs. One struct per deployment, made at the first use and kept until
- * the runner's release. Loop thread.
+ * compose_watch.c what runs, compose_state.c what is kept for the next daemon. One struct per
+ * deployment, made at the first use and kept until the runner's release. Loop thread.
  */
 #ifndef WOS_DAEMON_DEPLOY_RUNNER_COMPOSE_H
 #define WOS_DAEMON_DEPLOY_RUNNER_COMPOSE_H
@@ -16,6 +16,8 @@ enum { COMPOSE_ATTEMPTS_MAX = 3 };
 
 struct compose_run;
 typedef void compose_fn(struct compose_run *c);
+/* err NULL: done. */
+typedef void compose_service_fn(struct deployment *d, const struct err *err);
 
 struct compose_run {
     uint32_t magic;
@@ -34,6 +36,8 @@ struct compose_run {
     bool is_stopping;               /* the command ends before a stop goes on */
     char *ids;                      /* owned: container ids of a removal, one a line */
     struct subprocess *orphan;      /* owned: what a crashed daemon left at work */
+    char *service;                  /* owned: whom compose_service.c is at */
+    compose_service_fn *service_done;
     /* compose_watch.c */
     struct docker_command *look;   /* owned: ps or inspect */
     struct docker_command *events; /* owned */
@@ -53,6 +57,25 @@ void compose_add_command(const struct compose_run *c, struct docker_args *args);
 /* Finds the tools if they are not known, then calls fn; a failure ends the operation. */
 void compose_with_tool(struct compose_run *c, compose_fn *fn);
 
+/* Starts a command of an operation; only one at a time. Frees the arguments. With is_shown its
+ * output becomes events, else it is in the result. */
+void compose_command(struct compose_run *c, struct docker_args *args, bool is_shown,
+                     docker_done_fn *on_done);
+/* "docker compose up: exit 1: <what it said last>"; -1. */
+int compose_error(struct err *err, const char *what, const struct docker_result *result);
+
+/* compose_service.c: done comes from the loop; the service's state is known then. Nothing else
+ * may be under way. */
+void compose_service_stop(struct deployment *d, struct service_run *s, compose_service_fn *done);
+void compose_service_start(struct deployment *d, struct service_run *s, compose_service_fn *done);
+
+/* Stops everything; the tools are known. Ends in deployment_on_stopped if somebody waits. */
+void compose_stop_begin(struct compose_run *c);
+
+/* compose_state.c: of runner_ops. */
+void compose_save(struct deployment *d);
+void compose_restore(struct deployment *d);
+
 /* compose_plan.c: writes the files of the mode, and sets c->files, c->project_dir and, in mode
  * compose, adds to c->env what its commands get. */
 int compose_plan_write(struct compose_run *c, struct err *err);
@@ -64,5 +87,7 @@ void compose_look(struct compose_run *c, compose_fn *looked);
 void compose_watch_start(struct compose_run *c);
 void compose_watch_stop(struct compose_run *c);
 void compose_watch_init(struct compose_run *c);
+/* The tools of a restored deployment were not found: tried again later. */
+void compose_watch_failed(struct compose_run *c, const char *why);
 
 #endif

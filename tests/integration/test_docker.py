@@ -17,8 +17,8 @@ import harness
 from harness import until
 
 # Serves /www, ends at once when asked to; the environment is a page.
-SERVE = ("mkdir -p /www && env > /www/env && echo \"$NAME\" > /www/index.html && "
-         "(trap 'exit 0' TERM; httpd -f -p {port} -h /www & wait)")
+SERVE = ("trap 'exit 0' TERM; mkdir -p /www; env > /www/env; echo \"$NAME\" > /www/index.html; "
+         "httpd -f -p {port} -h /www & wait")
 
 
 def service(port=3000, **keys):
@@ -81,6 +81,15 @@ def finish(wos):
         pytest.fail("\n".join(problems) + "\n" + wos.logs(), pytrace=False)
 
 
+def first_up(wos, *args):
+    """Of a fixture: what is not yielded has to be closed here."""
+    try:
+        wos.up("alpha", *args)
+    except BaseException:
+        wos.close()
+        raise
+
+
 @pytest.fixture(scope="module", params=engines.COMPOSE)
 def shop(engine, request):
     """Mode generated, up: web with a dependency, api, an init script."""
@@ -94,7 +103,7 @@ def shop(engine, request):
         app={"init_script": ["echo once >> /workspace/initialised", "mkdir -p /workspace/sub"]},
         deps={"db": {"image": engines.IMAGE, "ports": [6000], "environment": {"A": "b"}}},
         arguments=["NAME_ARG"]))
-    wos.up("alpha", "--arg", "NAME_ARG=somebody")
+    first_up(wos, "--arg", "NAME_ARG=somebody")
     yield wos
     finish(wos)
 
@@ -256,7 +265,7 @@ def composed(engine, request):
     wos.deploy({"mode": "compose", "compose": {
         "config": "docker/compose.yml", "expose": ["web:3000"], "env_file": "vars.env",
         "environment": {"URL": "${expose.web.url[3000]}"}}})
-    wos.up("alpha")
+    first_up(wos)
     yield wos
     finish(wos)
 

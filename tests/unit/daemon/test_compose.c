@@ -147,7 +147,16 @@ static void test_base_errors(void **state)
                       "c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
                       "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\n"
                       "e: [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\n",
-                      "c.yml:1:17: more than 50,000 values once aliases are followed");
+                      "c.yml:1:14: more than 50,000 values once aliases are followed");
+    struct buf big = {0};
+    buf_add_text(&big, "a: &a ");
+    for (size_t i = 0; i < 100000; i++) {
+        buf_add_text(&big, "xxxxx");
+    }
+    buf_add_text(&big, "\nb: [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n");
+    assert_base_error(buf_cstr(&big),
+                      "c.yml:1:4: more than 8 MiB of text once aliases are followed");
+    buf_fini(&big);
     struct compose_base base = {0};
     struct err err = {0};
     assert_int_equal(
