@@ -64,8 +64,25 @@ void compose_save(struct deployment *d)
                      d->services[i]->started_at == NULL ? "" : d->services[i]->started_at);
         cJSON_AddItemToObject(services, d->services[i]->name, service);
     }
+    if (c->tool.is_known) {
+        json_add_str(docker, "program", c->tool.docker);
+        json_add_str(docker, "composeProgram", c->tool.compose == NULL ? "" : c->tool.compose);
+    }
     save_command(c, docker);
     state_set(d->state, "docker", docker);
+}
+
+/* What the last up found serves until the next searches again: at the start of a daemon with
+ * many sessions nothing is asked but what runs. */
+static void restore_tool(struct compose_run *c, const cJSON *docker)
+{
+    const char *program = json_get_str(docker, "program", "");
+    const char *compose = json_get_str(docker, "composeProgram", "");
+    if (program[0] != '\0') {
+        c->tool = (struct docker_tool){.docker = xstrdup(program),
+                                       .compose = compose[0] == '\0' ? NULL : xstrdup(compose),
+                                       .is_known = true};
+    }
 }
 
 static void restore_files(struct compose_run *c, const cJSON *state, const cJSON *docker)
@@ -138,6 +155,7 @@ void compose_restore(struct deployment *d)
     const cJSON *docker = json_get(d->state, "docker");
     const cJSON *entry;
     restore_files(c, d->state, docker);
+    restore_tool(c, docker);
     cJSON_ArrayForEach(entry, json_get(docker, "environment"))
     {
         if (cJSON_IsString(entry) && entry->string != NULL) {

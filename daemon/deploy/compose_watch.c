@@ -237,6 +237,7 @@ static void look_on_timer(void *arg)
     }
     if (c->is_watching && c->events == NULL) {
         events_begin(c);
+        (void)state_save(c->d, NULL); /* for its pid */
     }
     if (c->look != NULL) {
         c->look_again = true;

@@ -489,6 +489,7 @@ def test_down_during_up(own, mark):
     assert own.get("alpha-web").status == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("again", [False, True], ids=["first", "again"])
 @pytest.mark.parametrize("mark", ["Prepare", "Release", "Init script", "Start services",
                                   "Collect", "healthchecks"])
@@ -512,6 +513,7 @@ def test_daemon_killed_during_up(own, mark, again):
     assert own.engine.containers(project) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", [0, 0.15, 0.4, 0.8])
 def test_daemon_killed_during_down(own, delay):
     own.deploy(generated({"web": service(), "api": service(3001)}))
