@@ -9,6 +9,7 @@ enum dollar { DOLLAR_KEEP, DOLLAR_DOUBLE };
 
 static void add_quoted(struct buf *out, struct str text, enum dollar dollar)
 {
+    CHECK(text.ptr != NULL || text.len == 0);
     buf_add_char(out, '"');
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.ptr[i];

@@ -74,6 +74,7 @@ static void service_apply(struct service_run *s, const struct container *found)
     s->status = found == NULL || found->started_at == NULL ? -1 : (found->exit_code & 0xff) << 8;
     free(s->container);
     s->container = found == NULL ? NULL : xstrdup(found->id);
+    s->restart_count = found == NULL ? 0 : found->restart_count;
     if (found != NULL && found->started_at != NULL) {
         free(s->started_at);
         s->started_at = xstrdup(found->started_at);

@@ -195,16 +195,25 @@ const struct runner_ops *runner_of(enum manifest_mode mode)
     return mode == MANIFEST_SHELL ? &runner_shell : &runner_compose;
 }
 
+/* What could not be stopped keeps its routes; the monitor finds out what they lead to. */
+static void down_fail(struct deployment *d)
+{
+    autofree char *why = xstrdup(d->stop_error);
+    d->is_down = false;
+    deployment_monitor_start(d, true);
+    d->ops.on_done(d->arg, DEPLOYMENT_FAILED, ERR_FAILED, why);
+}
+
 static void down_on_stopped(struct deployment *d)
 {
+    if (d->stop_error != NULL) {
+        down_fail(d);
+        return;
+    }
     struct err err = {0};
     int rc = 0;
-    if (d->stop_error != NULL) {
-        rc = err_set(&err, ERR_FAILED, "%s", d->stop_error);
-    } else {
-        deployment_clear_services(d);
-    }
-    if (rc == 0 && cJSON_GetArraySize(d->state) > 0) {
+    deployment_clear_services(d);
+    if (cJSON_GetArraySize(d->state) > 0) {
         rc = state_save(d, &err);
     }
     d->is_down = false;

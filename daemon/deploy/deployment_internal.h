@@ -57,6 +57,7 @@ struct service_run {
     struct port_run *ports;        /* owned */
     size_t port_count;
     char *container;            /* owned: its id in the Docker modes, or NULL */
+    int restart_count;          /* of the container, by the engine */
     struct subprocess *process; /* owned; the leader, or what it left behind */
     pid_t pid;
     uint64_t start_ticks;

@@ -110,6 +110,9 @@ cJSON *deployment_services_json(const struct deployment *d)
         if (s->state == SERVICE_RUNNING && s->pid != 0) {
             json_add_int(service, "pid", s->pid);
         }
+        if (s->container != NULL) {
+            json_add_int(service, "restartCount", s->restart_count);
+        }
         cJSON_AddItemToArray(services, service);
     }
     return services;

@@ -424,6 +424,26 @@ def test_port_conflict_is_tried_again(own):
     assert result.code == 1 and "port is already allocated" in result.err, result
 
 
+def test_engine_that_goes_away_is_unknown(own):
+    """Nothing is claimed while the engine does not answer; when it does, all is known again."""
+    wrapper = own.dir / "docker"
+    wrapper.write_text("#!/bin/sh\n[ ! -e %s/away ] || { echo away >&2; exit 1; }\n"
+                       "exec docker \"$@\"\n" % own.dir)
+    wrapper.chmod(0o755)
+    own.extra["WOS_DOCKER_BIN"] = str(wrapper)
+    own.deploy(generated({"web": service()}))
+    own.up("alpha")
+    (own.dir / "away").touch()
+    del own.extra["WOS_DOCKER_BIN"]  # the session knows it, whoever starts the daemon
+    own.ok("restart")
+    until("unknown", lambda: own.detail()["worktree"]["status"] == "unknown")
+    assert own.run("down", cwd="alpha").code == 1
+    assert own.get("alpha-web").status == 503, "not 404: what runs keeps its name"
+    (own.dir / "away").unlink()
+    until("running", lambda: own.detail()["worktree"]["status"] == "running")
+    own.wait_route("alpha-web")
+
+
 def test_mode_can_change(own):
     own.deploy(generated({"web": service()}))
     own.up("alpha")
