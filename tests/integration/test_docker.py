@@ -368,6 +368,38 @@ def test_init_script_that_fails(own):
     assert own.engine.containers(own.project()) == {}
 
 
+def test_caches_files_and_volumes(own):
+    tree = own.trees["alpha"]
+    cache = own.dir / "npm"
+    cache.mkdir()
+    (own.user_home / ".bun" / "install" / "cache").mkdir(parents=True)
+    (tree / "vars.env").write_text("FROM_FILE=file\nNAME=overridden\n")
+    (tree / "data").mkdir()
+    own.deploy(generated(
+        {"web": service(env_file="vars.env", environment={"NAME": "inline"},
+                        volumes=["./data:/data"], init_script=["pwd > /workspace/where"],
+                        cwd="sub dir")},
+        app={"init_script": ["mkdir -p 'sub dir'", "echo $((1+1)) >> $NPM_CONFIG_CACHE/hit",
+                             "echo x > $BUN_INSTALL_CACHE_DIR/hit"],
+             "connect_npm_cache": str(cache), "connect_bun_cache": True,
+             "connect_yarn_cache": False}))
+    own.up("alpha")
+    assert (cache / "hit").read_text() == "2\n"
+    assert (own.user_home / ".bun/install/cache/hit").exists()
+    assert (tree / "where").read_text() == "/workspace/sub dir\n"
+    env = own.get("alpha-web", "/env").body.decode()
+    assert "FROM_FILE=file\n" in env and "NAME=inline\n" in env
+    assert "PWD=/workspace/sub dir\n" in env
+    own.up("alpha", "--force")
+    assert (cache / "hit").read_text() == "2\n2\n"
+    (own.session_dir() / "compose.yaml").unlink()
+    project = own.project()
+    own.down("alpha")
+    assert own.engine.containers(project) == {}
+    networks = own.engine.run("network", "ls", "--format", "{{.Name}}").stdout.split()
+    assert project + "_default" not in networks
+
+
 def test_selection_dependencies_and_static_ports(own):
     port = harness.free_port()
     own.deploy(generated({"web": service(port, dependencies=["db"]), "other": service(3001)},
