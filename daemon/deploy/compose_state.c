@@ -23,7 +23,7 @@ static void save_command(const struct compose_run *c, cJSON *docker)
         json_add_int(command, "pid", pid);
         json_add_int(command, "startTicks", (int64_t)ticks);
     }
-    pid = docker_command_pid(c->events, &ticks);
+    pid = docker_watch_pid(c->watch, &ticks);
     if (pid != 0) {
         cJSON *events = cJSON_AddObjectToObject(docker, "events");
         json_add_int(events, "pid", pid);

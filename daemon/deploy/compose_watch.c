@@ -219,8 +219,6 @@ void compose_look(struct compose_run *c, compose_fn *looked)
     look_begin(c);
 }
 
-static void events_begin(struct compose_run *c);
-
 void compose_watch_failed(struct compose_run *c, const char *why)
 {
     log_warn("deploy", "containers cannot be watched", LOG_STR("session", c->d->wt.session_name),
@@ -236,10 +234,6 @@ static void look_on_timer(void *arg)
         compose_with_tool(c, compose_watch_start);
         return;
     }
-    if (c->is_watching && c->events == NULL) {
-        events_begin(c);
-        (void)state_save(c->d, NULL); /* for its pid */
-    }
     if (c->look != NULL) {
         c->look_again = true;
     } else {
@@ -247,42 +241,19 @@ static void look_on_timer(void *arg)
     }
 }
 
-static void events_on_output(void *arg, bool is_stderr, struct str chunk)
+static void watch_on_change(void *arg)
 {
     struct compose_run *c = arg;
-    (void)chunk;
     CHECK(c->magic == COMPOSE_RUN_MAGIC);
-    if (!is_stderr) {
-        loop_timer_set(&c->look_timer, LOOK_DELAY_MS);
-    }
-}
-
-static void events_on_done(void *arg, const struct docker_result *result)
-{
-    struct compose_run *c = arg;
-    (void)result;
-    CHECK(c->magic == COMPOSE_RUN_MAGIC);
-    c->events = NULL;
-    loop_timer_set(&c->look_timer, LOOK_AGAIN_MS);
-}
-
-static void events_begin(struct compose_run *c)
-{
-    autofree char *filter = project_filter(c);
-    const char *const argv[] = {c->tool.docker, "events",      "--filter", "type=container",
-                                "--filter",     filter,        "--filter", "event=start",
-                                "--filter",     "event=die",   "--filter", "event=destroy",
-                                "--filter",     "event=pause", "--filter", "event=unpause",
-                                "--format",     "{{.Action}}", NULL};
-    c->events = docker_run(c->d->env.loop, argv, envlist_array(&c->env), NULL, events_on_output,
-                           events_on_done, c);
+    loop_timer_set(&c->look_timer, LOOK_DELAY_MS);
 }
 
 void compose_watch_start(struct compose_run *c)
 {
     if (!c->is_watching) {
         c->is_watching = true;
-        events_begin(c);
+        c->watch = docker_watch_new(c->d->env.docker_events, c->tool.docker, envlist_array(&c->env),
+                                    c->d->wt.project_name, watch_on_change, c);
         loop_timer_set(&c->look_timer, LOOK_DELAY_MS); /* what happened before events come */
     }
 }
@@ -292,9 +263,10 @@ void compose_watch_stop(struct compose_run *c)
     c->is_watching = false;
     c->look_again = false;
     loop_timer_clear(&c->look_timer);
-    docker_command_cancel(c->events);
+    docker_watch_free(c->watch);
     docker_command_cancel(c->look);
-    c->events = c->look = NULL;
+    c->watch = NULL;
+    c->look = NULL;
     c->looked = NULL;
 }
 

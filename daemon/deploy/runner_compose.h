@@ -10,6 +10,7 @@
 #include "daemon/deploy/containers.h"
 #include "daemon/deploy/deployment_internal.h"
 #include "daemon/deploy/docker.h"
+#include "daemon/deploy/docker_events.h"
 
 #define COMPOSE_RUN_MAGIC 0x434f4d50u
 enum { COMPOSE_ATTEMPTS_MAX = 3 };
@@ -39,8 +40,8 @@ struct compose_run {
     char *service;                  /* owned: whom compose_service.c is at */
     compose_service_fn *service_done;
     /* compose_watch.c */
-    struct docker_command *look;   /* owned: ps or inspect */
-    struct docker_command *events; /* owned */
+    struct docker_command *look; /* owned: ps or inspect */
+    struct docker_watch *watch;  /* owned */
     struct loop_timer look_timer;
     compose_fn *looked; /* whom a look was for; NULL: the watch alone */
     bool look_again;

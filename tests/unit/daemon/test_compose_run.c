@@ -134,6 +134,7 @@ static int setup(void **state)
     w->env.loop = loop_new(NULL);
     w->env.fetch = fetch_client_new(w->env.loop, NULL);
     w->env.home = w->home;
+    w->env.docker_events = docker_events_new(w->env.loop);
     w->d = deployment_restore(&w->env, "tree", &w->health, &ops, w, NULL);
     return w->d == NULL ? -1 : 0;
 }
@@ -142,6 +143,7 @@ static int teardown(void **state)
 {
     struct world *w = *state;
     deployment_free(w->d);
+    docker_events_free(w->env.docker_events);
     fetch_client_free(w->env.fetch);
     loop_free(w->env.loop);
     (void)path_remove_all(w->root, NULL);
