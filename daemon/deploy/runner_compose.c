@@ -212,12 +212,22 @@ static void take_environment(struct compose_run *c)
     envlist_add_all(&c->env, envlist_array(&c->d->up->base_env));
 }
 
+/* A down has begun and may have freed the up: what was under way for it ends here, and what
+ * it left is stopped with the rest. */
+static bool up_is_over(const struct deployment *d)
+{
+    return d->up == NULL || d->is_down;
+}
+
 /* --- init ---------------------------------------------------------------------------- */
 
 static void init_on_done(void *arg, const struct docker_result *result)
 {
     struct compose_run *c = arg;
     CHECK(c->magic == COMPOSE_RUN_MAGIC);
+    if (up_is_over(c->d)) {
+        return;
+    }
     up_on_init_done(c->d, result->status);
 }
 
@@ -232,6 +242,9 @@ static void init_on_output(void *arg, bool is_stderr, struct str chunk)
 
 static void init_begin(struct compose_run *c)
 {
+    if (up_is_over(c->d)) {
+        return;
+    }
     struct err err = {0};
     if (compose_plan_write(c, &err) < 0) {
         up_fail(c->d, err.code, err.msg);
@@ -301,6 +314,9 @@ static void launch_on_done(void *arg, const struct docker_result *result)
 {
     struct compose_run *c = arg;
     CHECK(c->magic == COMPOSE_RUN_MAGIC);
+    if (up_is_over(c->d)) {
+        return;
+    }
     struct deployment *d = c->d;
     if (result->status == 0) {
         c->attempt = 0;
@@ -322,6 +338,9 @@ static void launch_on_done(void *arg, const struct docker_result *result)
 
 static void launch_begin(struct compose_run *c)
 {
+    if (up_is_over(c->d)) {
+        return;
+    }
     struct err err = {0};
     if (compose_plan_write(c, &err) < 0) {
         launch_fail(c, &err);
@@ -346,6 +365,9 @@ static void explain_on_done(void *arg, const struct docker_result *result)
 {
     struct compose_run *c = arg;
     CHECK(c->magic == COMPOSE_RUN_MAGIC);
+    if (up_is_over(c->d)) {
+        return;
+    }
     struct deployment *d = c->d;
     for (size_t i = 0; i < d->service_count; i++) {
         const struct service_run *s = d->services[i];
@@ -370,6 +392,9 @@ static void explain_on_done(void *arg, const struct docker_result *result)
 
 static void status_on_looked(struct compose_run *c)
 {
+    if (up_is_over(c->d)) {
+        return;
+    }
     struct deployment *d = c->d;
     if (c->look_failed) {
         up_fail(d, ERR_FAILED, c->look_error);
