@@ -284,7 +284,10 @@ struct sessions *sessions_new(struct daemon *d)
 {
     struct sessions *s = xcalloc(1, sizeof *s);
     s->d = d;
-    s->env = (struct deployment_env){.loop = d->loop, .fetch = d->fetch, .home = d->home};
+    s->env = (struct deployment_env){.loop = d->loop,
+                                     .fetch = d->fetch,
+                                     .home = d->home,
+                                     .docker_events = docker_events_new(d->loop)};
     return s;
 }
 
@@ -309,6 +312,7 @@ void sessions_free(struct sessions *s)
         session_free(entry->value);
     }
     map_fini(&s->by_name);
+    docker_events_free(s->env.docker_events);
     free(s);
 }
 

@@ -111,6 +111,7 @@ void deployment_free(struct deployment *d)
     loop_timer_fini(&d->monitor);
     cJSON_Delete(d->state);
     failure_clear(d);
+    free(d->stop_error);
     worktree_fini(&d->wt);
     d->magic = 0;
     free(d);
@@ -184,20 +185,34 @@ void deployment_stop_all(struct deployment *d, void (*on_stopped)(struct deploym
 {
     deployment_cancel_checks(d);
     d->on_stopped = on_stopped;
+    free(d->stop_error);
+    d->stop_error = NULL;
     d->runner->stop(d);
 }
 
 const struct runner_ops *runner_of(enum manifest_mode mode)
 {
-    (void)mode; /* the manifest refuses the others */
-    return &runner_shell;
+    return mode == MANIFEST_SHELL ? &runner_shell : &runner_compose;
+}
+
+/* What could not be stopped keeps its routes; the monitor finds out what they lead to. */
+static void down_fail(struct deployment *d)
+{
+    autofree char *why = xstrdup(d->stop_error);
+    d->is_down = false;
+    deployment_monitor_start(d, true);
+    d->ops.on_done(d->arg, DEPLOYMENT_FAILED, ERR_FAILED, why);
 }
 
 static void down_on_stopped(struct deployment *d)
 {
+    if (d->stop_error != NULL) {
+        down_fail(d);
+        return;
+    }
     struct err err = {0};
-    deployment_clear_services(d);
     int rc = 0;
+    deployment_clear_services(d);
     if (cJSON_GetArraySize(d->state) > 0) {
         rc = state_save(d, &err);
     }
@@ -294,7 +309,7 @@ size_t deployment_ports(const struct deployment *d, struct deployment_port **out
     count = 0;
     for (size_t i = 0; i < d->service_count; i++) {
         const struct service_run *s = d->services[i];
-        for (size_t j = 0; j < s->port_count; j++) {
+        for (size_t j = 0; j < s->port_count && !s->is_dep; j++) {
             const struct port_run *p = &s->ports[j];
             ports[count++] = (struct deployment_port){.service = s->name,
                                                       .container_port = p->container_port,

@@ -28,6 +28,7 @@
 #include "base/err.h"
 #include "base/fetch.h"
 #include "base/loop.h"
+#include "daemon/deploy/docker_events.h"
 #include "daemon/deploy/health.h"
 #include "daemon/deploy/manifest.h"
 #include "daemon/deploy/worktree.h"
@@ -80,7 +81,8 @@ struct deployment_ops {
 struct deployment_env {
     struct loop *loop;
     struct fetch_client *fetch;
-    const char *home; /* WOS_HOME */
+    const char *home;                    /* WOS_HOME */
+    struct docker_events *docker_events; /* for the Docker modes */
 };
 
 struct deployment_argument {

@@ -11,7 +11,7 @@ enum { MONITOR_MS = 5000 };
 void port_set_route(struct port_run *p, enum route_state state)
 {
     struct deployment *d = p->service->deployment;
-    if (p->route == state) {
+    if (p->route == state || p->service->is_dep) {
         return;
     }
     p->route = state;

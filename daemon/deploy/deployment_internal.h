@@ -7,17 +7,21 @@
 #include "daemon/deploy/envlist.h"
 #include "daemon/deploy/initrun.h"
 #include "daemon/deploy/template.h"
+#include "daemon/store/store.h"
 
 #define DEPLOYMENT_MAGIC 0x4445504cu
 #define SERVICE_RUN_MAGIC 0x53455256u
 #define PORT_RUN_MAGIC 0x504f5254u
 
 enum service_state {
-    SERVICE_CREATED,  /* known, not started yet */
-    SERVICE_RUNNING,  /* its leader lives */
-    SERVICE_STOPPING, /* asked to end */
-    SERVICE_STOPPED,  /* ended because asked to, or its work is done */
-    SERVICE_EXITED,   /* ended by itself; what it left behind is being stopped */
+    SERVICE_CREATED,    /* known, not started yet */
+    SERVICE_RUNNING,    /* its leader lives */
+    SERVICE_STOPPING,   /* asked to end */
+    SERVICE_STOPPED,    /* ended because asked to, or its work is done */
+    SERVICE_EXITED,     /* ended by itself; what it left behind is being stopped */
+    SERVICE_RESTARTING, /* containers only, like the following */
+    SERVICE_PAUSED,
+    SERVICE_UNKNOWN, /* the engine does not answer */
 };
 
 enum health_state { HEALTH_WAITING, HEALTH_HEALTHY, HEALTH_FAILED };
@@ -49,8 +53,11 @@ struct service_run {
     uint32_t magic;
     struct deployment *deployment; /* borrowed: its owner */
     char *name;                    /* owned */
+    bool is_dep;                   /* of `deps`: never published */
     struct port_run *ports;        /* owned */
     size_t port_count;
+    char *container;            /* owned: its id in the Docker modes, or NULL */
+    int restart_count;          /* of the container, by the engine */
     struct subprocess *process; /* owned; the leader, or what it left behind */
     pid_t pid;
     uint64_t start_ticks;
@@ -79,11 +86,13 @@ struct up {
     const struct manifest_service **selected; /* owned array, dependency first */
     size_t selected_count;
     size_t step;
-    bool step_open;        /* a "running" event was sent for the step */
-    bool released;         /* what ran before is stopped */
-    bool services_started; /* from here on a failure leaves them */
-    struct initrun *init;  /* owned while under way */
-    struct buf init_tail;  /* owned: the last it wrote */
+    bool step_open;           /* a "running" event was sent for the step */
+    bool released;            /* what ran before is stopped */
+    bool services_started;    /* from here on a failure leaves them */
+    struct initrun *init;     /* owned while under way */
+    bool init_done;           /* not again when the ports are chosen anew */
+    struct port_set excluded; /* host ports that turned out to be taken */
+    struct buf init_tail;     /* owned: the last it wrote */
     size_t checks_left;
     uint64_t started_ms;
     enum err_code fail_code; /* kept while services are stopped after a failed start */
@@ -99,6 +108,8 @@ struct deployment {
     cJSON *state;                    /* owned: state.json's object, never NULL */
     enum manifest_mode mode;         /* of the last up */
     const struct runner_ops *runner; /* of that mode; never NULL */
+    struct compose_run *compose;     /* owned by runner_compose.c, or NULL */
+    char *stop_error;                /* owned: why the last stop failed, or NULL */
     bool initialised;
     bool failed_before;            /* the last up failed and there never was another */
     struct service_run **services; /* owned: those of the last up */
@@ -124,6 +135,9 @@ void up_begin(struct deployment *d);
 void up_step_done(struct deployment *d);
 void up_fail(struct deployment *d, enum err_code code, const char *message);
 void up_launched(struct deployment *d); /* every service was started */
+/* Goes back to choosing host ports, without those excluded. Nothing may run. */
+void up_again_from_ports(struct deployment *d);
+void up_exclude_port(struct deployment *d, uint16_t port);
 /* Stops what was started, then up_fail. */
 void up_fail_launch(struct deployment *d, const struct err *err);
 void up_free(struct deployment *d);
@@ -157,6 +171,13 @@ struct port_run *service_find_port(const struct service_run *s, uint16_t contain
 int service_environment(struct deployment *d, const struct manifest_service *ms,
                         const struct service_run *s, struct envlist *own, struct err *err);
 
+/* The parts: a manifest's pairs with templates expanded (path names them in errors), and what
+ * wos itself promises. */
+int environment_expand(struct deployment *d, const struct manifest_pair *pairs, size_t count,
+                       const char *path, struct envlist *own, struct err *err);
+void environment_add_contract(const struct deployment *d, const struct service_run *s,
+                              struct envlist *own);
+
 /* deployment_init.c: app.init_script, then those of the selected services, dependencies
  * first, as one shell line; malloc'ed. The others are initrun's callbacks with d. */
 char *up_init_script(const struct deployment *d);
@@ -166,7 +187,7 @@ void up_on_init_done(void *arg, int status);
 /* deployment.c: stops every service through the runner; on_stopped comes from the loop,
  * also when there was none. */
 void deployment_stop_all(struct deployment *d, void (*on_stopped)(struct deployment *d));
-/* For runners, from the loop: everything is stopped. */
+/* For runners, from the loop: everything is stopped, or d->stop_error says why not. */
 void deployment_on_stopped(void *arg);
 
 /* runner_*.c: how services run. More than six functions: one per step of an operation.
@@ -188,6 +209,7 @@ struct runner_ops {
     void (*release)(struct deployment *d);
 };
 extern const struct runner_ops runner_shell;
+extern const struct runner_ops runner_compose;
 const struct runner_ops *runner_of(enum manifest_mode mode);
 
 /* deployment_prepare.c: manifest, selection, ports. */
@@ -204,6 +226,8 @@ void port_set_route(struct port_run *p, enum route_state state);
 
 /* deployment_state.c: state.json. */
 int state_save(struct deployment *d, struct err *err);
+/* A new deploymentId, for the up that begins. */
+void state_new_id(struct deployment *d);
 /* Sets what the finished up means: initialized, lastUp, … . */
 void state_note_up(struct deployment *d, const char *last_up, int64_t duration_ms);
 /* Chooses the runner and has it fill d->services. */

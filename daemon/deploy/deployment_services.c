@@ -46,6 +46,7 @@ void service_run_free(struct service_run *s)
     subprocess_release(s->process);
     free(s->ports);
     free(s->name);
+    free(s->container);
     free(s->started_at);
     free(s->cwd);
     free(s->command);

@@ -171,6 +171,10 @@ static void enter_prepare(struct deployment *d)
 
 static void on_released(struct deployment *d)
 {
+    if (d->stop_error != NULL) {
+        up_fail(d, ERR_FAILED, d->stop_error);
+        return;
+    }
     d->up->released = true;
     up_step_done(d);
 }
@@ -186,11 +190,28 @@ static void enter_release(struct deployment *d)
     deployment_withdraw(d, ROUTE_STARTING, release_on_withdrawn);
 }
 
+void up_exclude_port(struct deployment *d, uint16_t port)
+{
+    d->up->excluded.bits[port / 8] |= (uint8_t)(1u << (port % 8));
+}
+
+void up_again_from_ports(struct deployment *d)
+{
+    struct up *up = d->up;
+    up->step = 0;
+    up->step_open = false; /* shown again when it is entered again */
+    while (up_steps[up->step].enter != enter_ports) {
+        up->step++;
+    }
+    deployment_continue(d, up_on_continue, 0);
+}
+
 static void enter_ports(struct deployment *d)
 {
     struct err err = {0};
     d->mode = d->up->manifest->mode;
     d->runner = runner_of(d->mode);
+    state_new_id(d);
     if (up_assign_ports(d, &err) < 0) {
         up_fail_err(d, &err);
         return;
@@ -211,7 +232,7 @@ static void enter_publish(struct deployment *d)
 {
     size_t count = 0;
     for (size_t i = 0; i < d->service_count; i++) {
-        count += d->services[i]->port_count;
+        count += d->services[i]->is_dep ? 0 : d->services[i]->port_count;
     }
     if (d->up->no_tunnel || count == 0) {
         d->ops.on_drop(d->arg);
@@ -224,7 +245,7 @@ static void enter_publish(struct deployment *d)
 static void enter_init(struct deployment *d)
 {
     autofree char *script = up_init_script(d);
-    if ((d->initialised && !d->up->force) || script[0] == '\0') {
+    if ((d->initialised && !d->up->force) || d->up->init_done || script[0] == '\0') {
         up_step_done(d);
         return;
     }
