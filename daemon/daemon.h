@@ -20,10 +20,15 @@
 struct access_log_file;
 struct api;
 struct certkeeper;
+struct changes;
+struct events;
+struct gitfacts;
 struct logins;
+struct projects;
 struct sessions;
 struct published;
 struct supervisor;
+struct usage;
 
 enum daemon_end { DAEMON_END_STOP, DAEMON_END_RESTART };
 
@@ -36,6 +41,11 @@ struct daemon {
     struct config *config;
     struct fetch_client *fetch;
     struct operations *operations;
+    struct events *events;
+    struct changes *changes;
+    struct projects *projects;
+    struct gitfacts *gitfacts;
+    struct usage *usage;
     struct publisher *publisher;
     struct certkeeper *certkeeper; /* NULL when the tunnel has no TLS */
     struct logins *logins;

@@ -58,6 +58,7 @@ struct api {
 static const struct api_endpoint *const tables[] = {
     api_daemon_endpoints, api_worktree_endpoints, api_operation_endpoints, api_publish_endpoints,
     api_auth_endpoints,   api_access_endpoints,   api_settings_endpoints,  api_stats_endpoints,
+    api_project_endpoints, api_setup_endpoints, api_event_endpoints,
 };
 
 /* --- dispatch -------------------------------------------------------------------- */
@@ -101,6 +102,8 @@ static int method_of(struct evhttp_request *http)
         return API_POST;
     case EVHTTP_REQ_PUT:
         return API_PUT;
+    case EVHTTP_REQ_PATCH:
+        return API_PATCH;
     case EVHTTP_REQ_DELETE:
         return API_DELETE;
     default:

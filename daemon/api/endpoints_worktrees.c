@@ -7,55 +7,12 @@
 #include "base/json.h"
 #include "daemon/api/api.h"
 #include "daemon/api/logs.h"
+#include "daemon/api/lookup.h"
 #include "daemon/api/request.h"
+#include "daemon/api/summaries.h"
 #include "daemon/daemon.h"
+#include "daemon/projects.h"
 #include "daemon/sessions.h"
-
-typedef void worktree_fn(struct api_request *r, const struct worktree *wt);
-
-/* A request waiting for git. */
-struct lookup {
-    struct api_request *r;          /* borrowed */
-    struct worktree_lookup *handle; /* owned */
-    worktree_fn *go_on;
-};
-
-static void lookup_on_cancel(struct api_request *r)
-{
-    struct lookup *lookup = r->work;
-    worktree_lookup_cancel(lookup->handle);
-    free(lookup);
-}
-
-static void lookup_on_done(void *arg, const struct worktree *wt, const struct err *err)
-{
-    struct lookup *lookup = arg;
-    struct api_request *r = lookup->r;
-    worktree_fn *go_on = lookup->go_on;
-    free(lookup);
-    r->cancel = NULL;
-    r->work = NULL;
-    if (wt != NULL) {
-        go_on(r, wt);
-    } else if (err->code == ERR_CONFIG) {
-        reply_error(r, 400, "not-a-worktree", err->msg, NULL);
-    } else {
-        reply_err(r, err);
-    }
-}
-
-static void with_worktree(struct api_request *r, const char *path, worktree_fn *go_on)
-{
-    if (path == NULL || *path != '/') {
-        reply_error(r, 400, "validation", "path must be an absolute path", NULL);
-        return;
-    }
-    struct lookup *lookup = xcalloc(1, sizeof *lookup);
-    *lookup = (struct lookup){.r = r, .go_on = go_on};
-    r->cancel = lookup_on_cancel;
-    r->work = lookup;
-    lookup->handle = worktree_resolve(r->d->loop, r->d->home, path, lookup_on_done, lookup);
-}
 
 /* --- the deploy config ----------------------------------------------------------------- */
 
@@ -102,6 +59,7 @@ static void add_config(const struct worktree *wt, cJSON *detail)
     if (manifest_ok(m)) {
         (void)json_add_str(out, "status", "valid");
         (void)json_add_str(out, "mode", manifest_mode_name(m->mode));
+        summary_add_manifest(detail, m);
     } else if (m->missing) {
         autofree char *text = xasprintf("deploy config not found at %s", path);
         (void)json_add_str(out, "status", "missing");
@@ -250,6 +208,7 @@ static void up_go_on(struct api_request *r, const struct worktree *wt)
         .force = json_get_bool(r->body, "force", false),
         .no_tunnel = json_get_bool(r->body, "noTunnel", false),
         .target = json_get_str(r->body, "target", NULL),
+        .head = wt->head,
     };
     const char *fault = up_services(r->body, &lists, &up);
     if (fault == NULL) {
@@ -268,7 +227,7 @@ static void up_go_on(struct api_request *r, const struct worktree *wt)
 
 static void handle_up(struct api_request *r)
 {
-    with_worktree(r, json_get_str(r->body, "path", NULL), up_go_on);
+    lookup_worktree(r, json_get_str(r->body, "path", NULL), up_go_on);
 }
 
 /* --- down and detail -------------------------------------------------------------------------- */
@@ -290,7 +249,7 @@ static void down_go_on(struct api_request *r, const struct worktree *wt)
 
 static void handle_down(struct api_request *r)
 {
-    with_worktree(r, json_get_str(r->body, "path", NULL), down_go_on);
+    lookup_worktree(r, json_get_str(r->body, "path", NULL), down_go_on);
 }
 
 static void detail_go_on(struct api_request *r, const struct worktree *wt)
@@ -298,14 +257,9 @@ static void detail_go_on(struct api_request *r, const struct worktree *wt)
     const struct session *session = sessions_get(r->d->sessions, wt);
     cJSON *out = cJSON_CreateObject();
     session_add_detail(session, out);
-    cJSON *worktree = cJSON_GetObjectItemCaseSensitive(out, "worktree");
-    (void)json_add_bool(worktree, "isSource", wt->is_source);
-    if (wt->branch != NULL) {
-        (void)json_add_str(worktree, "branch", wt->branch);
-    }
-    if (wt->head != NULL) {
-        (void)json_add_str(worktree, "head", wt->head);
-    }
+    summary_add_worktree(r->d, cJSON_GetObjectItemCaseSensitive(out, "worktree"), wt);
+    (void)json_add_str(out, "projectId", projects_id_of(r->d->projects, wt->source));
+    summary_add_freshness(r->d, out, wt);
     add_config(wt, out);
     if (api_web_url(r->d->api) != NULL) {
         (void)json_add_str(out, "webUrl", api_web_url(r->d->api));
@@ -315,7 +269,7 @@ static void detail_go_on(struct api_request *r, const struct worktree *wt)
 
 static void handle_detail(struct api_request *r)
 {
-    with_worktree(r, request_query(r, "path"), detail_go_on);
+    lookup_worktree(r, request_query(r, "path"), detail_go_on);
 }
 
 const struct api_endpoint api_worktree_endpoints[] = {
