@@ -4,6 +4,7 @@
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/event.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
@@ -62,8 +63,8 @@ static bool handshake_is_good(struct api_request *r)
     const char *upgrade = request_header(r, "Upgrade");
     const char *connection = request_header(r, "Connection");
     const char *version = request_header(r, "Sec-WebSocket-Version");
-    if (upgrade == NULL || !str_list_has(str_of(upgrade), STR("websocket")) ||
-        connection == NULL || !str_list_has(str_of(connection), STR("upgrade"))) {
+    if (upgrade == NULL || !str_list_has(str_of(upgrade), STR("websocket")) || connection == NULL ||
+        !str_list_has(str_of(connection), STR("upgrade"))) {
         reply_header(r, "Upgrade", "websocket");
         reply_error(r, 426, "upgrade-required", "this is a WebSocket", NULL);
     } else if (version == NULL || strcmp(version, "13") != 0) {

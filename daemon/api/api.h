@@ -50,5 +50,6 @@ extern const struct api_endpoint api_stats_endpoints[];
 extern const struct api_endpoint api_project_endpoints[];
 extern const struct api_endpoint api_setup_endpoints[];
 extern const struct api_endpoint api_event_endpoints[];
+extern const struct api_endpoint api_action_endpoints[];
 
 #endif
