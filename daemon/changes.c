@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/map.h"
 #include "daemon/certkeeper.h"
+#include "daemon/channel_logs.h"
 #include "daemon/daemon.h"
 #include "daemon/events.h"
 #include "daemon/projects.h"
@@ -100,6 +101,9 @@ static void changes_on_operation(void *arg, const struct operation *op, const cJ
     (void)cJSON_ReplaceItemInObjectCaseSensitive(copy, "type", cJSON_CreateString(type));
     if (strcmp(type, "log.appended") == 0) {
         (void)json_add_str(copy, "sessionName", operation_session(op));
+        channel_logs_add(c->d->channel_logs, operation_session(op),
+                         json_get_str(event, "channel", "deployment"),
+                         json_get_str(event, "stream", "stdout"), json_get_str(event, "chunk", ""));
     } else {
         changes_session(c, operation_session(op));
     }
@@ -199,6 +203,7 @@ void changes_session_gone(struct changes *c, const char *session)
     if (c != NULL) {
         (void)map_del(&c->due, str_of(session));
         session_view_free(map_del(&c->sessions, str_of(session)));
+        channel_logs_forget(c->d->channel_logs, session);
     }
 }
 

@@ -24,6 +24,7 @@
 #include "daemon/api/api.h"
 #include "daemon/certkeeper.h"
 #include "daemon/changes.h"
+#include "daemon/channel_logs.h"
 #include "daemon/events.h"
 #include "daemon/gitfacts.h"
 #include "daemon/logins.h"
@@ -32,6 +33,7 @@
 #include "daemon/sessions.h"
 #include "daemon/supervisor.h"
 #include "daemon/usage.h"
+#include "daemon/worktree_changes.h"
 
 enum { END_DELAY_MS = 50, LOCK_TRIES = 150, LOCK_PAUSE_MS = 20 };
 
@@ -260,7 +262,9 @@ static int daemon_start(struct daemon *d, struct err *err)
     }
     d->operations = operations_new();
     d->events = events_new();
+    d->channel_logs = channel_logs_new();
     d->changes = changes_new(d);
+    d->worktree_changes = worktree_changes_new(d);
     d->projects = projects_new(d->home);
     d->gitfacts = gitfacts_new(d->loop, daemon_on_gitfacts, d);
     d->usage = usage_new();
@@ -303,7 +307,9 @@ static void daemon_fini(struct daemon *d)
     certkeeper_free(d->certkeeper);
     logins_free(d->logins);
     publisher_free(d->publisher);
+    worktree_changes_free(d->worktree_changes);
     changes_free(d->changes);
+    channel_logs_free(d->channel_logs);
     operations_free(d->operations);
     events_free(d->events);
     projects_free(d->projects);

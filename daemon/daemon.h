@@ -21,6 +21,7 @@ struct access_log_file;
 struct api;
 struct certkeeper;
 struct changes;
+struct channel_logs;
 struct events;
 struct gitfacts;
 struct logins;
@@ -29,6 +30,7 @@ struct sessions;
 struct published;
 struct supervisor;
 struct usage;
+struct worktree_changes;
 
 enum daemon_end { DAEMON_END_STOP, DAEMON_END_RESTART };
 
@@ -42,7 +44,9 @@ struct daemon {
     struct fetch_client *fetch;
     struct operations *operations;
     struct events *events;
+    struct channel_logs *channel_logs;
     struct changes *changes;
+    struct worktree_changes *worktree_changes;
     struct projects *projects;
     struct gitfacts *gitfacts;
     struct usage *usage;

@@ -22,6 +22,34 @@ static void git_environment(struct envlist *env)
     envlist_set(env, STR("GIT_TERMINAL_PROMPT"), STR("0"));
 }
 
+/* One run. subprocess_collect forgets its callers when the loop is freed; this one does not, so
+ * that what they hold can be freed. */
+struct git_run {
+    struct loop *loop; /* borrowed */
+    subprocess_output_fn *on_done;
+    void *arg; /* borrowed */
+};
+
+static void git_end(struct git_run *run, const struct subprocess_output *output)
+{
+    struct git_run copy = *run;
+    free(run);
+    copy.on_done(copy.arg, output);
+}
+
+static void git_on_loop_free(void *arg)
+{
+    const struct subprocess_output output = {.status = -1, .timed_out = true};
+    git_end(arg, &output);
+}
+
+static void git_on_done(void *arg, const struct subprocess_output *output)
+{
+    struct git_run *run = arg;
+    loop_at_free_cancel(run->loop, git_on_loop_free, run);
+    git_end(run, output);
+}
+
 int git_start_timeout(struct loop *loop, const char *cwd, const char *const *argv,
                       uint32_t timeout_ms, subprocess_output_fn *on_done, void *arg,
                       struct err *err)
@@ -34,9 +62,17 @@ int git_start_timeout(struct loop *loop, const char *cwd, const char *const *arg
                                    .stdin_fd = -1,
                                    .stdout_fd = -1,
                                    .stderr_fd = -1};
-    int rc = subprocess_collect(loop, &spec, timeout_ms, GIT_OUTPUT_MAX, on_done, arg, err);
+    struct git_run *run = xcalloc(1, sizeof *run);
+    *run = (struct git_run){.loop = loop, .on_done = on_done, .arg = arg};
+    loop_at_free(loop, git_on_loop_free, run);
+    int rc = subprocess_collect(loop, &spec, timeout_ms, GIT_OUTPUT_MAX, git_on_done, run, err);
     envlist_fini(&env);
-    return rc < 0 ? err_wrap(err, "git") : 0;
+    if (rc < 0) {
+        loop_at_free_cancel(loop, git_on_loop_free, run);
+        free(run);
+        return err_wrap(err, "git");
+    }
+    return 0;
 }
 
 int git_start(struct loop *loop, const char *cwd, const char *const *argv,

@@ -15,7 +15,8 @@
 
 enum { GIT_TIMEOUT_MS = 30000, GIT_OUTPUT_MAX = 4 << 20 };
 
-/* argv begins with "git". on_done comes once, from the loop; there is no way to cancel. */
+/* argv begins with "git". on_done comes once, from the loop or at last from loop_free (as timed
+ * out); there is no way to cancel. */
 int git_start(struct loop *loop, const char *cwd, const char *const *argv,
               subprocess_output_fn *on_done, void *arg, struct err *err);
 /* The same with a time limit of its own, for what writes much. */

@@ -330,6 +330,37 @@ struct operation *session_down(struct session *session, struct err *err)
     return session_down_then(session, "down", NULL, NULL, err);
 }
 
+struct operation *session_service(struct session *session, const char *service, bool is_restart,
+                                  struct err *err)
+{
+    struct daemon *d = session->all->d;
+    const char *kind = is_restart ? "service-restart" : "service-stop";
+    if (!deployment_has_service(session->deployment, service)) {
+        (void)err_set(err, ERR_NOT_FOUND, "no service named %s was deployed", service);
+        return NULL;
+    }
+    struct operation *op = operation_begin(d->operations, kind, session->name, err);
+    if (op == NULL) {
+        return NULL;
+    }
+    struct config *fresh = config_load(d->home);
+    const struct deployment_service_request request = {
+        .service = service,
+        .is_restart = is_restart,
+        .domain = publisher_is_enabled(d->publisher) ? d->config->tunnel_domain : NULL,
+        .service_bind = fresh->service_bind,
+    };
+    session->ops[0] = op;
+    int rc = deployment_service(session->deployment, &request, err);
+    config_free(fresh);
+    if (rc < 0) {
+        session->ops[0] = NULL;
+        operation_finish(op, NULL, err->msg);
+        return NULL;
+    }
+    return op;
+}
+
 void session_finish(struct session *session, const char *failure)
 {
     struct operation *op = session->ops[0];

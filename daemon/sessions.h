@@ -54,6 +54,9 @@ struct operation *session_up(struct session *session, const struct session_up_re
 /* Cancels an `up` that runs. */
 struct operation *session_down(struct session *session, struct err *err);
 
+/* Stops one service, or starts it anew. ERR_NOT_FOUND: none of that name was deployed. */
+struct operation *session_service(struct session *session, const char *service, bool is_restart,
+                                  struct err *err);
 /* As session_down, as an operation of another kind. When everything has stopped, `then` is called
  * from the loop in place of the end: failure NULL, or why it could not be stopped. It, or what
  * it starts, must end in session_finish. `then` NULL: the operation ends there. */

@@ -5,6 +5,7 @@
 
 #include "base/auto.h"
 #include "base/json.h"
+#include "daemon/api/accepted.h"
 #include "daemon/api/api.h"
 #include "daemon/api/logs.h"
 #include "daemon/api/lookup.h"
@@ -169,36 +170,6 @@ static const char *up_maps(const cJSON *body, struct up_lists *lists, struct ses
     return NULL;
 }
 
-static void reply_busy(struct api_request *r, const struct session *session, const struct err *err)
-{
-    const struct operation *active = operations_active(r->d->operations, session_name(session));
-    cJSON *extra = cJSON_CreateObject();
-    (void)json_add_str(extra, "sessionName", session_name(session));
-    if (active != NULL) {
-        (void)cJSON_AddItemToObject(extra, "active", operation_json(active));
-    }
-    reply_error(r, 409, "session-busy", err->msg, extra);
-}
-
-static void reply_started(struct api_request *r, const struct session *session,
-                          const struct operation *op, const struct err *err)
-{
-    if (op == NULL && err->code == ERR_BUSY) {
-        reply_busy(r, session, err);
-        return;
-    }
-    if (op == NULL) {
-        reply_err(r, err);
-        return;
-    }
-    cJSON *out = cJSON_CreateObject();
-    (void)json_add_str(out, "operationId", operation_id(op));
-    (void)json_add_str(out, "sessionName", operation_session(op));
-    (void)json_add_str(out, "kind", operation_kind(op));
-    (void)json_add_str(out, "startedAt", operation_started_at(op));
-    reply_json(r, 202, out);
-}
-
 static void up_go_on(struct api_request *r, const struct worktree *wt)
 {
     struct session *session = sessions_get(r->d->sessions, wt);
@@ -220,7 +191,7 @@ static void up_go_on(struct api_request *r, const struct worktree *wt)
                config_is_good(r, wt)) {
         /* A busy session is told so before anything about its config. */
         struct operation *op = session_up(session, &up, &err);
-        reply_started(r, session, op, &err);
+        reply_accepted(r, session_name(session), op, NULL, &err);
     }
     up_lists_fini(&lists);
 }
@@ -244,7 +215,7 @@ static void down_go_on(struct api_request *r, const struct worktree *wt)
         return;
     }
     struct operation *op = session_down(session, &err);
-    reply_started(r, session, op, &err);
+    reply_accepted(r, session_name(session), op, NULL, &err);
 }
 
 static void handle_down(struct api_request *r)

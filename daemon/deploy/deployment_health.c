@@ -141,6 +141,20 @@ void up_check_health(struct deployment *d)
     }
 }
 
+static void port_on_service_checked(void *arg, bool healthy, int status, const char *message)
+{
+    struct port_run *p = arg;
+    CHECK(p->magic == PORT_RUN_MAGIC);
+    p->check = NULL;
+    port_note(p, healthy, status, message);
+    service_action_checked(p->service->deployment);
+}
+
+void port_check_service(struct port_run *p)
+{
+    port_check(p, HEALTH_UNTIL, port_on_attempt, port_on_service_checked);
+}
+
 static void port_on_monitored(void *arg, bool healthy, int status, const char *message)
 {
     struct port_run *p = arg;
