@@ -206,7 +206,8 @@ static bool request_is_allowed(struct mount *m, struct api_request *r)
     }
     r->is_public = who == ACCESS_PUBLIC;
     if (method_of(r->http) != API_GET &&
-        !access_origin_is_ours(request_header(r, "Origin"), host)) {
+        (!access_origin_is_ours(request_header(r, "Origin"), host) ||
+         !access_fetch_is_ours(request_header(r, "Sec-Fetch-Site")))) {
         reply_error(r, 403, "forbidden", "requests from pages of other origins are refused", NULL);
         return false;
     }

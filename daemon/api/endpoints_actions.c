@@ -28,7 +28,8 @@ static void service_go_on(struct api_request *r, const struct worktree *wt, bool
         reply_error(r, 400, "validation", "service must be the name of a service", NULL);
         return;
     }
-    if (session == NULL) {
+    if (session == NULL || (!deployment_is_initialised(session_deployment(session)) &&
+                            !deployment_is_busy(session_deployment(session)))) {
         reply_error(r, 400, "not-deployed",
                     "no wos deployment has been initialized for the current worktree", NULL);
         return;
