@@ -63,6 +63,7 @@ struct terminal {
     int input_fd;              /* owned with pipes; else that of sources[0] */
     struct event *input_event; /* owned: writable */
     struct buf input;
+    uint64_t input_taken; /* bytes, since the start */
     bool input_closing;
     struct buf replay;
     uint64_t replay_seq; /* of its first byte */
@@ -385,9 +386,16 @@ static void terminal_on_writable(evutil_socket_t fd, short what, void *arg)
             return;
         }
         buf_consume(&t->input, (size_t)put);
+        t->input_taken += (size_t)put;
     }
     if (t->input_closing) {
         input_close(t);
+    }
+    for (size_t i = 0; i < TERMINAL_ATTACHMENTS_MAX; i++) {
+        const struct terminal_attachment *a = t->attachments[i];
+        if (a != NULL && a->ops.on_taken != NULL) {
+            a->ops.on_taken(a->arg, t->input_taken);
+        }
     }
 }
 

@@ -59,6 +59,9 @@ struct terminal_ops {
     void (*on_output)(void *arg, uint64_t seq, enum terminal_stream stream, struct str data);
     /* Once, after all output: status as waitpid's, -1 if it cannot be known. */
     void (*on_exit)(void *arg, int status);
+    /* The program has taken all that terminal_write was given: `total` bytes since it began.
+     * May be NULL. */
+    void (*on_taken)(void *arg, uint64_t total);
 };
 
 struct terminals *terminals_new(struct loop *loop);

@@ -140,6 +140,14 @@ char *terminal_say_rest(struct terminal_speaker *speaker, uint64_t seq)
     return output_text(seq, TERMINAL_STDOUT, "data", "\xef\xbf\xbd");
 }
 
+char *terminal_say_taken(uint64_t bytes)
+{
+    autojson cJSON *message = cJSON_CreateObject();
+    json_add_str(message, "type", "taken");
+    json_add_int(message, "bytes", (int64_t)bytes);
+    return json_print(message);
+}
+
 char *terminal_say_exit(int status)
 {
     autojson cJSON *message = cJSON_CreateObject();

@@ -8,6 +8,8 @@
  *     {"type":"resize","cols":N,"rows":N}
  * From the daemon:
  *     {"type":"output","seq":N,"data":S,"stream"?:"stderr"}   or "dataBase64" after such a hello
+ *     {"type":"taken","bytes":N}       the program has read all input so far, N bytes; a client
+ *                                      keeps at most TERMINAL_INPUT_MAX bytes beyond that under way
  *     {"type":"exit","exit":{"exitCode":N}}  or  {"exit":{"signal":N}}
  *     {"type":"error","fatal":true,"message":S}
  * "data" is UTF-8: a character cut by the end of a chunk comes with the next one, bytes that
@@ -57,6 +59,7 @@ char *terminal_say_output(struct terminal_speaker *speaker, uint64_t seq,
                           enum terminal_stream stream, struct str data);
 /* What was held back, before the exit; NULL if nothing. */
 char *terminal_say_rest(struct terminal_speaker *speaker, uint64_t seq);
+char *terminal_say_taken(uint64_t bytes);
 char *terminal_say_exit(int status);
 char *terminal_say_error(const char *message);
 

@@ -17,6 +17,7 @@ struct watcher {
     struct buf out;
     struct buf errors;
     uint64_t next;
+    uint64_t taken;
     int exits;
     int status;
     struct terminal_attachment *attachment;
@@ -49,7 +50,13 @@ static void on_exit_seen(void *arg, int status)
     w->status = status;
 }
 
-static const struct terminal_ops ops = {on_output, on_exit_seen};
+static void on_taken(void *arg, uint64_t total)
+{
+    struct watcher *w = arg;
+    w->taken = total;
+}
+
+static const struct terminal_ops ops = {on_output, on_exit_seen, on_taken};
 
 static int set_up(void **state)
 {
@@ -183,6 +190,7 @@ static void test_pipes(void **state)
     assert_int_equal(w->a.out.len, 12 + sizeof(block) + 3);
     assert_memory_equal(w->a.out.ptr + 12, block, sizeof(block));
     assert_string_equal(buf_cstr(&w->a.errors), "bad\n");
+    assert_int_equal(w->a.taken, sizeof(block) + 3);
 }
 
 static void test_input_is_bounded(void **state)
