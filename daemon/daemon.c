@@ -32,6 +32,7 @@
 #include "daemon/published.h"
 #include "daemon/sessions.h"
 #include "daemon/supervisor.h"
+#include "daemon/terminal.h"
 #include "daemon/usage.h"
 #include "daemon/worktree_changes.h"
 
@@ -268,6 +269,7 @@ static int daemon_start(struct daemon *d, struct err *err)
     d->projects = projects_new(d->home);
     d->gitfacts = gitfacts_new(d->loop, daemon_on_gitfacts, d);
     d->usage = usage_new();
+    d->terminals = terminals_new(d->loop);
     d->publisher = publisher_new(d->loop, d->config, daemon_on_snapshot, d);
     if (publisher_is_enabled(d->publisher) && d->config->tunnel_ssl.enabled) {
         d->certkeeper = certkeeper_new(d->loop, d->config, d->publisher);
@@ -315,6 +317,7 @@ static void daemon_fini(struct daemon *d)
     projects_free(d->projects);
     gitfacts_free(d->gitfacts);
     usage_free(d->usage);
+    terminals_free(d->terminals);
     fetch_client_free(d->fetch);
     loop_timer_fini(&d->end_timer);
     loop_free(d->loop);

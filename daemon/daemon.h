@@ -29,6 +29,7 @@ struct projects;
 struct sessions;
 struct published;
 struct supervisor;
+struct terminals;
 struct usage;
 struct worktree_changes;
 
@@ -50,6 +51,7 @@ struct daemon {
     struct projects *projects;
     struct gitfacts *gitfacts;
     struct usage *usage;
+    struct terminals *terminals;
     struct publisher *publisher;
     struct certkeeper *certkeeper; /* NULL when the tunnel has no TLS */
     struct logins *logins;

@@ -13,6 +13,7 @@
 #include "daemon/daemon.h"
 #include "daemon/projects.h"
 #include "daemon/store/store.h"
+#include "daemon/terminal.h"
 
 enum { SESSION_MAGIC = 0x73657373, OPS_MAX = 2 };
 
@@ -487,6 +488,7 @@ void sessions_drop(struct session *session)
     publisher_drop_routes(s->d->publisher, session->name);
     publisher_forget(s->d->publisher, session->name);
     changes_session_gone(s->d->changes, session->name);
+    terminals_end_session(s->d->terminals, session->name);
     (void)map_del(&s->by_name, str_of(session->name));
     session_free(session);
 }

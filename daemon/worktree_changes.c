@@ -14,6 +14,7 @@
 #include "daemon/projects.h"
 #include "daemon/sessions.h"
 #include "daemon/store/store.h"
+#include "daemon/terminal.h"
 
 enum { CHANGE_TIMEOUT_MS = 10 * 60 * 1000, BRANCH_MAX = 200 };
 
@@ -159,6 +160,7 @@ static void removal_on_down(void *arg, const char *failure)
         argv[5] = change->path;
     }
     if (failure == NULL) {
+        terminals_end_session(d->terminals, change->session);
         operation_step(change->op, "prepare", "running", NULL);
     }
     if (failure == NULL && git_start_timeout(d->loop, change->source, argv, CHANGE_TIMEOUT_MS,

@@ -51,5 +51,6 @@ extern const struct api_endpoint api_project_endpoints[];
 extern const struct api_endpoint api_setup_endpoints[];
 extern const struct api_endpoint api_event_endpoints[];
 extern const struct api_endpoint api_action_endpoints[];
+extern const struct api_endpoint api_exec_endpoints[];
 
 #endif

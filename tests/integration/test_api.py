@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 import harness
-from api_client import Api, Events, Lines, Stream
+from api_client import Api, Events, Lines, Stream, WebSocket
 
 ENV_PROBE = ("exec %s -c \"import os,http.server\nclass H(http.server.BaseHTTPRequestHandler):\n"
              " def do_GET(s):\n  s.send_response(200);s.end_headers();"
@@ -444,6 +444,102 @@ def test_services_that_cannot_be_stopped(wos, api, alpha):
         error(api.post(url, {"path": str(wos.trees["gamma"]), "service": "web"}), 400,
               "not-deployed")
     assert api.detail(alpha)["latestOperation"]["status"] == "succeeded"
+
+
+# --- commands and their terminals ----------------------------------------------------------------
+
+def run(api, alpha, *command, **body):
+    return api.post("/worktrees/exec", {"path": alpha, "service": "web", "command": list(command),
+                                        **body})
+
+
+def test_a_command_and_its_terminal(wos, api, alpha):
+    answer = run(api, alpha, "sh", "-c", "stty size; read line; echo got $line; exit 3", cols=100,
+                 rows=30)
+    body = one(answer, 201)
+    assert set(body) == {"terminalId", "attachPath", "session"}
+    assert body["attachPath"].startswith("/ui/v1/")
+    with WebSocket(wos.web_port, body["attachPath"]) as ws:
+        assert ws.status == 101
+        ws.send({"type": "hello", "v": 1, "clientId": "t", "cols": 120, "rows": 40,
+                 "desiredControl": "controller"})
+        ws.send({"type": "resize", "cols": 121, "rows": 41})
+        ws.send({"type": "input", "data": "häß\n"})
+        messages = []
+        while not messages or messages[-1]["type"] != "exit":
+            messages.append(ws.message())
+        assert ws.frame()[0] == 8, "then it closes"
+    assert messages[-1] == {"type": "exit", "exit": {"exitCode": 3}}
+    text = "".join(m["data"] for m in messages[:-1])
+    assert "got häß" in text
+    assert {m["type"] for m in messages[:-1]} == {"output"} and messages[0]["seq"] == 0
+    error(api.get(body["attachPath"][6:]), 404, "not-found")
+
+
+def test_bad_requests_for_a_command(wos, api, alpha):
+    for body in ({"command": []}, {"command": "ls"}, {"command": [1]}, {"command": [""]},
+                 {"command": ["ls"], "service": 1}):
+        error(run(api, alpha, **body), 400, "validation")
+    error(run(api, alpha, "ls", service="nope"), 400, "unknown-service")
+    error(run(api, str(wos.trees["gamma"]), "ls"), 400, "not-deployed")
+
+
+HANDSHAKE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+             "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+
+
+@pytest.mark.parametrize("change,status", [
+    ({"Upgrade": None}, 426), ({"Connection": "close"}, 426), ({"Sec-WebSocket-Version": "8"}, 426),
+    ({"Sec-WebSocket-Key": "short"}, 400), ({"Sec-WebSocket-Key": None}, 400),
+    ({"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=!"}, 400),
+    ({"Origin": "http://evil.example"}, 403), ({"Origin": "null"}, 403)])
+def test_handshakes_that_are_refused(wos, api, alpha, change, status):
+    path = one(run(api, alpha, "sleep", "1000"), 201)["attachPath"]
+    headers = {k: v for k, v in {**HANDSHAKE, **change}.items() if v is not None}
+    assert api.get(path[6:], headers=headers).status == status
+    with WebSocket(wos.web_port, path, ["Origin: http://127.0.0.1:%d" % wos.web_port]) as ws:
+        assert ws.status == 101
+        ws.send({"type": "input", "data": "no hello before"})
+        assert ws.message() == {"type": "error", "fatal": True,
+                                "message": "the first message must be a hello"}
+
+
+@pytest.mark.parametrize("frame", [
+    b"\x81\x05hello",                                   # not masked
+    b"\xc1\x80\0\0\0\0",                               # a reserved bit
+    b"\x83\x80\0\0\0\0",                               # a reserved opcode
+    b"\x09\x80\0\0\0\0",                               # a ping in pieces
+    b"\x89\xfe\x00\x7e" + b"\0" * 130,                # a ping that is too long
+    b"\x81\xff\x7f" + b"\xff" * 7 + b"\0" * 4,         # a message without end
+    b"\x81\x81\0\0\0\0\xff",                          # no UTF-8
+    b"\x80\x80\0\0\0\0",                               # the continuation of nothing
+])
+def test_broken_frames_end_the_connection(wos, api, alpha, frame):
+    path = one(run(api, alpha, "sleep", "1000"), 201)["attachPath"]
+    with WebSocket(wos.web_port, path) as ws:
+        ws.sock.sendall(frame)
+        with pytest.raises(ConnectionError):
+            while True:
+                ws.message()
+    assert one(api.get("/health"))["ok"] is True
+
+
+def test_a_reader_that_is_slow_stops_the_program_not_the_daemon(wos, api, alpha):
+    before = harness.rss_bytes(wos.daemon_pid())
+    path = one(run(api, alpha, "sh", "-c", "yes | head -c 50000000; echo; echo END"),
+               201)["attachPath"]
+    with WebSocket(wos.web_port, path) as ws:
+        ws.send({"type": "hello", "v": 1, "clientId": "t", "cols": 80, "rows": 24})
+        time.sleep(1)
+        assert harness.rss_bytes(wos.daemon_pid()) < before + (64 << 20)
+        size, tail = 0, ""
+        while True:
+            message = ws.message()
+            if message["type"] == "exit":
+                break
+            size += len(message["data"])
+            tail = (tail + message["data"])[-100:]
+    assert size > 50000000 and "END" in tail
 
 
 # --- worktrees ----------------------------------------------------------------------------------------------

@@ -47,6 +47,13 @@ def test_the_commands_in_the_order_of_a_day(wos, cli):
     assert cli.wait(beta)[0] == 0
     assert wos.get("beta-web", "/hello").status == 200
 
+    code, text = cli.exec(alpha, "web", "sh", "-c", "echo $WHO; tput cols; exit 7", cols=91)
+    assert (code, text.split()) == (7, ["me", "91"])
+    code, text = cli.exec(alpha, "web", "sh", typed="echo in $((6*7))\nkill -9 $$\n")
+    assert code == 128 + 9 and "in 42" in text
+    with pytest.raises(Failure, match="no service named nope"):
+        cli.exec(alpha, "nope", "true")
+
     pids = wos.service_pids("alpha")
     cli.restart()
     assert cli.wait(alpha)[0] == 0 and wos.service_pids("alpha") == pids
