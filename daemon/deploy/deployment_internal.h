@@ -126,6 +126,7 @@ struct deployment {
     char *failure_tail;                         /* owned; NULL: the last up did not fail */
     struct health_settings health;              /* for the monitor */
     struct loop_timer monitor;
+    unsigned calm_rounds; /* of the monitor: nothing was different since */
 };
 
 /* deployment.c: calls fn(d) from the loop in the next turn, or after a while. */

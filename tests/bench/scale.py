@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """scale: one wos with many worktrees, services and routes; prints what it measured.
 
-    scale.py WOS BACKEND [--json] [--worktrees 50] [--routes 1000] [--idle-seconds 20]
+    scale.py WOS BACKEND [--rows] [--worktrees 50] [--routes 1000] [--idle-seconds 20]
+             [--settle-seconds 75]
 
 WOS and BACKEND (tests/bench/backend.c) are optimised binaries. A home of its own in /tmp: 50 worktrees
 with 4 running services each, then published ports up to 1,000 routes in all. Measured:
@@ -160,7 +161,7 @@ class Bench:
     def idle(self):
         status = self.call("GET", "/status/all")
         pids = {"daemon": status["daemon"]["pid"], "gateway": status["tunnel"]["gatewayPid"]}
-        time.sleep(2)
+        time.sleep(self.options.settle_seconds)
         before = {name: self.cpu_seconds(pid) for name, pid in pids.items()}
         time.sleep(self.options.idle_seconds)
         for name, pid in pids.items():
@@ -180,8 +181,9 @@ class Bench:
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def show(self):
-        if self.options.json:
-            print(json.dumps(self.rows))
+        if self.options.rows:
+            for row in self.rows:
+                print("scale\t%s\t%s\twos\t%s" % (row["name"], row["unit"], row["value"]))
             return
         for row in self.rows:
             target = row["target"]
@@ -194,9 +196,10 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("wos", type=os.path.abspath)
     parser.add_argument("backend", type=os.path.abspath)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rows", action="store_true")  # for report.py
     parser.add_argument("--worktrees", type=int, default=50)
     parser.add_argument("--routes", type=int, default=1000)
+    parser.add_argument("--settle-seconds", type=int, default=75)  # then the monitor is calm
     parser.add_argument("--idle-seconds", type=int, default=20)
     bench = Bench(parser.parse_args())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
