@@ -181,7 +181,8 @@ static void compare_health(struct events *events, const struct event_about *abou
     cJSON_ArrayForEach(row, now)
     {
         const cJSON *old = same_row(before, row);
-        if (old == NULL || strcmp(json_get_str(old, "state", ""), json_get_str(row, "state", ""))) {
+        if (old == NULL ||
+            strcmp(json_get_str(old, "state", ""), json_get_str(row, "state", "")) != 0) {
             emit_row(events, about, "healthcheck.changed", row);
         }
     }

@@ -136,7 +136,10 @@ static void read_all(struct readings *r)
 static const struct reading *find(const struct readings *r, pid_t session)
 {
     const struct reading key = {.session = session};
-    return r->count == 0 ? NULL : bsearch(&key, r->items, r->count, sizeof key, by_session);
+    if (r->items == NULL) {
+        return NULL;
+    }
+    return bsearch(&key, r->items, r->count, sizeof key, by_session);
 }
 
 cJSON *usage_json(struct usage *u, pid_t leader)
@@ -177,6 +180,7 @@ cJSON *usage_add(cJSON *sum, const cJSON *more)
     cJSON *memory = cJSON_GetObjectItemCaseSensitive(sum, "memUsedBytes");
     const cJSON *more_cpu = json_get(more, "cpuPercent");
     const cJSON *more_memory = json_get(more, "memUsedBytes");
+    CHECK(cpu != NULL && memory != NULL && more_cpu != NULL && more_memory != NULL);
     (void)cJSON_SetNumberValue(cpu, cpu->valuedouble + more_cpu->valuedouble);
     (void)cJSON_SetNumberValue(memory, memory->valuedouble + more_memory->valuedouble);
     return sum;

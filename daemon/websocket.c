@@ -155,10 +155,11 @@ static void ws_flush(struct websocket *ws)
     if (ws->is_over) {
         return;
     }
-    if (wslay_event_send(ws->ctx) != 0 || websocket_backlog(ws) > WEBSOCKET_BACKLOG_MAX) {
-        ws_over(ws);
-    } else if (wslay_event_get_close_sent(ws->ctx) && websocket_backlog(ws) == 0 &&
-               (wslay_event_get_close_received(ws->ctx) || !wslay_event_want_read(ws->ctx))) {
+    bool is_broken =
+        wslay_event_send(ws->ctx) != 0 || websocket_backlog(ws) > WEBSOCKET_BACKLOG_MAX;
+    bool is_done = wslay_event_get_close_sent(ws->ctx) && websocket_backlog(ws) == 0 &&
+                   (wslay_event_get_close_received(ws->ctx) || !wslay_event_want_read(ws->ctx));
+    if (is_broken || is_done) {
         ws_over(ws);
     } else if (wslay_event_get_close_sent(ws->ctx) && !ws->is_closing) {
         ws->is_closing = true;

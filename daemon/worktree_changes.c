@@ -61,6 +61,7 @@ static struct change *change_new(struct worktree_changes *w, const char *session
 
 static void change_unlink(struct change *change)
 {
+    CHECK(change->link != NULL);
     *change->link = change->next;
     if (change->next != NULL) {
         change->next->link = change->link;

@@ -177,9 +177,9 @@ const char *service_action_status(const struct deployment *d);
 void service_action_free(struct deployment *d);
 /* A check of the service is over. */
 void service_action_checked(struct deployment *d);
-/* For runners: what service_stop and service_start end in. The first from the loop, without a
- * process left; err NULL: it was started. */
-void deployment_service_stopped(void *arg);
+/* For runners: what service_stop and service_start end in, from the loop; err NULL: nothing of it
+ * is left, or it was started. */
+void deployment_service_stopped(struct deployment *d, const struct err *err);
 void deployment_service_started(struct deployment *d, const struct err *err);
 /* The service's process ended, asked to or not; true when that was expected or is told now. For
  * runners that watch processes. */
@@ -222,7 +222,8 @@ struct runner_ops {
     void (*status)(struct deployment *d);
     /* Stops everything, whatever an up that ended was doing; ends in deployment_on_stopped. */
     void (*stop)(struct deployment *d);
-    /* One service; end in deployment_service_stopped and deployment_service_started. */
+    /* One service; end in deployment_service_stopped and deployment_service_started. NULL: this
+     * runner cannot. */
     void (*service_stop)(struct deployment *d, struct service_run *s);
     void (*service_start)(struct deployment *d, struct service_run *s);
     /* Adds to d->state what restore needs. */

@@ -186,15 +186,19 @@ int deployment_service_prepare(struct deployment *d, const struct manifest_servi
 
 /* --- stop ------------------------------------------------------------------------------------ */
 
-void deployment_service_stopped(void *arg)
+void deployment_service_stopped(struct deployment *d, const struct err *err)
 {
-    struct deployment *d = arg;
     CHECK(d->magic == DEPLOYMENT_MAGIC && d->action != NULL);
-    if (!d->action->is_restart) {
-        action_end(d, NULL);
+    if (err != NULL || !d->action->is_restart) {
+        action_end(d, err == NULL ? NULL : err->msg);
         return;
     }
     d->runner->service_start(d, d->action->s);
+}
+
+static void action_on_stopped(void *arg)
+{
+    deployment_service_stopped(arg, NULL);
 }
 
 bool deployment_service_exited(struct deployment *d, const struct service_run *s)
@@ -203,7 +207,7 @@ bool deployment_service_exited(struct deployment *d, const struct service_run *s
         return false;
     }
     if (s->state == SERVICE_STOPPED) {
-        deployment_continue(d, deployment_service_stopped, 0);
+        deployment_continue(d, action_on_stopped, 0);
         return true;
     }
     char status[64];
@@ -237,6 +241,10 @@ int deployment_service(struct deployment *d, const struct deployment_service_req
     }
     if (s == NULL) {
         return err_set(err, ERR_NOT_FOUND, "no service named %s was deployed", request->service);
+    }
+    if (d->runner->service_stop == NULL || d->runner->service_start == NULL) {
+        return err_set(err, ERR_REFUSED, "in mode %s services are stopped together (wos down)",
+                       manifest_mode_name(d->mode));
     }
     d->action = xcalloc(1, sizeof *d->action);
     d->action->s = s;

@@ -223,7 +223,7 @@ static void shell_service_stop(struct deployment *d, struct service_run *s)
 {
     if (s->process == NULL) {
         s->state = SERVICE_STOPPED;
-        deployment_continue(d, deployment_service_stopped, 0);
+        deployment_service_stopped(d, NULL);
         return;
     }
     /* What ended by itself may have left something behind, which is being stopped. */

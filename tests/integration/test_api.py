@@ -745,3 +745,45 @@ def test_a_daemon_that_restarts_knows_its_projects(wos, api, alpha):
         time.sleep(0.1)
     api.done(one(api.post("/worktrees/services/restart", {"path": alpha, "service": "api"}), 202))
     assert wos.get("alpha-api").body == b"the caller", "also of a process the daemon adopted"
+
+
+# --- by the public name -----------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def public():
+    """A wos whose UI has a public name; nothing is deployed."""
+    instance = harness.Wos(tunnel={"webUi": {"enabled": True, "subdomain": "ui",
+                                             "secret": "correct horse battery staple"}})
+    instance.ok("start")
+    yield instance
+    problems = instance.close()
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
+
+
+REFUSED = [("GET", "/setup/status"), ("GET", "/settings/config"), ("PUT", "/settings/config"),
+           ("POST", "/daemon/restart"), ("POST", "/daemon/stop"), ("GET", "/status/all"),
+           ("POST", "/worktrees/exec"), ("GET", "/filesystem/directories"),
+           ("GET", "/projects/validate?path=/"),
+           ("GET", "/terminals/00000000000000000000000000000000/attach")]
+
+
+def test_what_the_public_name_has(public):
+    api = Api(public.web_port)
+    host = {"Host": "ui." + harness.DOMAIN}
+    assert one(api.get("/health", headers=host)) == {"ok": True, "version": "1"}
+    for method, path in [*REFUSED, ("GET", "/projects"), ("GET", "/events"),
+                         ("POST", "/worktrees/up")]:
+        assert api.call(method, path, headers=host).status == 401, path
+    login = api.post("/auth/login", {"secret": "correct horse battery staple"}, headers=host)
+    assert login.status == 200
+    host["Cookie"] = login.headers["set-cookie"].partition(";")[0]
+    for method, path in REFUSED:
+        error(api.call(method, path, {} if method != "GET" else None, headers=host), 403,
+              "forbidden")
+    assert one(api.get("/projects", headers=host)) == {"projects": []}
+    error(api.post("/projects", {"path": str(public.trees["alpha"])},
+                   headers={**host, "Origin": "https://alpha-web." + harness.DOMAIN}), 403,
+          "forbidden")
+    with Events(public.web_port, "/events", host) as events:
+        assert events.status == 200
