@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -164,6 +165,9 @@ static void child_main(struct plan *plan)
         child_fail(plan, STAGE_SETUP);
     }
     child_fds(plan);
+    if (plan->spec->stdin_is_terminal && ioctl(STDIN_FILENO, TIOCSCTTY, 0) != 0) {
+        child_fail(plan, STAGE_FD);
+    }
     if (plan->spec->cwd != NULL && chdir(plan->spec->cwd) != 0) {
         child_fail(plan, STAGE_CHDIR);
     }

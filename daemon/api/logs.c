@@ -206,20 +206,13 @@ static void add_containers(struct follower *f, struct daemon *d,
     f->containers_left = f->container_count;
 }
 
-void logs_handle(struct api_request *r)
+void logs_follow(struct api_request *r, const struct session *session, const char *service,
+                 bool is_following)
 {
-    struct session *session = sessions_find(r->d->sessions, r->param);
-    const char *service = request_query(r, "service");
-    const char *follow = request_query(r, "follow");
-    if (session == NULL) {
-        reply_error(r, 404, "not-found", "no such session", NULL);
-        return;
-    }
     struct follower *f = xcalloc(1, sizeof *f);
     loop_timer_init(&f->timer, r->d->loop, follower_on_timer, f);
     f->session = xstrdup(session_name(session));
     f->sent_ms = clock_now_ms();
-    bool is_following = follow != NULL && (strcmp(follow, "1") == 0 || strcmp(follow, "true") == 0);
     if (compose_exec_applies(session_deployment(session))) {
         add_containers(f, r->d, session_deployment(session), service, is_following);
     } else {
@@ -240,4 +233,17 @@ void logs_handle(struct api_request *r)
     }
     stream_end(f->stream);
     follower_free(f);
+}
+
+void logs_handle(struct api_request *r)
+{
+    const struct session *session = sessions_find(r->d->sessions, r->param);
+    const char *service = request_query(r, "service");
+    const char *follow = request_query(r, "follow");
+    if (session == NULL) {
+        reply_error(r, 404, "not-found", "no such session", NULL);
+        return;
+    }
+    logs_follow(r, session, service,
+                follow != NULL && (strcmp(follow, "1") == 0 || strcmp(follow, "true") == 0));
 }

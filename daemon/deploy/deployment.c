@@ -105,6 +105,7 @@ void deployment_free(struct deployment *d)
     }
     CHECK(d->magic == DEPLOYMENT_MAGIC);
     up_free(d);
+    service_action_free(d);
     d->runner->release(d);
     deployment_clear_services(d);
     loop_timer_fini(&d->timer);
@@ -135,7 +136,7 @@ static char **dup_strings(const char *const *list)
     return copy;
 }
 
-static struct up *up_new(const struct deployment_request *request)
+struct up *up_new(const struct deployment_request *request)
 {
     struct up *up = xcalloc(1, sizeof(*up));
     up->operation_id = dup_or_null(request->operation_id);
@@ -243,7 +244,7 @@ static void down_begin(void *arg)
 int deployment_down(struct deployment *d, struct err *err)
 {
     CHECK(d->magic == DEPLOYMENT_MAGIC);
-    if (d->is_down) {
+    if (d->is_down || d->action != NULL) {
         return err_set(err, ERR_BUSY, "session %s is busy", d->wt.session_name);
     }
     d->is_down = true;
@@ -291,7 +292,7 @@ const struct worktree *deployment_worktree(const struct deployment *d)
 
 bool deployment_is_busy(const struct deployment *d)
 {
-    return d->up != NULL || d->is_down;
+    return d->up != NULL || d->is_down || d->action != NULL;
 }
 
 bool deployment_is_initialised(const struct deployment *d)

@@ -114,10 +114,11 @@ struct deployment {
     bool failed_before;            /* the last up failed and there never was another */
     struct service_run **services; /* owned: those of the last up */
     size_t service_count;
-    struct up *up;  /* owned; NULL: none runs */
-    bool is_down;   /* a down runs */
-    bool cancelled; /* on_done(CANCELLED) is due before the down goes on */
-    loop_fn *next;  /* what the timer calls: the continuation of up or down */
+    struct up *up;                 /* owned; NULL: none runs */
+    struct service_action *action; /* owned by deployment_service.c; NULL: none runs */
+    bool is_down;                  /* a down runs */
+    bool cancelled;                /* on_done(CANCELLED) is due before the down goes on */
+    loop_fn *next;                 /* what the timer calls: the continuation of up or down */
     struct loop_timer timer;
     void (*on_stopped)(struct deployment *d);   /* when no process is left */
     void (*on_published)(struct deployment *d); /* when on_publish is answered */
@@ -125,10 +126,14 @@ struct deployment {
     char *failure_tail;                         /* owned; NULL: the last up did not fail */
     struct health_settings health;              /* for the monitor */
     struct loop_timer monitor;
+    unsigned calm_rounds; /* of the monitor: nothing was different since */
 };
 
 /* deployment.c: calls fn(d) from the loop in the next turn, or after a while. */
 void deployment_continue(struct deployment *d, loop_fn *fn, uint64_t delay_ms);
+
+/* deployment.c: everything is copied. */
+struct up *up_new(const struct deployment_request *request);
 
 /* deployment_up.c: the step table. */
 void up_begin(struct deployment *d);
@@ -167,6 +172,22 @@ bool service_is_done(const struct service_run *s);    /* a task that ended well 
 struct service_run *deployment_find(const struct deployment *d, const char *name);
 struct port_run *service_find_port(const struct service_run *s, uint16_t container_port);
 
+/* deployment_service.c: one service of several. Its status while that runs. */
+const char *service_action_status(const struct deployment *d);
+void service_action_free(struct deployment *d);
+/* A check of the service is over. */
+void service_action_checked(struct deployment *d);
+/* For runners: what service_stop and service_start end in, from the loop; err NULL: nothing of it
+ * is left, or it was started. */
+void deployment_service_stopped(struct deployment *d, const struct err *err);
+void deployment_service_started(struct deployment *d, const struct err *err);
+/* The service's process ended, asked to or not; true when that was expected or is told now. For
+ * runners that watch processes. */
+bool deployment_service_exited(struct deployment *d, const struct service_run *s);
+/* Makes d->up with what service_environment needs, and finds the service; up_free it after. */
+int deployment_service_prepare(struct deployment *d, const struct manifest_service **out_service,
+                               struct err *err);
+
 /* deployment_environment.c: env_file, environment, contract into `own`; later wins. */
 int service_environment(struct deployment *d, const struct manifest_service *ms,
                         const struct service_run *s, struct envlist *own, struct err *err);
@@ -201,6 +222,10 @@ struct runner_ops {
     void (*status)(struct deployment *d);
     /* Stops everything, whatever an up that ended was doing; ends in deployment_on_stopped. */
     void (*stop)(struct deployment *d);
+    /* One service; end in deployment_service_stopped and deployment_service_started. NULL: this
+     * runner cannot. */
+    void (*service_stop)(struct deployment *d, struct service_run *s);
+    void (*service_start)(struct deployment *d, struct service_run *s);
     /* Adds to d->state what restore needs. */
     void (*save)(struct deployment *d);
     /* Makes d->services of d->state and finds out what runs. */
@@ -219,6 +244,8 @@ int up_assign_ports(struct deployment *d, struct err *err);
 /* deployment_health.c */
 void up_check_health(struct deployment *d);
 void deployment_cancel_checks(struct deployment *d);
+/* Until it is healthy or has failed; ends in service_action_checked. */
+void port_check_service(struct port_run *p);
 /* Arms the monitor's timer, which calls deployment_monitor. */
 void deployment_monitor_start(struct deployment *d, bool at_once);
 void deployment_monitor(struct deployment *d);

@@ -68,6 +68,9 @@ const char *deployment_status(const struct deployment *d)
     if (d->is_down) {
         return d->initialised ? "stopping" : "not_started";
     }
+    if (d->action != NULL) {
+        return service_action_status(d);
+    }
     if (d->up != NULL) {
         return d->initialised && d->up->services_started ? "checking" : "pending";
     }

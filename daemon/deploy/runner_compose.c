@@ -551,12 +551,24 @@ static void compose_stop(struct deployment *d)
     compose_with_tool(c, compose_stop_begin);
 }
 
+static void compose_one_stop(struct deployment *d, struct service_run *s)
+{
+    compose_service_stop(d, s, deployment_service_stopped);
+}
+
+static void compose_one_start(struct deployment *d, struct service_run *s)
+{
+    compose_service_start(d, s, deployment_service_started);
+}
+
 const struct runner_ops runner_compose = {
     .backend = "docker",
     .init = compose_init,
     .launch = compose_launch,
     .status = compose_status,
     .stop = compose_stop,
+    .service_stop = compose_one_stop,
+    .service_start = compose_one_start,
     .save = compose_save,
     .restore = compose_restore,
     .release = compose_release,

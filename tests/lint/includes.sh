@@ -25,7 +25,7 @@ awk '
         uses["curl"] = "base/fetch.c"
         uses["nghttp2"] = "gateway"
         uses["openssl"] = "certs routing acme gateway daemon"
-        uses["wslay"] = "daemon gateway"
+        uses["wslay"] = "daemon gateway cli"
     }
     # Is `path`, or the layer it is in, one of the words of `list`?
     function listed(list, path,    words, count, i, top) {
