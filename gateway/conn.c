@@ -117,6 +117,17 @@ static void write_tls(struct conn *c, const char *data, size_t len)
     wbuf_add(pool, &c->stage, data, len);
 }
 
+/* A service may answer, close, and so refuse the rest of the request: its answer is still to be
+ * read. The reading ends with what the sending ended with. */
+static void hear_out(struct conn *c, int error)
+{
+    c->send_error = error;
+    wbuf_release(&c->worker->wbufs, &c->out);
+    c->shut_write = true;
+    c->can_read = true;
+    conn_mark_again(c);
+}
+
 /* What would not fit the buffer of one turn leaves at once: growing it costs more than
  * the system call. An error is left for conn_flush, which may call the owner. */
 static void send_early(struct conn *c)
@@ -133,9 +144,9 @@ static void send_early(struct conn *c)
         wbuf_consume(&c->worker->wbufs, &c->out, (size_t)n);
     } else if (errno == EAGAIN) {
         c->can_write = false;
-    } else if (errno != EINTR) {
-        c->error = errno;
-    }
+    } else if (errno != EINTR && !c->is_front) {
+        hear_out(c, errno);
+    } /* else conn_flush meets it again */
 }
 
 void conn_write(struct conn *c, const void *data, size_t len)
@@ -444,17 +455,6 @@ static void start_linger(struct conn *c)
     c->state = CONN_LINGER;
     c->linger_end = c->bytes_in + LINGER_BYTES;
     conn_set_deadline(c, LINGER_MS);
-    conn_mark_again(c);
-}
-
-/* A service may answer, close, and so refuse the rest of the request: its answer is still to be
- * read. The reading ends with what the sending ended with. */
-static void hear_out(struct conn *c, int error)
-{
-    c->send_error = error;
-    wbuf_release(&c->worker->wbufs, &c->out);
-    c->shut_write = true;
-    c->can_read = true;
     conn_mark_again(c);
 }
 

@@ -31,7 +31,7 @@ static char *sha256_hex(struct str bytes)
     return digest_hex(digest, (size_t)2 * DIGEST_SHA256_SIZE);
 }
 
-char *cache_key(const struct manifest_cache *cache, const char *root, struct err *err)
+char *cache_key(const struct manifest_kept *cache, const char *root, struct err *err)
 {
     struct buf text = {0};
     char *key = NULL;
@@ -145,7 +145,7 @@ static int expand_one(const char *pattern, const char *root, const char *real_ro
     return 0;
 }
 
-int cache_expand(const struct manifest_cache *cache, const char *root, struct cache_paths *out,
+int cache_expand(const struct manifest_kept *cache, const char *root, struct cache_paths *out,
                  struct err *err)
 {
     struct cache_paths paths = {0};

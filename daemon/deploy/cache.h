@@ -27,13 +27,13 @@ struct cache_paths {
 void cache_paths_fini(struct cache_paths *paths);
 
 /* 64 hex digits. ERR_NOT_FOUND names the file of the key that does not exist. */
-char *cache_key(const struct manifest_cache *cache, const char *root, struct err *err);
+char *cache_key(const struct manifest_kept *cache, const char *root, struct err *err);
 char *cache_dir(const char *home, const char *key);
 /* The place of one path in an entry's folder. */
 char *cache_item(const char *dir, const char *path);
 
 /* What the patterns match below root, sorted, each once, nothing that leads out of it. */
-int cache_expand(const struct manifest_cache *cache, const char *root, struct cache_paths *out,
+int cache_expand(const struct manifest_kept *cache, const char *root, struct cache_paths *out,
                  struct err *err);
 /* ERR_NOT_FOUND: there is no such entry. */
 int cache_read_manifest(const char *dir, struct cache_paths *out, struct err *err);

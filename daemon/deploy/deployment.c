@@ -106,6 +106,7 @@ void deployment_free(struct deployment *d)
     }
     CHECK(d->magic == DEPLOYMENT_MAGIC);
     up_free(d);
+    service_action_free(d);
     d->runner->release(d);
     deployment_clear_services(d);
     subprocess_release(d->forward);
@@ -113,6 +114,7 @@ void deployment_free(struct deployment *d)
     loop_timer_fini(&d->monitor);
     cJSON_Delete(d->state);
     failure_clear(d);
+    free(d->stop_error);
     worktree_fini(&d->wt);
     d->magic = 0;
     free(d);
@@ -136,7 +138,7 @@ static char **dup_strings(const char *const *list)
     return copy;
 }
 
-static struct up *up_new(const struct deployment_request *request)
+struct up *up_new(const struct deployment_request *request)
 {
     struct up *up = xcalloc(1, sizeof(*up));
     up->operation_id = dup_or_null(request->operation_id);
@@ -192,21 +194,35 @@ void deployment_stop_all(struct deployment *d, void (*on_stopped)(struct deploym
 {
     deployment_cancel_checks(d);
     d->on_stopped = on_stopped;
+    free(d->stop_error);
+    d->stop_error = NULL;
     forward_stop(d, stop_on_forward_stopped);
 }
 
 const struct runner_ops *runner_of(enum manifest_mode mode)
 {
-    (void)mode; /* the manifest refuses the others */
-    return &runner_shell;
+    return mode == MANIFEST_SHELL ? &runner_shell : &runner_compose;
+}
+
+/* What could not be stopped keeps its routes; the monitor finds out what they lead to. */
+static void down_fail(struct deployment *d)
+{
+    autofree char *why = xstrdup(d->stop_error);
+    d->is_down = false;
+    deployment_monitor_start(d, true);
+    d->ops.on_done(d->arg, DEPLOYMENT_FAILED, ERR_FAILED, why);
 }
 
 static void down_on_stopped(struct deployment *d)
 {
+    if (d->stop_error != NULL) {
+        down_fail(d);
+        return;
+    }
     struct err err = {0};
     fault_point("down.stopped");
-    deployment_clear_services(d);
     int rc = 0;
+    deployment_clear_services(d);
     if (cJSON_GetArraySize(d->state) > 0) {
         rc = state_save(d, &err);
     }
@@ -241,7 +257,7 @@ static void down_begin(void *arg)
 int deployment_down(struct deployment *d, struct err *err)
 {
     CHECK(d->magic == DEPLOYMENT_MAGIC);
-    if (d->is_down) {
+    if (d->is_down || d->action != NULL) {
         return err_set(err, ERR_BUSY, "session %s is busy", d->wt.session_name);
     }
     d->is_down = true;
@@ -290,7 +306,7 @@ const struct worktree *deployment_worktree(const struct deployment *d)
 
 bool deployment_is_busy(const struct deployment *d)
 {
-    return d->up != NULL || d->is_down;
+    return d->up != NULL || d->is_down || d->action != NULL;
 }
 
 bool deployment_is_initialised(const struct deployment *d)
@@ -308,7 +324,7 @@ size_t deployment_ports(const struct deployment *d, struct deployment_port **out
     count = 0;
     for (size_t i = 0; i < d->service_count; i++) {
         const struct service_run *s = d->services[i];
-        for (size_t j = 0; j < s->port_count; j++) {
+        for (size_t j = 0; j < s->port_count && !s->is_dep; j++) {
             const struct port_run *p = &s->ports[j];
             ports[count++] = (struct deployment_port){.service = s->name,
                                                       .container_port = p->container_port,

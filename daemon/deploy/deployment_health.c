@@ -6,15 +6,20 @@
 #include "base/json.h"
 #include "daemon/deploy/deployment_internal.h"
 
-enum { MONITOR_MS = 5000 };
+enum {
+    MONITOR_MS = 5000,
+    CALM_ROUNDS = 12,     /* looks in a row at which nothing was different … */
+    CALM_MS = MONITOR_MS, /* … after which there is this much more time between two */
+};
 
 void port_set_route(struct port_run *p, enum route_state state)
 {
     struct deployment *d = p->service->deployment;
-    if (p->route == state) {
+    if (p->route == state || p->service->is_dep) {
         return;
     }
     p->route = state;
+    d->calm_rounds = 0;
     d->ops.on_port_state(d->arg, p->service->name, p->container_port, state);
 }
 
@@ -156,6 +161,20 @@ void up_check_health(struct deployment *d)
     }
 }
 
+static void port_on_service_checked(void *arg, bool healthy, int status, const char *message)
+{
+    struct port_run *p = arg;
+    CHECK(p->magic == PORT_RUN_MAGIC);
+    p->check = NULL;
+    port_note(p, healthy, status, message);
+    service_action_checked(p->service->deployment);
+}
+
+void port_check_service(struct port_run *p)
+{
+    port_check(p, HEALTH_UNTIL, port_on_attempt, port_on_service_checked);
+}
+
 static void port_on_monitored(void *arg, bool healthy, int status, const char *message)
 {
     struct port_run *p = arg;
@@ -166,10 +185,12 @@ static void port_on_monitored(void *arg, bool healthy, int status, const char *m
 
 void deployment_monitor_start(struct deployment *d, bool at_once)
 {
+    d->calm_rounds = 0;
     loop_timer_set(&d->monitor, at_once ? 0 : MONITOR_MS);
 }
 
-/* One look at every running port that has a check, and again in five seconds. */
+/* One look at every running port that has a check, and again in five seconds; in ten when nothing
+ * changes: hundreds of services shall not keep an idle machine busy. */
 void deployment_monitor(struct deployment *d)
 {
     bool any = false;
@@ -187,6 +208,8 @@ void deployment_monitor(struct deployment *d)
         }
     }
     if (any) {
-        deployment_monitor_start(d, false);
+        bool is_calm = d->calm_rounds >= CALM_ROUNDS;
+        d->calm_rounds += is_calm ? 0 : 1;
+        loop_timer_set(&d->monitor, is_calm ? MONITOR_MS + CALM_MS : MONITOR_MS);
     }
 }

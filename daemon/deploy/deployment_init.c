@@ -35,7 +35,9 @@ char *up_init_script(const struct deployment *d)
         if (ms->init_count == 0) {
             continue;
         }
-        autofree char *cwd = path_join(d->wt.root, ms->cwd == NULL ? "." : ms->cwd);
+        /* In a container the worktree is mounted at a fixed place. */
+        const char *root = d->mode == MANIFEST_SHELL ? d->wt.root : "/workspace";
+        autofree char *cwd = path_join(root, ms->cwd == NULL ? "." : ms->cwd);
         buf_add_text(&text, text.len == 0 ? "(cd " : " && (cd ");
         add_quoted(&text, cwd);
         buf_add_text(&text, " && ");
@@ -79,6 +81,7 @@ void up_on_init_done(void *arg, int status)
     /* What it left running on purpose is not ours to end: the next save forgets the id. */
     cJSON_DeleteItemFromObjectCaseSensitive(state_object(d->state, "shell"), "initRunId");
     if (status == 0) {
+        d->up->init_done = true;
         up_step_done(d);
         return;
     }

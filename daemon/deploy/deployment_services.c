@@ -48,6 +48,7 @@ void service_run_free(struct service_run *s)
     loop_timer_fini(&s->settle);
     free(s->ports);
     free(s->name);
+    free(s->container);
     free(s->started_at);
     free(s->cwd);
     free(s->command);

@@ -74,7 +74,7 @@ void setup_free(struct setup *s)
 static struct setup *setup_new(struct deployment *d)
 {
     struct setup *s = xcalloc(1, sizeof(*s));
-    size_t caches = d->up->manifest->cache_count;
+    size_t caches = d->up->manifest->kept_count;
     s->magic = SETUP_MAGIC;
     s->d = d;
     s->cache_count = caches;
@@ -241,9 +241,9 @@ static void add_restores(struct setup *s)
 {
     struct deployment *d = s->d;
     const struct manifest *m = d->up->manifest;
-    for (size_t i = 0; i < m->cache_count; i++) {
+    for (size_t i = 0; i < m->kept_count; i++) {
         struct err err = {0};
-        autofree char *key = cache_key(&m->caches[i], d->wt.root, &err);
+        autofree char *key = cache_key(&m->kept[i], d->wt.root, &err);
         if (key == NULL) {
             cache_warn(s, i, "restored", &err);
             continue;
@@ -279,7 +279,7 @@ void setup_begin(struct deployment *d)
 static int add_save(struct setup *s, size_t index, struct err *err)
 {
     struct deployment *d = s->d;
-    const struct manifest_cache *cache = &d->up->manifest->caches[index];
+    const struct manifest_kept *cache = &d->up->manifest->kept[index];
     autofree char *key = cache_key(cache, d->wt.root, err);
     if (key == NULL || cache_expand(cache, d->wt.root, &s->paths[index], err) < 0) {
         return -1;
@@ -303,7 +303,7 @@ static int add_save(struct setup *s, size_t index, struct err *err)
 void setup_save_begin(struct deployment *d)
 {
     struct setup *s = setup_new(d);
-    for (size_t i = 0; i < d->up->manifest->cache_count; i++) {
+    for (size_t i = 0; i < d->up->manifest->kept_count; i++) {
         struct err err = {0};
         if (add_save(s, i, &err) < 0) {
             cache_warn(s, i, "saved", &err);

@@ -181,6 +181,10 @@ static void enter_prepare(struct deployment *d)
 static void on_released(struct deployment *d)
 {
     fault_point("up.released");
+    if (d->stop_error != NULL) {
+        up_fail(d, ERR_FAILED, d->stop_error);
+        return;
+    }
     d->up->released = true;
     up_step_done(d);
 }
@@ -196,11 +200,28 @@ static void enter_release(struct deployment *d)
     deployment_withdraw(d, ROUTE_STARTING, release_on_withdrawn);
 }
 
+void up_exclude_port(struct deployment *d, uint16_t port)
+{
+    d->up->excluded.bits[port / 8] |= (uint8_t)(1u << (port % 8));
+}
+
+void up_again_from_ports(struct deployment *d)
+{
+    struct up *up = d->up;
+    up->step = 0;
+    up->step_open = false; /* shown again when it is entered again */
+    while (up_steps[up->step].enter != enter_ports) {
+        up->step++;
+    }
+    deployment_continue(d, up_on_continue, 0);
+}
+
 static void enter_ports(struct deployment *d)
 {
     struct err err = {0};
     d->mode = d->up->manifest->mode;
     d->runner = runner_of(d->mode);
+    state_new_id(d);
     if (up_assign_ports(d, &err) < 0) {
         up_fail_err(d, &err);
         return;
@@ -221,7 +242,7 @@ static void enter_publish(struct deployment *d)
 {
     size_t count = 0;
     for (size_t i = 0; i < d->service_count; i++) {
-        count += d->services[i]->port_count;
+        count += d->services[i]->is_dep ? 0 : d->services[i]->port_count;
     }
     if (d->up->no_tunnel || count == 0) {
         d->ops.on_drop(d->arg);
@@ -239,7 +260,7 @@ static bool is_first_run(const struct deployment *d)
 static void enter_setup(struct deployment *d)
 {
     const struct manifest *m = d->up->manifest;
-    bool has_work = m->cache_count > 0 || (m->clone_count > 0 && !d->wt.is_source);
+    bool has_work = m->kept_count > 0 || (m->clone_count > 0 && !d->wt.is_source);
     if (!is_first_run(d) || d->up->setup_done || !has_work) {
         up_step_done(d);
         return;
@@ -251,7 +272,7 @@ static void enter_setup(struct deployment *d)
 
 static void enter_save_caches(struct deployment *d)
 {
-    if (!is_first_run(d) || d->up->caches_saved || d->up->manifest->cache_count == 0) {
+    if (!is_first_run(d) || d->up->caches_saved || d->up->manifest->kept_count == 0) {
         up_step_done(d);
         return;
     }
@@ -262,7 +283,7 @@ static void enter_save_caches(struct deployment *d)
 static void enter_init(struct deployment *d)
 {
     autofree char *script = up_init_script(d);
-    if (!is_first_run(d) || script[0] == '\0') {
+    if (!is_first_run(d) || d->up->init_done || script[0] == '\0') {
         up_step_done(d);
         return;
     }

@@ -49,8 +49,11 @@ struct manifest_pair {
     int column;
 };
 
+/* A service of the application, one of `deps` (image, ports, environment and volumes only;
+ * never published), or, in mode compose, an exposed service (ports only). */
 struct manifest_service {
     const char *name;
+    bool is_dep;
     struct manifest_port *ports;
     size_t port_count;
     const char **script; /* commands in order */
@@ -61,6 +64,9 @@ struct manifest_service {
     size_t dependency_count;
     const char *cwd;      /* NULL: the worktree's root */
     const char *env_file; /* NULL: none */
+    const char *image;    /* generated: never NULL in a good manifest; else NULL */
+    const char **volumes; /* generated: as Compose takes them */
+    size_t volume_count;
     struct manifest_pair *environment;
     size_t environment_count;
     int line;
@@ -80,12 +86,31 @@ struct manifest_clone {
 };
 
 /* Files kept under <home>/cache between first runs. */
-struct manifest_cache {
+struct manifest_kept {
     const char *key;    /* NULL: the contents of `files` are the key */
     const char **files; /* relative, inside the worktree */
     size_t file_count;
     const char **paths; /* the same; each segment may have * ? [] {} */
     size_t path_count;
+};
+
+/* A package manager's cache, mounted where the init scripts run in mode generated. */
+enum manifest_cache_kind { CACHE_NPM, CACHE_YARN, CACHE_BUN, CACHE_KINDS };
+
+struct manifest_cache {
+    bool enabled;
+    const char *path; /* absolute, or with ~ in front; NULL: ask the tool */
+};
+
+/* Mode compose. */
+struct manifest_compose {
+    const char *config; /* the user's compose file; never NULL in a good manifest */
+    int line;           /* where it is named */
+    int column;
+    const char **env_files;
+    size_t env_file_count;
+    struct manifest_pair *environment; /* of the command, for interpolation */
+    size_t environment_count;
 };
 
 struct manifest_problem {
@@ -109,13 +134,16 @@ struct manifest {
     bool dynamic_ports;
     struct manifest_clone *clones; /* clone_volumes */
     size_t clone_count;
-    struct manifest_cache *caches;
-    size_t cache_count;
+    struct manifest_kept *kept; /* cache */
+    size_t kept_count;
     const char **arguments;
     size_t argument_count;
     const char **init_script; /* app.init_script */
     size_t init_count;
-    struct manifest_service *services; /* sorted by name */
+    const char *image; /* app.image or NULL */
+    struct manifest_cache caches[CACHE_KINDS];
+    struct manifest_compose compose;
+    struct manifest_service *services; /* sorted by name; deps among them */
     size_t service_count;
     struct manifest_target *targets;
     size_t target_count;

@@ -130,7 +130,7 @@ static void read_inside(struct reader *r, const yaml_node_t *node, const char *p
 }
 
 static void read_key(struct reader *r, const yaml_node_t *node, const yaml_node_t *entry,
-                     const char *path, struct manifest_cache *out)
+                     const char *path, struct manifest_kept *out)
 {
     static const char *const known[] = {"files", NULL};
     static const struct reader_refusal none[] = {{NULL, NULL}};
@@ -166,11 +166,11 @@ void manifest_read_caches(struct reader *r, const yaml_node_t *node)
         return;
     }
     size_t count = reader_item_count(node);
-    m->caches = arena_zalloc(&m->arena, (count + 1) * sizeof(m->caches[0]));
+    m->kept = arena_zalloc(&m->arena, (count + 1) * sizeof(m->kept[0]));
     for (size_t i = 0; i < count; i++) {
         const yaml_node_t *item = reader_item(r, node, i);
         const char *path = reader_path(r, "cache[%zu]", i);
-        struct manifest_cache *cache = &m->caches[m->cache_count++];
+        struct manifest_kept *cache = &m->kept[m->kept_count++];
         struct reader_map map;
         if (!reader_read_map(r, item, path, &map)) {
             continue;

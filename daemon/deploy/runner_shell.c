@@ -50,7 +50,7 @@ static void service_on_unasked_exit(struct service_run *s, int status)
         readiness_on_ended(s);
         return;
     }
-    if (done_well) {
+    if (deployment_service_exited(d, s) || done_well) {
         return;
     }
     if (d->up != NULL && d->up->services_started && d->on_stopped == NULL) {
@@ -74,6 +74,7 @@ static void service_on_exit(void *arg, int status)
     } else if (s->state == SERVICE_STOPPING) {
         s->state = SERVICE_STOPPED;
         s->status = -1;
+        (void)deployment_service_exited(d, s);
     }
     if (d->on_stopped != NULL && !deployment_has_processes(d)) {
         deployment_continue(d, deployment_on_stopped, 0);
@@ -87,6 +88,15 @@ static char **environment_names(const struct envlist *own)
         names[i] = xstrndup(own->items[i], str_find(str_of(own->items[i]), '='));
     }
     return names;
+}
+
+static void environment_names_free(struct service_run *s)
+{
+    for (size_t i = 0; s->env_keys != NULL && s->env_keys[i] != NULL; i++) {
+        free(s->env_keys[i]);
+    }
+    free(s->env_keys);
+    s->env_keys = NULL;
 }
 
 static int service_spawn(struct deployment *d, const struct manifest_service *ms,
@@ -125,6 +135,9 @@ static int service_launch(struct deployment *d, const struct manifest_service *m
     struct envlist own = {0};
     struct envlist env = {0};
     struct buf line = {0};
+    free(s->cwd);
+    free(s->command);
+    environment_names_free(s);
     s->cwd = ms->cwd == NULL ? xstrdup(d->wt.root) : path_join(d->wt.root, ms->cwd);
     shell_join(ms->script, ms->script_count, &line);
     s->command = buf_take(&line);
@@ -219,6 +232,30 @@ static void shell_stop(struct deployment *d)
     if (!deployment_has_processes(d)) {
         deployment_continue(d, deployment_on_stopped, 0);
     }
+}
+
+static void shell_service_stop(struct deployment *d, struct service_run *s)
+{
+    if (s->process == NULL) {
+        s->state = SERVICE_STOPPED;
+        deployment_service_stopped(d, NULL);
+        return;
+    }
+    /* What ended by itself may have left something behind, which is being stopped. */
+    s->state = SERVICE_STOPPING;
+    subprocess_stop(s->process, SHELL_GRACE_MS);
+}
+
+static void shell_service_start(struct deployment *d, struct service_run *s)
+{
+    struct err err = {0};
+    const struct manifest_service *ms = NULL;
+    int rc = deployment_service_prepare(d, &ms, &err);
+    if (rc == 0) {
+        rc = service_launch(d, ms, s, &err);
+        up_free(d);
+    }
+    deployment_service_started(d, rc < 0 ? &err : NULL);
 }
 
 static cJSON *service_json(const struct deployment *d, const struct service_run *s)
@@ -355,6 +392,8 @@ const struct runner_ops runner_shell = {
     .launch = shell_launch,
     .status = shell_status,
     .stop = shell_stop,
+    .service_stop = shell_service_stop,
+    .service_start = shell_service_start,
     .save = shell_save,
     .restore = shell_restore,
     .release = shell_release,
