@@ -80,7 +80,8 @@ const struct command cmd_worktree = {
     .name = "worktree",
     .args = "remove [--force]",
     .summary = "stop this worktree's services and remove it",
-    .help = "  --force   also with uncommitted changes, which are lost\n"
+    .help = "  remove    of a secondary worktree\n"
+            "  --force   also with uncommitted changes, which are lost\n"
             "\n"
             "Stops the services, closes the routes, deletes wos's state of the worktree and runs\n"
             "git worktree remove. The source worktree cannot be removed.\n"
