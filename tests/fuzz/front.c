@@ -8,6 +8,7 @@
 #include "gateway/conn_private.h"
 #include "gateway/front_h1.h"
 #include "gateway/front_h2.h"
+#include "gateway/limit.h"
 
 const char front_ws_key[] = "dGhlIHNhbXBsZSBub25jZQ==";
 
@@ -143,14 +144,31 @@ static void worker_make(void)
     }
     CHECK(snapshot != NULL);
     buf_fini(&bytes);
-    worker = worker_new(0, NULL, &err);
+    worker = worker_new(0, NULL, limit_new(1024), &err);
     CHECK(worker != NULL);
-    worker_set_view(worker, view_new(snapshot, NULL, NULL));
+    worker_set_view(worker, view_new(snapshot, NULL, NULL, NULL));
+}
+
+/* A client's connection, listed and counted as conn_accept and the listener do it. */
+static struct conn *client_new(void)
+{
+    static const struct sockaddr_in peer = {.sin_family = AF_INET, .sin_addr = {0x010200c0}};
+    struct conn *c = conn_new(worker, NULL, NULL);
+    c->state = CONN_OPEN;
+    c->is_front = true;
+    memcpy(&c->peer, &peer, sizeof peer);
+    c->front_next = worker->fronts;
+    c->front_prev = &worker->fronts;
+    if (c->front_next != NULL) {
+        c->front_next->front_prev = &c->front_next;
+    }
+    worker->fronts = c;
+    CHECK(limit_enter(worker->limit, 10));
+    return c;
 }
 
 void front_open(struct front *f, bool h2, bool answer_them)
 {
-    static const struct sockaddr_in peer = {.sin_family = AF_INET, .sin_addr = {0x010200c0}};
     if (worker == NULL) {
         worker_make();
     }
@@ -158,9 +176,7 @@ void front_open(struct front *f, bool h2, bool answer_them)
     present = f;
     open_count++;
     answers = answer_them;
-    f->conn = conn_new(worker, NULL, NULL);
-    f->conn->state = CONN_OPEN;
-    memcpy(&f->conn->peer, &peer, sizeof peer);
+    f->conn = client_new();
     if (h2) {
         front_h2_open(f->conn);
     } else {
