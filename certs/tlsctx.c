@@ -286,8 +286,8 @@ void tlsctx_prepare(SSL_CTX *ssl_ctx)
     SSL_CTX_set_alpn_select_cb(ssl_ctx, alpn_on_select, NULL);
     /* Unlike versions and groups, the suites are looked up in the context that
      * is current when the choice is made: after SSL_set_SSL_CTX, this one. */
-    CHECK(SSL_CTX_set_cipher_list(ssl_ctx, suites_12) == 1 &&
-          SSL_CTX_set_ciphersuites(ssl_ctx, suites_13) == 1);
+    NEED(SSL_CTX_set_cipher_list(ssl_ctx, suites_12) == 1 &&
+         SSL_CTX_set_ciphersuites(ssl_ctx, suites_13) == 1);
 }
 
 static SSL_CTX *server_make(struct tlsctx *ctx)
