@@ -1,6 +1,7 @@
 /* faults: everything in scenario.h again and again, each time with another allocation (or call
  * for a socket) that fails, each time in a process of its own.
  *
+ *     faults NAME memory|sockets N     one, in this process: for a debugger
  *     faults [SECONDS]     how long all may take (default 60); what does not fit is sampled, seeded
  *
  * A process may end well, refuse with an error, or abort with "out of memory", which is what
@@ -24,12 +25,12 @@ enum { SECONDS = 60, HANG_S = 30, SAID_MAX = 4000 };
 
 static const struct scenario scenarios[] = {
     {"snapshot", run_snapshot, false},
-    {"certset", run_certset, false},
     {"h1", run_h1, false},
     {"config", run_config, false},
     {"manifest", run_manifest, false},
     {"publisher", run_publisher, false},
     {"serve", run_serve, true},
+    {"certset", run_certset, false},
 };
 
 struct tally {
@@ -124,9 +125,9 @@ static struct tally try_all(const struct scenario *s, enum inject_kind kind, uin
     unsigned count;
     uint64_t seed = 1;
     judge(s, kind, 0, run(s, kind, 0, &t.total, said), said, &t);
-    t.tried = 0;
-    if (t.done-- == 0) {
-        t.done = 0;
+    bool works = t.done == 1;
+    t.tried = t.done = 0;
+    if (!works) {
         (void)printf("%s does not work when nothing fails\n  %s\n", s->name, said);
         return t;
     }
@@ -143,6 +144,20 @@ static struct tally try_all(const struct scenario *s, enum inject_kind kind, uin
     return t;
 }
 
+/* For a debugger: one of them in this process. */
+static int try_one(const char *name, bool sockets, unsigned nth)
+{
+    for (size_t i = 0; i < COUNT_OF(scenarios); i++) {
+        if (strcmp(scenarios[i].name, name) == 0) {
+            inject_arm(sockets ? INJECT_SOCKETS : INJECT_MEMORY, nth);
+            enum scenario_end end = scenarios[i].run();
+            (void)inject_disarm();
+            return (int)end;
+        }
+    }
+    return 1;
+}
+
 int main(int argc, char **argv)
 {
     uint64_t seconds = argc > 1 ? strtoul(argv[1], NULL, 10) : SECONDS;
@@ -151,6 +166,10 @@ int main(int argc, char **argv)
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
     parsers_prepare();
     serve_prepare();
+    if (argc == 4) {
+        return try_one(argv[1], strcmp(argv[2], "sockets") == 0,
+                       (unsigned)strtoul(argv[3], NULL, 10));
+    }
     uint64_t left_ms = seconds * 1000;
     for (size_t i = 0; i < COUNT_OF(scenarios); i++) {
         const struct scenario *s = &scenarios[i];
@@ -166,7 +185,7 @@ int main(int argc, char **argv)
             wrong += t.wrong;
             (void)printf(
                 "%s, %s: %u of %u tried: %u worked, %u refused, %u out of memory, %u wrong\n",
-                s->name, kind == INJECT_MEMORY ? "memory" : "sockets", t.tried, t.total, t.done - 1,
+                s->name, kind == INJECT_MEMORY ? "memory" : "sockets", t.tried, t.total, t.done,
                 t.refused, t.aborted, t.wrong);
         }
     }

@@ -52,14 +52,20 @@ bool inject_happened(void)
     return state.happened;
 }
 
+/* Where a debugger stops. */
+__attribute__((noinline)) static bool fail_now(void)
+{
+    state.happened = true;
+    return true;
+}
+
 static bool fails(enum inject_kind kind)
 {
     if (!state.armed || state.paused > 0 || state.kind != kind) {
         return false;
     }
     state.count++;
-    state.happened = state.happened || state.count == state.nth;
-    return state.count == state.nth;
+    return state.count == state.nth && fail_now();
 }
 
 void *malloc(size_t size)

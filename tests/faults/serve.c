@@ -21,7 +21,7 @@
 #include "tests/faults/inject.h"
 #include "tests/faults/scenario.h"
 
-enum { PATIENCE_MS = 4000, TIMEOUT_MS = 400 };
+enum { PATIENCE_MS = 4000, TIMEOUT_MS = 250 };
 
 enum heard { HEARD_ANSWER, HEARD_END, HEARD_NOTHING };
 
