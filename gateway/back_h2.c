@@ -288,13 +288,13 @@ static nghttp2_session *session_new(struct back_h2 *b, const struct limits *limi
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *option;
     nghttp2_session *session = NULL;
-    CHECK(nghttp2_session_callbacks_new(&callbacks) == 0);
-    CHECK(nghttp2_option_new(&option) == 0);
+    NEED(nghttp2_session_callbacks_new(&callbacks) == 0);
+    NEED(nghttp2_option_new(&option) == 0);
     back_stream_set_callbacks(callbacks);
     back_answer_set_callbacks(callbacks);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_max_send_header_block_length(option, 1 << 20);
-    CHECK(nghttp2_session_client_new2(&session, callbacks, b, option) == 0);
+    NEED(nghttp2_session_client_new2(&session, callbacks, b, option) == 0);
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
     const nghttp2_settings_entry settings[] = {
@@ -302,9 +302,9 @@ static nghttp2_session *session_new(struct back_h2 *b, const struct limits *limi
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, BACK_H2_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, limits->header_bytes_max},
     };
-    CHECK(nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, COUNT_OF(settings)) == 0);
-    CHECK(nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, WINDOW_CONNECTION) ==
-          0);
+    NEED(nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, COUNT_OF(settings)) == 0);
+    NEED(nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, WINDOW_CONNECTION) ==
+         0);
     return session;
 }
 

@@ -23,11 +23,24 @@ enum {
 
 static void conn_on_ready(evutil_socket_t fd, short what, void *arg);
 
-void conn_register(struct conn *c)
+bool conn_register(struct conn *c)
 {
     CHECK(event_assign(&c->event, loop_base(c->worker->loop), c->fd,
                        EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, conn_on_ready, c) == 0);
-    CHECK(event_add(&c->event, NULL) == 0);
+    return event_add(&c->event, NULL) == 0;
+}
+
+/* Accepted, and cannot be served: no memory, or no room in epoll. */
+static struct conn *drop_accepted(struct conn *c)
+{
+    if (c->ssl != NULL) {
+        c->worker->bio_conn = c;
+        SSL_free(c->ssl);
+        c->worker->bio_conn = NULL;
+    }
+    (void)close(c->fd);
+    free(c);
+    return NULL;
 }
 
 struct conn *conn_new(struct worker *w, const struct conn_ops *ops, void *owner)
@@ -50,10 +63,8 @@ struct conn *conn_accept(struct worker *w, int fd, const struct sockaddr *peer, 
     c->is_front = true;
     c->can_write = true;
     c->state = tls ? CONN_HANDSHAKE : CONN_OPEN;
-    if (tls && !tls_attach(c, tlsctx_server(w->tlsctx), true)) {
-        (void)close(fd);
-        free(c);
-        return NULL;
+    if ((tls && !tls_attach(c, tlsctx_server(w->tlsctx), true)) || !conn_register(c)) {
+        return drop_accepted(c);
     }
     c->front_next = w->fronts;
     c->front_prev = &w->fronts;
@@ -61,7 +72,6 @@ struct conn *conn_accept(struct worker *w, int fd, const struct sockaddr *peer, 
         c->front_next->front_prev = &c->front_next;
     }
     w->fronts = c;
-    conn_register(c);
     return c;
 }
 

@@ -306,8 +306,8 @@ static nghttp2_session *session_new(struct front_h2 *f, const struct limits *lim
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *option;
     nghttp2_session *session = NULL;
-    CHECK(nghttp2_session_callbacks_new(&callbacks) == 0);
-    CHECK(nghttp2_option_new(&option) == 0);
+    NEED(nghttp2_session_callbacks_new(&callbacks) == 0);
+    NEED(nghttp2_option_new(&option) == 0);
     h2_stream_set_callbacks(callbacks);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
@@ -316,7 +316,7 @@ static nghttp2_session *session_new(struct front_h2 *f, const struct limits *lim
     /* The guard counts these, with limits of the configuration. */
     nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX);
     nghttp2_option_set_max_continuations(option, UINT32_MAX);
-    CHECK(nghttp2_session_server_new2(&session, callbacks, f, option) == 0);
+    NEED(nghttp2_session_server_new2(&session, callbacks, f, option) == 0);
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
     const nghttp2_settings_entry settings[] = {
@@ -326,9 +326,9 @@ static nghttp2_session *session_new(struct front_h2 *f, const struct limits *lim
         {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
-    CHECK(nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, COUNT_OF(settings)) == 0);
-    CHECK(nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, WINDOW_CONNECTION) ==
-          0);
+    NEED(nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, COUNT_OF(settings)) == 0);
+    NEED(nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, WINDOW_CONNECTION) ==
+         0);
     return session;
 }
 

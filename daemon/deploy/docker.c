@@ -147,6 +147,9 @@ pid_t docker_command_pid(const struct docker_command *c, uint64_t *out_start_tic
 
 /* --- finding the tools ------------------------------------------------------------ */
 
+/* What is asked now: is there Compose, as a plugin or by itself; does the engine answer? */
+enum search_stage { SEARCH_PLUGIN, SEARCH_V1, SEARCH_ENGINE };
+
 struct docker_search {
     uint32_t magic;
     struct loop *loop;              /* borrowed */
@@ -155,7 +158,8 @@ struct docker_search {
     struct docker_command *command; /* owned */
     struct buf problems;
     char *docker; /* owned */
-    bool is_v1;   /* what is asked now */
+    enum search_stage stage;
+    bool has_v1;
     docker_found_fn *on_found;
     void *arg; /* borrowed */
 };
@@ -194,7 +198,8 @@ static void search_note_problem(struct docker_search *s, const struct docker_res
     char status[64];
     autofree char *said = shell_text_tail(result->err_tail, 3);
     buf_printf(&s->problems, "%s%s%s version: %s%s%s", s->problems.len == 0 ? "" : "; ",
-               s->is_v1 ? "docker-compose" : s->docker, s->is_v1 ? "" : " compose",
+               s->stage == SEARCH_V1 ? "docker-compose" : s->docker,
+               s->stage == SEARCH_PLUGIN ? " compose" : "",
                result->status == -1
                    ? "cannot be run"
                    : subprocess_status_text(result->status, status, sizeof(status)),
@@ -214,25 +219,37 @@ static void search_on_done(void *arg, const struct docker_result *result)
     struct docker_search *s = arg;
     CHECK(s->magic == SEARCH_MAGIC);
     s->command = NULL;
-    if (result->status == 0) {
+    if (result->status == 0 && s->stage == SEARCH_ENGINE) {
         docker_tool_fini(s->tool);
         *s->tool = (struct docker_tool){.docker = xstrdup(s->docker),
-                                        .compose = s->is_v1 ? xstrdup("docker-compose") : NULL,
+                                        .compose = s->has_v1 ? xstrdup("docker-compose") : NULL,
                                         .is_known = true};
         search_finish(s, NULL);
         return;
     }
+    if (result->status == 0) {
+        s->has_v1 = s->stage == SEARCH_V1;
+        s->problems.len = 0; /* what the other program said does not matter any more */
+        s->stage = SEARCH_ENGINE;
+        search_ask(s);
+        return;
+    }
     search_note_problem(s, result);
-    if (!s->is_v1) {
-        s->is_v1 = true;
+    if (s->stage == SEARCH_PLUGIN) {
+        s->stage = SEARCH_V1;
         search_ask(s);
         return;
     }
     struct err err = {0};
-    (void)err_set(&err, ERR_FAILED,
-                  "Docker Compose is needed and was not found: %s. Install Docker with its compose "
-                  "plugin, or name the program in WOS_DOCKER_BIN",
-                  buf_cstr(&s->problems));
+    if (s->stage == SEARCH_ENGINE) {
+        (void)err_set(&err, ERR_FAILED, "the container engine does not answer: %s",
+                      buf_cstr(&s->problems));
+    } else {
+        (void)err_set(&err, ERR_FAILED,
+                      "Docker Compose is needed and was not found: %s. Install Docker with its "
+                      "compose plugin, or name the program in WOS_DOCKER_BIN",
+                      buf_cstr(&s->problems));
+    }
     search_finish(s, &err);
 }
 
@@ -240,8 +257,10 @@ static void search_ask(struct docker_search *s)
 {
     const char *const plugin[] = {s->docker, "compose", "version", NULL};
     const char *const old[] = {"docker-compose", "version", NULL};
-    s->command =
-        docker_run(s->loop, s->is_v1 ? old : plugin, s->env, NULL, NULL, search_on_done, s);
+    const char *const engine[] = {s->docker, "version", "--format", "{{.Server.Version}}", NULL};
+    const char *const *const questions[] = {
+        [SEARCH_PLUGIN] = plugin, [SEARCH_V1] = old, [SEARCH_ENGINE] = engine};
+    s->command = docker_run(s->loop, questions[s->stage], s->env, NULL, NULL, search_on_done, s);
 }
 
 struct docker_search *docker_find(struct loop *loop, const char *const *env,
