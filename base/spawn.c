@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -162,6 +163,9 @@ static void child_main(struct plan *plan)
     sigset_t none;
     (void)sigemptyset(&none);
     if (sigprocmask(SIG_SETMASK, &none, NULL) != 0) {
+        child_fail(plan, STAGE_SETUP);
+    }
+    if (plan->spec->dies_with_us && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
         child_fail(plan, STAGE_SETUP);
     }
     child_fds(plan);

@@ -1,5 +1,5 @@
 /* logs: see logs.h. Files are looked at four times a second while somebody follows; a file that
- * became shorter was started anew by a new `up` and is read from its start. */
+ * is another one than before, or shorter, is that of a new start and is read from its beginning. */
 #include "daemon/api/logs.h"
 
 #include <fcntl.h>
@@ -11,6 +11,7 @@
 #include "base/auto.h"
 #include "base/json.h"
 #include "base/loop.h"
+#include "daemon/api/log_tail.h"
 #include "daemon/api/logs_container.h"
 #include "daemon/api/request.h"
 #include "daemon/daemon.h"
@@ -30,6 +31,7 @@ struct log_file {
     const char *stream;
     char *path; /* owned */
     off_t at;
+    struct log_identity identity; /* of the file `at` is meant for */
 };
 
 struct follower {
@@ -37,6 +39,7 @@ struct follower {
     char *session;          /* owned */
     struct log_file *files; /* owned */
     size_t count;
+    size_t tail_lines;                 /* of each file at the start; 0: TAIL_BYTES */
     struct container_log **containers; /* owned: of the Docker modes, instead of files */
     size_t container_count;
     size_t containers_left; /* not at their end yet, when not following */
@@ -100,11 +103,13 @@ static void file_send(struct follower *f, struct log_file *file)
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
         return;
     }
+    struct log_identity identity = log_identity_of(fd);
     if (file->at < 0) {
-        file->at = st.st_size > TAIL_BYTES ? st.st_size - TAIL_BYTES : 0;
-    } else if (st.st_size < file->at) {
+        file->at = log_tail_start(fd, st.st_size, TAIL_BYTES, f->tail_lines);
+    } else if (st.st_size < file->at || !log_identity_same(&identity, &file->identity)) {
         file->at = 0;
     }
+    file->identity = identity;
     char bytes[CHUNK_BYTES];
     for (off_t sent = 0; sent < TURN_BYTES;) {
         ssize_t n = pread(fd, bytes, sizeof bytes, file->at);
@@ -213,6 +218,7 @@ void logs_follow(struct api_request *r, const struct session *session, const cha
     loop_timer_init(&f->timer, r->d->loop, follower_on_timer, f);
     f->session = xstrdup(session_name(session));
     f->sent_ms = clock_now_ms();
+    f->tail_lines = log_tail_lines(request_query(r, "tail"));
     if (compose_exec_applies(session_deployment(session))) {
         add_containers(f, r->d, session_deployment(session), service, is_following);
     } else {

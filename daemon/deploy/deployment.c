@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/fault.h"
 #include "base/json.h"
 #include "daemon/deploy/deployment_internal.h"
 #include "daemon/store/store.h"
@@ -108,6 +109,7 @@ void deployment_free(struct deployment *d)
     service_action_free(d);
     d->runner->release(d);
     deployment_clear_services(d);
+    subprocess_release(d->forward);
     loop_timer_fini(&d->timer);
     loop_timer_fini(&d->monitor);
     cJSON_Delete(d->state);
@@ -182,13 +184,19 @@ void deployment_on_stopped(void *arg)
     on_stopped(d);
 }
 
+static void stop_on_forward_stopped(void *arg)
+{
+    struct deployment *d = arg;
+    d->runner->stop(d);
+}
+
 void deployment_stop_all(struct deployment *d, void (*on_stopped)(struct deployment *d))
 {
     deployment_cancel_checks(d);
     d->on_stopped = on_stopped;
     free(d->stop_error);
     d->stop_error = NULL;
-    d->runner->stop(d);
+    forward_stop(d, stop_on_forward_stopped);
 }
 
 const struct runner_ops *runner_of(enum manifest_mode mode)
@@ -212,11 +220,13 @@ static void down_on_stopped(struct deployment *d)
         return;
     }
     struct err err = {0};
+    fault_point("down.stopped");
     int rc = 0;
     deployment_clear_services(d);
     if (cJSON_GetArraySize(d->state) > 0) {
         rc = state_save(d, &err);
     }
+    fault_point("down.saved");
     d->is_down = false;
     loop_timer_clear(&d->monitor);
     d->ops.on_drop(d->arg);
@@ -226,13 +236,16 @@ static void down_on_stopped(struct deployment *d)
 
 static void down_on_withdrawn(struct deployment *d)
 {
+    fault_point("down.withdrawn");
     deployment_stop_all(d, down_on_stopped);
+    fault_point("down.stopping");
 }
 
 static void down_begin(void *arg)
 {
     struct deployment *d = arg;
     CHECK(d->magic == DEPLOYMENT_MAGIC && d->is_down);
+    fault_point("down.begin");
     deployment_cancel_checks(d);
     if (d->up != NULL) {
         up_free(d);
@@ -249,6 +262,7 @@ int deployment_down(struct deployment *d, struct err *err)
     }
     d->is_down = true;
     d->on_stopped = NULL; /* of the up that ends here; so are the others */
+    d->forward_stopped = NULL;
     d->on_published = NULL;
     d->on_withdrawn = NULL;
     /* From the loop: this may be called from inside a callback of the up. */

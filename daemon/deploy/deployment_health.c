@@ -85,6 +85,20 @@ static void up_show_log(struct deployment *d, const struct service_run *s)
     }
 }
 
+static char *failure_line(const struct port_run *p)
+{
+    return xasprintf("health check of service %s port %u failed: %s (GET http://localhost:%u%s)",
+                     p->service->name, (unsigned)p->container_port,
+                     p->message == NULL ? "no answer" : p->message, (unsigned)p->host_port,
+                     p->path);
+}
+
+char *health_failure_text(struct deployment *d, const struct port_run *p)
+{
+    up_show_log(d, p->service);
+    return failure_line(p);
+}
+
 /* All checks are over: one sentence per port that may not fail. */
 static void up_judge_health(struct deployment *d)
 {
@@ -94,15 +108,8 @@ static void up_judge_health(struct deployment *d)
         for (size_t j = 0; j < s->port_count; j++) {
             const struct port_run *p = &s->ports[j];
             if (p->check_enabled && !p->allow_failure && p->health != HEALTH_HEALTHY) {
-                if (text.len == 0) {
-                    up_show_log(d, s);
-                }
-                buf_printf(&text,
-                           "%shealth check of service %s port %u failed: %s (GET "
-                           "http://localhost:%u%s)",
-                           text.len == 0 ? "" : "\n", s->name, (unsigned)p->container_port,
-                           p->message == NULL ? "no answer" : p->message, (unsigned)p->host_port,
-                           p->path);
+                autofree char *line = text.len == 0 ? health_failure_text(d, p) : failure_line(p);
+                buf_printf(&text, "%s%s", text.len == 0 ? "" : "\n", line);
             }
         }
     }
@@ -122,27 +129,35 @@ static void port_on_up_checked(void *arg, bool healthy, int status, const char *
     p->check = NULL;
     port_note(p, healthy, status, message);
     CHECK(d->up != NULL && d->up->checks_left > 0);
-    if (--d->up->checks_left == 0) {
+    d->up->checks_left--;
+    if (d->up->judging && d->up->checks_left == 0) {
         up_judge_health(d);
+    } else if (!d->up->judging) {
+        readiness_on_checked(p->service);
+    }
+}
+
+void service_begin_checks(struct service_run *s)
+{
+    for (size_t i = 0; i < s->port_count; i++) {
+        struct port_run *p = &s->ports[i];
+        if (!p->check_enabled) {
+            port_set_route(p, ROUTE_LIVE);
+        } else if (p->check == NULL && p->health == HEALTH_WAITING) {
+            s->deployment->up->checks_left++;
+            port_check(p, HEALTH_UNTIL, port_on_attempt, port_on_up_checked);
+        }
     }
 }
 
 void up_check_health(struct deployment *d)
 {
+    d->up->judging = true;
     for (size_t i = 0; i < d->service_count; i++) {
-        struct service_run *s = d->services[i];
-        for (size_t j = 0; j < s->port_count; j++) {
-            struct port_run *p = &s->ports[j];
-            if (!p->check_enabled) {
-                port_set_route(p, ROUTE_LIVE);
-                continue;
-            }
-            d->up->checks_left++;
-            port_check(p, HEALTH_UNTIL, port_on_attempt, port_on_up_checked);
-        }
+        service_begin_checks(d->services[i]);
     }
     if (d->up->checks_left == 0) {
-        up_step_done(d);
+        up_judge_health(d);
     }
 }
 

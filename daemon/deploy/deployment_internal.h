@@ -27,6 +27,7 @@ enum service_state {
 enum health_state { HEALTH_WAITING, HEALTH_HEALTHY, HEALTH_FAILED };
 
 struct service_run;
+struct setup;
 
 struct port_run {
     uint32_t magic;
@@ -67,7 +68,16 @@ struct service_run {
     char *cwd;        /* owned */
     char *command;    /* owned: the shell line */
     char **env_keys;  /* owned, NULL-terminated: names that wos set */
+    char *run_id;     /* owned: of the start that is about to be made (runid.h), or NULL */
+    bool launched;    /* during an up: its start was asked for */
+    bool ready;       /* during an up: what depends on it may start */
+    struct loop_timer settle;
 };
+
+struct deployment;
+/* Starts one service of an up; on failure the up fails and stops what it started. */
+typedef int service_start_fn(struct deployment *d, const struct manifest_service *ms,
+                             struct service_run *s, struct err *err);
 
 /* One running `up`. */
 struct up {
@@ -86,14 +96,20 @@ struct up {
     const struct manifest_service **selected; /* owned array, dependency first */
     size_t selected_count;
     size_t step;
-    bool step_open;           /* a "running" event was sent for the step */
-    bool released;            /* what ran before is stopped */
-    bool services_started;    /* from here on a failure leaves them */
+    bool step_open;        /* a "running" event was sent for the step */
+    bool released;         /* what ran before is stopped */
+    bool services_started; /* from here on a failure leaves them */
+    struct setup *setup;   /* owned while under way */
+    bool setup_done;       /* an up may come by twice, when it looks for other ports */
+    bool caches_saved;
     struct initrun *init;     /* owned while under way */
     bool init_done;           /* not again when the ports are chosen anew */
     struct port_set excluded; /* host ports that turned out to be taken */
-    struct buf init_tail;     /* owned: the last it wrote */
+    struct envlist init_env;
+    struct buf init_tail; /* owned: the last it wrote */
     size_t checks_left;
+    bool judging;            /* the health step waits for checks_left to become 0 */
+    service_start_fn *start; /* readiness: starts one service; NULL: not launching */
     uint64_t started_ms;
     enum err_code fail_code; /* kept while services are stopped after a failed start */
     char *fail_message;      /* owned */
@@ -124,6 +140,8 @@ struct deployment {
     void (*on_published)(struct deployment *d); /* when on_publish is answered */
     void (*on_withdrawn)(struct deployment *d); /* when no request reaches the services */
     char *failure_tail;                         /* owned; NULL: the last up did not fail */
+    struct subprocess *forward;                 /* owned: of serviceBind, or NULL */
+    loop_fn *forward_stopped;                   /* what goes on when it has ended */
     struct health_settings health;              /* for the monitor */
     struct loop_timer monitor;
     unsigned calm_rounds; /* of the monitor: nothing was different since */
@@ -140,6 +158,8 @@ void up_begin(struct deployment *d);
 void up_step_done(struct deployment *d);
 void up_fail(struct deployment *d, enum err_code code, const char *message);
 void up_launched(struct deployment *d); /* every service was started */
+/* From here on services stay when the up fails. -1: the state cannot be saved, the up failed. */
+int up_keep_services(struct deployment *d);
 /* Goes back to choosing host ports, without those excluded. Nothing may run. */
 void up_again_from_ports(struct deployment *d);
 void up_exclude_port(struct deployment *d, uint16_t port);
@@ -157,11 +177,21 @@ void deployment_publish(struct deployment *d, void (*on_published)(struct deploy
 void deployment_withdraw(struct deployment *d, enum route_state state,
                          void (*on_withdrawn)(struct deployment *d));
 
+/* deployment_forward.c: serviceBind where services are processes. Says what does not work in
+ * the log; the state is the caller's to save. */
+void forward_start(struct deployment *d);
+void forward_restore(struct deployment *d);
+/* Calls then(d) when its ports are free, at once or later. */
+void forward_stop(struct deployment *d, loop_fn *then);
+
 /* deployment_failure.c. What explains a failure: kept until the next up. */
 void failure_clear(struct deployment *d);
 void failure_note_output(struct deployment *d, struct str output);
 /* The end of the service's log, stderr if it holds anything; borrowed, may be empty. */
 const char *failure_note_service(struct deployment *d, const struct service_run *s);
+
+/* "service web ended during up (exit 1)" and what it last said. malloc'ed. */
+char *service_exit_text(struct deployment *d, const struct service_run *s);
 
 /* deployment_services.c: the records. */
 struct service_run *service_run_new(struct deployment *d, const char *name, size_t port_count);
@@ -192,6 +222,12 @@ int deployment_service_prepare(struct deployment *d, const struct manifest_servi
 int service_environment(struct deployment *d, const struct manifest_service *ms,
                         const struct service_run *s, struct envlist *own, struct err *err);
 
+/* deployment_setup.c: clones and caches; both end in up_step_done or up_fail. */
+void setup_begin(struct deployment *d);
+void setup_save_begin(struct deployment *d);
+/* Ends the copying. Before the manifest is freed. NULL is allowed. */
+void setup_free(struct setup *s);
+
 /* The parts: a manifest's pairs with templates expanded (path names them in errors), and what
  * wos itself promises. */
 int environment_expand(struct deployment *d, const struct manifest_pair *pairs, size_t count,
@@ -202,6 +238,9 @@ void environment_add_contract(const struct deployment *d, const struct service_r
 /* deployment_init.c: app.init_script, then those of the selected services, dependencies
  * first, as one shell line; malloc'ed. The others are initrun's callbacks with d. */
 char *up_init_script(const struct deployment *d);
+/* The environment of init scripts, with a run id that is in state.json first; -1: it cannot be
+ * saved. Borrowed until the up ends. */
+int up_init_environment(struct deployment *d, const char *const **out_env, struct err *err);
 void up_on_init_output(void *arg, bool is_stderr, struct str chunk);
 void up_on_init_done(void *arg, int status);
 
@@ -241,7 +280,20 @@ const struct runner_ops *runner_of(enum manifest_mode mode);
 int up_prepare(struct deployment *d, enum err_code *out_code, char **out_message);
 int up_assign_ports(struct deployment *d, struct err *err);
 
+/* deployment_readiness.c: starts the selected services, each when those it depends on are
+ * ready, and ends in up_launched, up_fail_launch or, when one that others wait for fails,
+ * up_fail. For runners that start services one by one. */
+void readiness_begin(struct deployment *d, service_start_fn *start);
+/* A service's checks are over or it has ended: nothing happens outside of readiness_begin. */
+void readiness_on_checked(struct service_run *s);
+void readiness_on_ended(struct service_run *s);
+void readiness_on_settled(void *arg); /* the timer of a service_run */
+
 /* deployment_health.c */
+/* The checks of an up for one service's ports that have none yet. */
+void service_begin_checks(struct service_run *s);
+/* Why the port's check failed; the end of the service's log goes to the events. malloc'ed. */
+char *health_failure_text(struct deployment *d, const struct port_run *p);
 void up_check_health(struct deployment *d);
 void deployment_cancel_checks(struct deployment *d);
 /* Until it is healthy or has failed; ends in service_action_checked. */

@@ -74,7 +74,11 @@ const char *deployment_status(const struct deployment *d)
     if (d->up != NULL) {
         return d->initialised && d->up->services_started ? "checking" : "pending";
     }
-    if (!d->initialised) {
+    bool runs = false; /* also when the daemon died in the middle of the first up */
+    for (size_t i = 0; i < d->service_count; i++) {
+        runs = runs || service_is_running(d->services[i]);
+    }
+    if (!d->initialised && !runs) {
         return d->failed_before ? "failed" : "not_started";
     }
     return status_of_services(d);

@@ -79,6 +79,21 @@ struct manifest_target {
     size_t service_count;
 };
 
+/* Copied on the first run, from the source worktree to this one. */
+struct manifest_clone {
+    const char *source;      /* relative to the source worktree, or absolute */
+    const char *destination; /* relative to the worktree, or absolute */
+};
+
+/* Files kept under <home>/cache between first runs. */
+struct manifest_kept {
+    const char *key;    /* NULL: the contents of `files` are the key */
+    const char **files; /* relative, inside the worktree */
+    size_t file_count;
+    const char **paths; /* the same; each segment may have * ? [] {} */
+    size_t path_count;
+};
+
 /* A package manager's cache, mounted where the init scripts run in mode generated. */
 enum manifest_cache_kind { CACHE_NPM, CACHE_YARN, CACHE_BUN, CACHE_KINDS };
 
@@ -117,7 +132,10 @@ struct manifest {
     bool missing;                  /* manifest_load found no file */
     uint16_t port_start, port_end; /* host_ports.range */
     bool dynamic_ports;
-    bool has_clone_volumes, has_cache; /* declared; this version refuses to run them */
+    struct manifest_clone *clones; /* clone_volumes */
+    size_t clone_count;
+    struct manifest_kept *kept; /* cache */
+    size_t kept_count;
     const char **arguments;
     size_t argument_count;
     const char **init_script; /* app.init_script */

@@ -95,6 +95,9 @@ void manifest_check_images(struct reader *r, const yaml_node_t *app);
 /* manifest_route.c: the members of a port's mapping that are about its public route. */
 void manifest_read_route(struct reader *r, const struct reader_map *map, const char *path,
                          struct publish_options *out);
+/* manifest_setup.c: the lists clone_volumes and cache. */
+void manifest_read_clones(struct reader *r, const yaml_node_t *node);
+void manifest_read_caches(struct reader *r, const yaml_node_t *node);
 /* manifest_top.c: the whole document into r->m. */
 void manifest_read_document(struct reader *r, const yaml_node_t *root);
 

@@ -183,23 +183,6 @@ static void read_services(struct reader *r, const yaml_node_t *app, const yaml_n
     }
 }
 
-static void read_list_presence(struct reader *r, const yaml_node_t *node, const char *key,
-                               bool *out)
-{
-    enum node_kind kind = reader_kind(node);
-    if (kind == NODE_LIST) {
-        *out = reader_item_count(node) > 0;
-    } else if (kind != NODE_NULL) {
-        reader_error(r, node, "%s must be a list", key);
-    }
-    if (*out) {
-        reader_error(r, node,
-                     "%s is not supported by this version; remove it, or copy the files in "
-                     "app.init_script",
-                     key);
-    }
-}
-
 static void check_dependencies(struct reader *r)
 {
     const struct manifest_service *where = NULL;
@@ -290,9 +273,8 @@ void manifest_read_document(struct reader *r, const yaml_node_t *root)
     if (reader_kind(node) != NODE_NULL) {
         (void)reader_read_bool(r, node, "dynamic_ports", &m->dynamic_ports);
     }
-    read_list_presence(r, reader_get(&map, "clone_volumes"), "clone_volumes",
-                       &m->has_clone_volumes);
-    read_list_presence(r, reader_get(&map, "cache"), "cache", &m->has_cache);
+    manifest_read_clones(r, reader_get(&map, "clone_volumes"));
+    manifest_read_caches(r, reader_get(&map, "cache"));
     if (m->mode == MANIFEST_COMPOSE) {
         manifest_read_compose(r, reader_get(&map, "compose"));
         check_templates(m);

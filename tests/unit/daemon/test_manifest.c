@@ -33,6 +33,49 @@ static void assert_error_has(const char *text, const char *part)
     manifest_free(m);
 }
 
+static void test_clones_and_caches(void **state)
+{
+    (void)state;
+    struct manifest *m =
+        parse("mode: shell\n"
+              "clone_volumes: [data, 'a:b', 'C:\\x:y', {source: s, destination: /d}]\n"
+              "cache:\n"
+              "  - {key: k, paths: ['./n*', 'a//b/']}\n"
+              "  - {key: {files: [lock]}, paths: [x]}\n"
+              "app: {services: {a: {script: [x]}}}\n");
+    autofree char *errors = manifest_errors_text(m);
+    assert_string_equal(errors, "");
+    assert_int_equal(m->clone_count, 4);
+    assert_string_equal(m->clones[0].source, "data");
+    assert_string_equal(m->clones[0].destination, "data");
+    assert_string_equal(m->clones[1].source, "a");
+    assert_string_equal(m->clones[1].destination, "b");
+    assert_string_equal(m->clones[2].source, "C:\\x");
+    assert_string_equal(m->clones[2].destination, "y");
+    assert_string_equal(m->clones[3].destination, "/d");
+    assert_int_equal(m->kept_count, 2);
+    assert_string_equal(m->kept[0].key, "k");
+    assert_string_equal(m->kept[0].paths[0], "n*");
+    assert_string_equal(m->kept[0].paths[1], "a/b");
+    assert_null(m->kept[1].key);
+    assert_string_equal(m->kept[1].files[0], "lock");
+    manifest_free(m);
+    static const char head[] = "mode: shell\napp: {services: {a: {script: [x]}}}\n";
+    static const char *const bad[][2] = {
+        {"clone_volumes: x\n", "3:16: clone_volumes must be a list"},
+        {"clone_volumes: [':b']\n", "3:17: clone_volumes[0]: \":b\" needs a path on both sides"},
+        {"clone_volumes: [{source: a}]\n", "clone_volumes[0].destination is missing"},
+        {"cache: [{paths: [a]}]\n", "cache[0].key must be a non-empty string or {files"},
+        {"cache: [{key: a}]\n", "cache[0].paths must be a"},
+        {"cache: [{key: a, paths: [/x]}]\n", "cache[0].paths[0]: \"/x\" must be a relative path"},
+        {"cache: [{key: a, paths: [a/../../x]}]\n", "must be a relative path inside"},
+        {"cache: [{key: {files: []}, paths: [a]}]\n", "cache[0].key.files must be a non-empty"}};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        autofree char *text = xasprintf("%s%s", head, bad[i][0]);
+        assert_error_has(text, bad[i][1]);
+    }
+}
+
 static void test_full_file(void **state)
 {
     (void)state;
@@ -415,12 +458,19 @@ static void test_missing_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full_file),     cmocka_unit_test(test_all_errors_at_once),
-        cmocka_unit_test(test_route_options), cmocka_unit_test(test_route_option_errors),
-        cmocka_unit_test(test_generated),     cmocka_unit_test(test_compose),
-        cmocka_unit_test(test_bad_yaml),      cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_merge_keys),    cmocka_unit_test(test_unknown_keys_warn),
-        cmocka_unit_test(test_order),         cmocka_unit_test(test_missing_file),
+        cmocka_unit_test(test_clones_and_caches),
+        cmocka_unit_test(test_full_file),
+        cmocka_unit_test(test_all_errors_at_once),
+        cmocka_unit_test(test_route_options),
+        cmocka_unit_test(test_route_option_errors),
+        cmocka_unit_test(test_generated),
+        cmocka_unit_test(test_compose),
+        cmocka_unit_test(test_bad_yaml),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_merge_keys),
+        cmocka_unit_test(test_unknown_keys_warn),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_missing_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
