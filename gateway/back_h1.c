@@ -257,8 +257,9 @@ static void response_done(struct back_h1 *b, const struct head *trailers, bool c
 {
     struct exchange *x = back_detach(b);
     struct worker *w = x->worker;
-    bool keep = clean && b->keep && x->request_ended && b->conn->state == CONN_OPEN &&
-                !b->conn->got_eof &&
+    /* A service that answered without the whole request may never read the rest of it. */
+    bool keep = clean && b->keep && x->request_ended && conn_pending(b->conn) == 0 &&
+                b->conn->state == CONN_OPEN && !b->conn->got_eof &&
                 upstream_put(w, &b->link, x->route->port, worker_limits(w)->upstream_idle_max);
     b->conn->awaiting = false;
     if (keep) {

@@ -65,7 +65,12 @@ static void next_request(struct front_h1 *f)
     f->head_seen = 0;
     f->chunked = false;
     admit_set_idle(c, true);
-    conn_set_deadline(c, worker_limits(c->worker)->idle_timeout_ms);
+    if (c->blocked) { /* CONN_BLOCKED was told while the answer was under way */
+        conn_pause(c, CONN_PAUSE_WRITE);
+        conn_set_deadline(c, worker_limits(c->worker)->write_timeout_ms);
+    } else {
+        conn_set_deadline(c, worker_limits(c->worker)->idle_timeout_ms);
+    }
     conn_resume(c, CONN_PAUSE_ORDER);
     conn_resume(c, CONN_PAUSE_PEER);
 }
