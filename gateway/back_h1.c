@@ -339,7 +339,7 @@ static bool on_head(struct back_h1 *b, struct head *h)
         return true;
     }
     if (h->status < 200) {
-        if (++b->interims > EXCHANGE_INTERIMS_MAX) {
+        if (++b->interims > worker_limits(x->worker)->interims_max) {
             back_failed(b, 502, "too many 1xx answers");
             return false;
         }
@@ -550,6 +550,7 @@ static void back_on_event(struct conn *c, enum conn_event event)
         }
         break;
     case CONN_DRAIN:
+    case CONN_EVICTED:
         break; /* only client connections are told */
     case CONN_DEAD:
         on_dead(b, c);

@@ -461,6 +461,8 @@ static void front_on_event(struct conn *c, enum conn_event event)
          * right now. That one is answered with Connection: close. */
         f->close_after = true;
         break;
+    case CONN_EVICTED:
+        break; /* HTTP/1 has no word for it */
     case CONN_DEAD: {
         struct exchange *x = f->x;
         f->x = NULL;

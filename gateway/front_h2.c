@@ -9,13 +9,15 @@
 #include <stdlib.h>
 
 #include "base/auto.h"
+#include "gateway/account.h"
 #include "gateway/admit.h"
 #include "gateway/front_h2_stream.h"
 
 enum {
     WINDOW_CONNECTION = 1 << 20,
-    QUEUE_ITEMS = 1000,    /* frames nghttp2 may hold for a client, beside 4 a stream */
-    GOAWAY_WAIT_MS = 1000, /* between the two GOAWAYs, for requests on their way */
+    QUEUE_ITEMS = 1000,       /* frames nghttp2 may hold for a client, beside 4 a stream */
+    HEAD_BLOCK_MAX = 4 << 20, /* heads are bounded where they are read */
+    GOAWAY_WAIT_MS = 1000,    /* between the two GOAWAYs, for requests on their way */
 };
 
 static void front_free(void *arg)
@@ -112,6 +114,10 @@ void h2_terminate(struct front_h2 *f, uint32_t error)
 {
     if (!f->failed && f->conn != NULL) {
         f->failed = true;
+        if (error != NGHTTP2_NO_ERROR) {
+            account_refusal(f->conn->worker, (const struct sockaddr *)&f->conn->peer, REFUSED_HTTP2,
+                            nghttp2_http2_strerror(error));
+        }
         (void)nghttp2_session_terminate_session(f->session, error); /* fails only without memory */
         conn_mark_dirty(f->conn);
     }
@@ -293,6 +299,9 @@ static void front_on_event(struct conn *c, enum conn_event event)
     case CONN_DRAIN:
         start_drain(f);
         break;
+    case CONN_EVICTED:
+        h2_terminate(f, NGHTTP2_NO_ERROR); /* GOAWAY tells that no request was taken */
+        break;
     case CONN_DEAD:
         front_forget(f, c->worker);
         break;
@@ -311,7 +320,7 @@ static nghttp2_session *session_new(struct front_h2 *f, const struct limits *lim
     h2_stream_set_callbacks(callbacks);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
-    nghttp2_option_set_max_send_header_block_length(option, 1 << 20);
+    nghttp2_option_set_max_send_header_block_length(option, HEAD_BLOCK_MAX);
     nghttp2_option_set_builtin_recv_extension_type(option, NGHTTP2_PRIORITY_UPDATE);
     /* The guard counts these, with limits of the configuration. */
     nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX);

@@ -104,6 +104,24 @@ static void add_pseudo(struct head *h, struct str name, struct str value)
     }
 }
 
+/* Trailers over the limits, behind a request that a service already has: of the kind that a
+ * client may send again and again, so they count as its resets. */
+static int refuse_trailers(struct h2_stream *s)
+{
+    struct front_h2 *f = s->front;
+    struct worker *w = f->conn->worker;
+    if (s->refused) {
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    }
+    s->refused = true;
+    (void)nghttp2_submit_rst_stream(f->session, NGHTTP2_FLAG_NONE, s->id,
+                                    NGHTTP2_ENHANCE_YOUR_CALM); /* fails only without memory */
+    if (!h2_guard_count_reset(&f->guard, worker_limits(w), loop_now_ms(w->loop))) {
+        h2_terminate(f, NGHTTP2_ENHANCE_YOUR_CALM);
+    }
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
                      void *arg)
@@ -126,7 +144,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     }
     if (s->too_many) {
         /* Not one byte is kept of a list that small frames can make huge. */
-        return s->trailers != NULL ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
+        return s->trailers != NULL ? refuse_trailers(s) : 0;
     }
     char *copy = arena_try_alloc(&x->arena, name_len + value_len);
     if (copy == NULL) {
@@ -140,8 +158,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     struct str field_value = {copy + name_len, value_len};
     uint32_t max = limits->header_count_max;
     if (s->trailers != NULL) {
-        s->too_many = !head_add(s->trailers, &x->arena, field_name, field_value, max);
-        return s->too_many ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
+        return head_add(s->trailers, &x->arena, field_name, field_value, max) ? 0
+                                                                              : refuse_trailers(s);
     }
     if (name_len > 0 && name[0] == ':') {
         add_pseudo(&x->request, field_name, field_value);

@@ -78,6 +78,7 @@ struct h2_stream {
     struct priority priority;
     bool is_connect;
     bool too_many; /* header fields */
+    bool refused;  /* … of trailers: reset */
     bool started;
     bool request_ended;
     bool uploading; /* counted in front->uploading */
