@@ -1,7 +1,6 @@
 /* back_h1: see back_h1.h. The worker's thread. */
 #include "gateway/back_h1.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/auto.h"
@@ -209,9 +208,9 @@ static void back_body(struct exchange *x, const char *data, size_t len)
         }
         return;
     }
-    char line[24];
-    int n = snprintf(line, sizeof line, "%zx\r\n", len);
-    conn_write(b->conn, line, (size_t)n);
+    char line[U64_DIGITS + 2];
+    char *end = str_put(u64_put_hex(line, len), STR("\r\n"));
+    conn_write(b->conn, line, (size_t)(end - line));
     conn_write(b->conn, data, len);
     conn_write(b->conn, "\r\n", 2);
 }

@@ -1,7 +1,6 @@
 /* front_h2_stream: see front_h2_stream.h. The worker's thread. */
 #include "gateway/front_h2_stream.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/auto.h"
@@ -426,8 +425,10 @@ static void front_head(struct exchange *x, const struct head *response, bool end
     bool has_date = interim;
     size_t count = 0;
     nghttp2_nv *fields = arena_alloc(&x->arena, (response->count + 4) * sizeof *fields);
-    const char *status = arena_printf(&x->arena, "%03u", x->tunnel ? 200u : response->status);
-    fields[count++] = field_of(STR(":status"), str_of(status));
+    char status[U64_DIGITS];
+    char *end_of_status = u64_put(status, x->tunnel ? 200 : response->status);
+    fields[count++] =
+        field_of(STR(":status"), (struct str){status, (size_t)(end_of_status - status)});
     for (uint32_t i = 0; i < response->count; i++) {
         const struct head_field *field = &response->fields[i];
         if (is_forwarded(x, response, field->name)) {
