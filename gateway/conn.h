@@ -118,7 +118,7 @@ struct conn {
     uint64_t bytes_in;
     uint64_t bytes_out;
     uint64_t acked_seen;      /* bytes the peer had acknowledged when last asked */
-    uint64_t linger_end;      /* bytes_in at which a lingering connection is cut */
+    uint64_t linger_until_ms; /* when a lingering connection is cut at the latest */
     struct sockaddr_in6 peer; /* or a sockaddr_in in its first bytes */
     struct event event;
 };

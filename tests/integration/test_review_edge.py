@@ -8,7 +8,7 @@ import h2.events
 import pytest
 
 import h2wire
-from clients import Http1, Http2
+from clients import tls_context
 from rawservice import H2Service, Peer, RawService, h2_answer
 from service_edge import ServiceEdge as Edge
 
@@ -262,3 +262,19 @@ def test_interim_answers_have_a_limit(http):
             assert edge.get(label, "/two", http=http).status == 200
             answer = edge.get(label, "/three", http=http)
             assert answer.status == 502 and "too many 1xx answers" in answer.text
+
+
+@pytest.mark.parametrize("tls", (False, True))
+def test_an_answer_is_read_by_a_client_that_first_sends_all_of_a_large_body(tls):
+    """A reset because of bytes nobody reads would take the answer from it."""
+    with Edge(["raw=1,stopped"], tls=tls) as edge, socket.create_connection(
+            ("127.0.0.1", edge.port)) as raw:
+        raw.settimeout(30)
+        sock = tls_context(edge.ca).wrap_socket(raw, server_hostname=edge.host("raw")) \
+            if tls else raw
+        size = 24 << 20
+        sock.sendall(("POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n"
+                      % (edge.host("raw"), size)).encode())
+        for _ in range(size >> 16):
+            sock.sendall(bytes(1 << 16))
+        assert sock.recv(12) == b"HTTP/1.1 503"
