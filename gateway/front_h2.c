@@ -84,9 +84,11 @@ static void arm_deadline(struct front_h2 *f)
     };
     enum front_wait wait = present_wait(f);
     /* What the client sends does not put these off: a head has to be complete by then, only a
-     * request ends being idle, only taking bytes counts as taking them. */
+     * request ends being idle, only taking bytes counts as taking them, and each body has a time
+     * of its own. */
     bool absolute = wait == WAIT_HEAD || wait == WAIT_GOAWAY || wait == WAIT_WINDOW ||
-                    wait == WAIT_WRITE || (wait == WAIT_REQUEST && f->last_id == f->idle_id);
+                    wait == WAIT_WRITE || wait == WAIT_BODY ||
+                    (wait == WAIT_REQUEST && f->last_id == f->idle_id);
     if (absolute && wait == f->wait) {
         return;
     }
@@ -98,6 +100,9 @@ static void arm_deadline(struct front_h2 *f)
     if (wait == WAIT_WINDOW) {
         uint64_t waited = loop_now_ms(f->conn->worker->loop) - f->moved_ms;
         after = waited < after ? after - waited : 1;
+    }
+    if (wait == WAIT_BODY) {
+        after = h2_stream_next_stall(f, after);
     }
     conn_set_deadline(f->conn, after);
 }
@@ -247,7 +252,8 @@ static void on_deadline(struct front_h2 *f)
         return;
     }
     if (f->wait == WAIT_BODY) {
-        h2_stream_refuse_stalled(f);
+        h2_stream_refuse_stalled(f, worker_limits(c->worker)->body_timeout_ms);
+        f->wait = WAIT_NONE;
         arm_deadline(f);
         return;
     }

@@ -35,6 +35,7 @@ static void count_upload(struct h2_stream *s)
                      !s->held && !s->is_connect;
     if (uploading != s->uploading) {
         s->uploading = uploading;
+        s->body_ms = loop_now_ms(s->front->conn->worker->loop);
         s->front->uploading += uploading ? 1 : UINT32_MAX; /* or minus one */
     }
 }
@@ -263,6 +264,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
         s->unconsumed += len;
         return 0;
     }
+    s->body_ms = loop_now_ms(f->conn->worker->loop);
     exchange_request_body(s->x, (const char *)data, len);
     if (s->held) {
         s->unconsumed += len;
@@ -379,15 +381,28 @@ void h2_stream_set_callbacks(nghttp2_session_callbacks *callbacks)
     nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);
 }
 
-void h2_stream_refuse_stalled(struct front_h2 *f)
+void h2_stream_refuse_stalled(struct front_h2 *f, uint64_t limit_ms)
 {
+    uint64_t now = loop_now_ms(f->conn->worker->loop);
     for (struct h2_stream *s = f->streams; s != NULL; s = s->next) {
-        if (s->uploading && s->x->back_owner != NULL) {
+        if (s->uploading && now >= s->body_ms + limit_ms && s->x->back_owner != NULL) {
             s->x->back->cancel(s->x);
             exchange_reply(s->x, 408, "tunnel: the request body did not come in time");
             count_upload(s);
         }
     }
+}
+
+uint64_t h2_stream_next_stall(const struct front_h2 *f, uint64_t limit_ms)
+{
+    uint64_t now = loop_now_ms(f->conn->worker->loop);
+    uint64_t next = now + limit_ms;
+    for (const struct h2_stream *s = f->streams; s != NULL; s = s->next) {
+        if (s->uploading && s->body_ms + limit_ms < next) {
+            next = s->body_ms + limit_ms;
+        }
+    }
+    return next > now ? next - now : 1;
 }
 
 static nghttp2_nv field_of(struct str name, struct str value)

@@ -278,3 +278,25 @@ def test_an_answer_is_read_by_a_client_that_first_sends_all_of_a_large_body(tls)
         for _ in range(size >> 16):
             sock.sendall(bytes(1 << 16))
         assert sock.recv(12) == b"HTTP/1.1 503"
+
+
+def test_pings_and_other_requests_do_not_keep_a_stalled_h2_upload_alive():
+    with ok_service() as service, Edge(["raw=%d" % service.port],
+                                       limits={"body_timeout_ms": 1000}) as edge, wire(edge) as w:
+        w.headers(1, w.post())
+        w.data(1, b"some")
+        upload, other = w.stream(1), 3
+        end = time.monotonic() + 30
+        while not upload.ended and time.monotonic() < end:
+            w.alive()
+            w.headers(other, w.get(), end=True)
+            assert w.answer(other).status == 200
+            other += 2
+            time.sleep(0.2)
+        assert upload.status == 408
+        w.headers(other, w.post())  # one that goes on is not refused
+        for _ in range(8):
+            w.data(other, b"x")
+            time.sleep(0.2)
+        w.data(other, b"", end=True)
+        assert w.answer(other).status == 200
