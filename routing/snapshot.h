@@ -30,6 +30,7 @@ enum {
     SNAPSHOT_PEERS_MAX = 1000,
     SNAPSHOT_REVOKED_MAX = 100000,
     SNAPSHOT_ACCESS_KEY = 32,
+    SNAPSHOT_SECRET_MAX = 1024, /* bytes of the secret: a longer one is never right */
 };
 
 /* A certificate the gateway shall offer. The first is the default one, for
