@@ -169,10 +169,31 @@ static void session_on_port_state(void *arg, const char *service, uint16_t conta
 
 /* --- operations ------------------------------------------------------------------ */
 
+/* The steps during which routes are published already, in words for people. */
+static void note_phase(struct session *session, const cJSON *event)
+{
+    static const char *const phases[][2] = {
+        {"init-script", "init scripts"},
+        {"compose-up", "starting services"},
+        {"healthcheck", "health checks"},
+    };
+    const char *id = json_get_str(event, "id", "");
+    if (strcmp(json_get_str(event, "type", ""), "step") != 0 ||
+        strcmp(json_get_str(event, "state", ""), "running") != 0) {
+        return;
+    }
+    for (size_t i = 0; i < COUNT_OF(phases); i++) {
+        if (strcmp(id, phases[i][0]) == 0) {
+            publisher_set_phase(session->all->d->publisher, session->name, phases[i][1]);
+        }
+    }
+}
+
 static void session_on_event(void *arg, const cJSON *event)
 {
     struct session *session = arg;
     CHECK(session->magic == SESSION_MAGIC);
+    note_phase(session, event);
     if (session->ops[0] != NULL) {
         operation_emit(session->ops[0], cJSON_Duplicate(event, true));
     }

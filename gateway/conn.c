@@ -14,11 +14,12 @@
 #include "gateway/tls.h"
 
 enum {
-    SEND_EARLY = 64 * 1024,     /* bytes that do not wait for the end of the turn */
-    READ_ROUNDS = 2,            /* batches of a connection in one turn */
-    CLOSE_FLUSH_MS = 10000,     /* for the last bytes to be taken */
-    LINGER_MS = 2000,           /* for the peer to see our FIN */
-    LINGER_BYTES = 1024 * 1024, /* dropped at most */
+    SEND_EARLY = 64 * 1024, /* bytes that do not wait for the end of the turn */
+    READ_ROUNDS = 2,        /* batches of a connection in one turn */
+    CLOSE_FLUSH_MS = 10000, /* for the last bytes to be taken */
+    LINGER_MS = 2000,       /* for the peer to see our FIN, or to send more */
+    LINGER_MAX_MS = 30000,  /* … in all: it sends a body that nobody wants before it reads */
+    LINGER_ROUNDS = 8,      /* batches of it in one turn */
 };
 
 static void conn_on_ready(evutil_socket_t fd, short what, void *arg);
@@ -286,22 +287,33 @@ static enum tls_result receive(struct conn *c, size_t *out_len)
     return TLS_EOF;
 }
 
+/* Bytes are dropped: closing with some unread would be a reset, which takes our answer from a
+ * client that has not read it (RFC 9112 9.6). */
 static void linger(struct conn *c)
 {
-    while (c->can_read && c->bytes_in < c->linger_end) {
+    uint64_t now = loop_now_ms(c->worker->loop);
+    uint64_t before = c->bytes_in;
+    for (int round = 0; c->can_read && now < c->linger_until_ms; round++) {
+        if (round == LINGER_ROUNDS) {
+            conn_mark_again(c);
+            break;
+        }
         ssize_t n = recv(c->fd, c->worker->plain, WORKER_PLAIN_SIZE, 0);
         if (n <= 0) {
-            if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-                c->can_read = false;
+            if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+                conn_end(c);
                 return;
             }
-            conn_end(c);
-            return;
+            c->can_read = false;
+            break;
         }
         c->bytes_in += (uint64_t)n;
     }
-    if (c->can_read) {
+    if (now >= c->linger_until_ms) {
         conn_end(c);
+    } else if (c->bytes_in > before) {
+        uint64_t left = c->linger_until_ms - now;
+        conn_set_deadline(c, left < LINGER_MS ? left : LINGER_MS);
     }
 }
 
@@ -463,7 +475,7 @@ static void start_linger(struct conn *c)
         return;
     }
     c->state = CONN_LINGER;
-    c->linger_end = c->bytes_in + LINGER_BYTES;
+    c->linger_until_ms = loop_now_ms(c->worker->loop) + LINGER_MAX_MS;
     conn_set_deadline(c, LINGER_MS);
     conn_mark_again(c);
 }
