@@ -12,30 +12,9 @@
 #include "daemon/changes.h"
 #include "daemon/daemon.h"
 #include "daemon/projects.h"
+#include "daemon/sessions_private.h"
 #include "daemon/store/store.h"
 #include "daemon/terminal.h"
-
-enum { SESSION_MAGIC = 0x73657373, OPS_MAX = 2 };
-
-struct session {
-    uint32_t magic;
-    struct sessions *all;          /* borrowed: owner */
-    char *name;                    /* owned */
-    struct deployment *deployment; /* owned */
-    /* Running operations in the order they end: an `up` that is being cancelled, then the
-     * `down` that cancels it. Borrowed from the registry. */
-    struct operation *ops[OPS_MAX];
-    struct deployment_port *asked; /* owned: what on_publish wants answered; strings too */
-    size_t asked_count;
-    session_then_fn *then; /* what ends ops[0] in place of session_on_done; or NULL */
-    void *then_arg;        /* borrowed */
-};
-
-struct sessions {
-    struct daemon *d; /* borrowed */
-    struct deployment_env env;
-    struct map by_name; /* → struct session, owned */
-};
 
 /* --- publishing ---------------------------------------------------------------- */
 
@@ -263,136 +242,6 @@ static const struct deployment_ops session_deployment_ops = {
     .on_done = session_on_done,
 };
 
-static struct health_settings health_of(const struct config *c)
-{
-    return (struct health_settings){
-        .timeout_ms = c->health_timeout_ms,
-        .start_period_ms = c->health_start_period_ms,
-        .start_period_set = true,
-        .interval_ms = c->health_interval_ms,
-        .request_timeout_ms = c->health_request_timeout_ms,
-        .retries = c->health_retries,
-    };
-}
-
-struct operation *session_up(struct session *session, const struct session_up_request *request,
-                             struct err *err)
-{
-    struct daemon *d = session->all->d;
-    struct operation *op = operation_begin(d->operations, "up", session->name, err);
-    if (op == NULL) {
-        return NULL;
-    }
-    /* The health defaults and serviceBind may have changed since the start. */
-    struct config *fresh = config_load(d->home);
-    struct deployment_request up = {
-        .operation_id = operation_id(op),
-        .force = request->force,
-        .no_tunnel = request->no_tunnel,
-        .services = request->services,
-        .target = request->target,
-        .arguments = request->arguments,
-        .argument_count = request->argument_count,
-        .env = request->env,
-        .health = health_of(fresh),
-        .head = request->head,
-        .domain = publisher_is_enabled(d->publisher) ? d->config->tunnel_domain : NULL,
-        .service_bind = fresh->service_bind,
-    };
-    session->ops[0] = op;
-    int rc = deployment_up(session->deployment, &up, err);
-    config_free(fresh);
-    if (rc < 0) {
-        session->ops[0] = NULL;
-        operation_finish(op, NULL, err->msg);
-        return NULL;
-    }
-    log_info("session", "operation started", LOG_STR("session", session->name),
-             LOG_STR("kind", "up"), LOG_STR("operation", operation_id(op)));
-    return op;
-}
-
-/* Begins the operation in its place: after an `up` that it cancels. */
-static struct operation *session_begin_down(struct session *session, const char *kind,
-                                            size_t *out_place, struct err *err)
-{
-    struct operations *registry = session->all->d->operations;
-    bool is_over_up = session->ops[0] != NULL && session->ops[1] == NULL &&
-                      strcmp(operation_kind(session->ops[0]), "up") == 0;
-    struct operation *op = is_over_up ? operation_begin_over(registry, kind, session->name)
-                                      : operation_begin(registry, kind, session->name, err);
-    *out_place = is_over_up ? 1 : 0;
-    return op;
-}
-
-struct operation *session_down_then(struct session *session, const char *kind,
-                                    session_then_fn *then, void *arg, struct err *err)
-{
-    size_t place;
-    struct operation *op = session_begin_down(session, kind, &place, err);
-    if (op == NULL) {
-        return NULL;
-    }
-    session->ops[place] = op;
-    session->then = then;
-    session->then_arg = arg;
-    if (deployment_down(session->deployment, err) < 0) {
-        session->ops[place] = NULL;
-        session->then = NULL;
-        operation_finish(op, NULL, err->msg);
-        return NULL;
-    }
-    log_info("session", "operation started", LOG_STR("session", session->name),
-             LOG_STR("kind", kind), LOG_STR("operation", operation_id(op)));
-    return op;
-}
-
-struct operation *session_down(struct session *session, struct err *err)
-{
-    return session_down_then(session, "down", NULL, NULL, err);
-}
-
-struct operation *session_service(struct session *session, const char *service, bool is_restart,
-                                  struct err *err)
-{
-    struct daemon *d = session->all->d;
-    const char *kind = is_restart ? "service-restart" : "service-stop";
-    if (!deployment_has_service(session->deployment, service)) {
-        (void)err_set(err, ERR_NOT_FOUND, "no service named %s was deployed", service);
-        return NULL;
-    }
-    struct operation *op = operation_begin(d->operations, kind, session->name, err);
-    if (op == NULL) {
-        return NULL;
-    }
-    struct config *fresh = config_load(d->home);
-    const struct deployment_service_request request = {
-        .service = service,
-        .is_restart = is_restart,
-        .domain = publisher_is_enabled(d->publisher) ? d->config->tunnel_domain : NULL,
-        .service_bind = fresh->service_bind,
-    };
-    session->ops[0] = op;
-    int rc = deployment_service(session->deployment, &request, err);
-    config_free(fresh);
-    if (rc < 0) {
-        session->ops[0] = NULL;
-        operation_finish(op, NULL, err->msg);
-        return NULL;
-    }
-    return op;
-}
-
-void session_finish(struct session *session, const char *failure)
-{
-    struct operation *op = session->ops[0];
-    session->ops[0] = NULL;
-    log_info("session", failure == NULL ? "operation done" : "operation failed",
-             LOG_STR("session", session->name), LOG_STR("kind", operation_kind(op)),
-             LOG_STR("error", failure == NULL ? "" : failure));
-    operation_finish(op, NULL, failure);
-}
-
 /* --- life --------------------------------------------------------------------------- */
 
 struct sessions *sessions_new(struct daemon *d)
@@ -573,7 +422,7 @@ void sessions_tunnels_changed(struct sessions *s)
 
 void sessions_restore(struct sessions *s)
 {
-    struct health_settings health = health_of(s->d->config);
+    struct health_settings health = session_health(s->d->config);
     char **names = store_list(s->d->home);
     for (size_t i = 0; names != NULL && names[i] != NULL; i++) {
         struct err err = {.msg = ""};

@@ -17,9 +17,6 @@ enum {
     SEND_EARLY = 64 * 1024, /* bytes that do not wait for the end of the turn */
     READ_ROUNDS = 2,        /* batches of a connection in one turn */
     CLOSE_FLUSH_MS = 10000, /* for the last bytes to be taken */
-    LINGER_MS = 2000,       /* for the peer to see our FIN, or to send more */
-    LINGER_MAX_MS = 30000,  /* … in all: it sends a body that nobody wants before it reads */
-    LINGER_ROUNDS = 8,      /* batches of it in one turn */
 };
 
 static void conn_on_ready(evutil_socket_t fd, short what, void *arg);
@@ -85,7 +82,7 @@ void conn_mark_dirty(struct conn *c)
     }
 }
 
-static void conn_mark_again(struct conn *c)
+void conn_mark_again(struct conn *c)
 {
     if (!c->in_again && c->state != CONN_GONE) {
         c->in_again = true;
@@ -287,36 +284,6 @@ static enum tls_result receive(struct conn *c, size_t *out_len)
     return TLS_EOF;
 }
 
-/* Bytes are dropped: closing with some unread would be a reset, which takes our answer from a
- * client that has not read it (RFC 9112 9.6). */
-static void linger(struct conn *c)
-{
-    uint64_t now = loop_now_ms(c->worker->loop);
-    uint64_t before = c->bytes_in;
-    for (int round = 0; c->can_read && now < c->linger_until_ms; round++) {
-        if (round == LINGER_ROUNDS) {
-            conn_mark_again(c);
-            break;
-        }
-        ssize_t n = recv(c->fd, c->worker->plain, WORKER_PLAIN_SIZE, 0);
-        if (n <= 0) {
-            if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-                conn_end(c);
-                return;
-            }
-            c->can_read = false;
-            break;
-        }
-        c->bytes_in += (uint64_t)n;
-    }
-    if (now >= c->linger_until_ms) {
-        conn_end(c);
-    } else if (c->bytes_in > before) {
-        uint64_t left = c->linger_until_ms - now;
-        conn_set_deadline(c, left < LINGER_MS ? left : LINGER_MS);
-    }
-}
-
 static bool handshake(struct conn *c)
 {
     struct worker *w = c->worker;
@@ -423,7 +390,7 @@ void conn_read(struct conn *c)
         return;
     }
     if (c->state == CONN_LINGER) {
-        linger(c);
+        conn_linger(c);
         return;
     }
     if (c->state == CONN_OPEN && c->pauses == 0 && wbuf_len(&c->in) > 0) {
@@ -464,20 +431,6 @@ static void conn_on_ready(evutil_socket_t fd, short what, void *arg)
         c->told_eof = true; /* it waits for an answer nobody will read */
         c->ops->on_event(c, CONN_EOF);
     }
-}
-
-/* After the last byte: FIN, and wait for the peer's so that no reset eats it. */
-static void start_linger(struct conn *c)
-{
-    (void)shutdown(c->fd, SHUT_WR);
-    if (c->got_eof || !c->is_front) {
-        conn_end(c);
-        return;
-    }
-    c->state = CONN_LINGER;
-    c->linger_until_ms = loop_now_ms(c->worker->loop) + LINGER_MAX_MS;
-    conn_set_deadline(c, LINGER_MS);
-    conn_mark_again(c);
 }
 
 /* Sends c->out; false if the connection ended. */
@@ -553,7 +506,7 @@ void conn_flush(struct conn *c)
     bool empty = wbuf_len(&c->out) == 0;
     if (c->state == CONN_FLUSHING) {
         if (empty) {
-            start_linger(c);
+            conn_start_linger(c);
         }
         return;
     }

@@ -11,6 +11,12 @@
 #include "gateway/conn_private.h"
 #include "gateway/tls.h"
 
+enum {
+    LINGER_MS = 2000,      /* for the peer to see our FIN, or to send more */
+    LINGER_MAX_MS = 30000, /* … in all: it sends a body that nobody wants before it reads */
+    LINGER_ROUNDS = 8,     /* batches of it in one turn */
+};
+
 static void conn_free(void *arg)
 {
     struct conn *c = arg;
@@ -162,4 +168,48 @@ const char *conn_error_text(const struct conn *c)
         return text == NULL ? "TLS error" : text;
     }
     return c->error == 0 ? "connection closed" : strerrordesc_np(c->error);
+}
+
+/* After the last byte: FIN, and wait for the peer's so that no reset eats it. */
+void conn_start_linger(struct conn *c)
+{
+    (void)shutdown(c->fd, SHUT_WR);
+    if (c->got_eof || !c->is_front) {
+        conn_end(c);
+        return;
+    }
+    c->state = CONN_LINGER;
+    c->linger_until_ms = loop_now_ms(c->worker->loop) + LINGER_MAX_MS;
+    conn_set_deadline(c, LINGER_MS);
+    conn_mark_again(c);
+}
+
+/* Bytes are dropped: closing with some unread would be a reset, which takes our answer from a
+ * client that has not read it (RFC 9112 9.6). */
+void conn_linger(struct conn *c)
+{
+    uint64_t now = loop_now_ms(c->worker->loop);
+    uint64_t before = c->bytes_in;
+    for (int round = 0; c->can_read && now < c->linger_until_ms; round++) {
+        if (round == LINGER_ROUNDS) {
+            conn_mark_again(c);
+            break;
+        }
+        ssize_t n = recv(c->fd, c->worker->plain, WORKER_PLAIN_SIZE, 0);
+        if (n <= 0) {
+            if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+                conn_end(c);
+                return;
+            }
+            c->can_read = false;
+            break;
+        }
+        c->bytes_in += (uint64_t)n;
+    }
+    if (now >= c->linger_until_ms) {
+        conn_end(c);
+    } else if (c->bytes_in > before) {
+        uint64_t left = c->linger_until_ms - now;
+        conn_set_deadline(c, left < LINGER_MS ? left : LINGER_MS);
+    }
 }

@@ -19,4 +19,11 @@ void conn_push(struct conn *c);
 /* The dialled socket became writable: connected, or the next address. */
 void conn_dial_finish(struct conn *c);
 
+/* After the last byte: FIN, and reading on until the peer's, so that no reset eats ours. */
+void conn_start_linger(struct conn *c);
+/* Reads and drops. */
+void conn_linger(struct conn *c);
+/* It is read again in the next turn. */
+void conn_mark_again(struct conn *c);
+
 #endif
