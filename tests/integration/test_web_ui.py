@@ -1,0 +1,177 @@
+"""The web UI in a real browser: every page and action, locally and by its public name.
+
+WOS_TEST_SHOTS=DIR keeps a picture of each view at desktop and phone size, light and dark.
+"""
+import json
+import os
+import subprocess
+
+import pytest
+
+import harness
+from test_realworld import CHROMIUM, node_modules  # noqa: F401 (a fixture)
+
+SECRET = "a-long-secret-of-the-ui"
+AXE = harness.BROWSER / "node_modules" / "axe-core" / "axe.min.js"
+
+COLOURS = r"""
+import sys, time
+print('one needle in the haystack')
+while True:
+    print('\033[32mgreen\033[0m and \033[1;31mred\033[0m at %d' % time.time())
+    print('something for stderr', file=sys.stderr)
+    sys.stdout.flush()
+    time.sleep(0.3)
+"""
+
+
+def app(works=True):
+    services = {
+        "web": harness.python_service("web"),
+        "worker": {"script": ["exec %s -c \"$(cat colours.py)\"" % harness.PYTHON]},
+    }
+    out = harness.shell_app(**services)
+    out["app"]["init_script"] = ["echo copying the data", "echo no such table >&2; exit 3"] \
+        if not works else ["true"]
+    return out
+
+
+@pytest.fixture(scope="module")
+def ui(node_modules):  # noqa: F811
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    wos = harness.Wos(worktrees=("beta", "gamma"), tunnel={
+        "webUi": {"enabled": True, "subdomain": "wos", "secret": SECRET}})
+    try:
+        for tree in wos.trees.values():
+            (tree / "colours.py").write_text(COLOURS)
+        wos.deploy(app())
+        wos.up("alpha")
+        wos.up("beta")
+        yield wos
+    finally:
+        problems = wos.close()
+        assert not problems, problems
+
+
+def local(wos):
+    return "http://127.0.0.1:%d/" % wos.web_port
+
+
+def browse(wos, scenario, do=None, url=None, **options):
+    """Runs one scenario of ui.mjs; `do` answers what it asks for. What it saw."""
+    shots = os.environ.get("WOS_TEST_SHOTS")
+    given = {"scenario": scenario, "url": url or local(wos), "chromium": CHROMIUM,
+             "shots": shots, "axe": str(AXE), **options}
+    with subprocess.Popen(["node", str(harness.BROWSER / "ui.mjs"), json.dumps(given)],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True) as proc:
+        try:
+            last = ""
+            for line in proc.stdout:
+                last += line
+                try:
+                    message = json.loads(line)
+                except ValueError:
+                    continue
+                if "ready" in message:
+                    answer = do(message["ready"]) or ""
+                    proc.stdin.write(answer + "\n")
+                    proc.stdin.flush()
+            proc.wait(60)
+        finally:
+            if proc.poll() is None:
+                proc.kill()
+    assert proc.returncode == 0, last
+    seen = json.loads(last.strip().splitlines()[-1])
+    assert seen["errors"] == [] and seen["foreign"] == [], (seen["errors"], seen["foreign"])
+    assert seen["axe"] == {}, json.dumps(seen["axe"], indent=1)
+    return seen
+
+
+def test_the_board(ui):
+    seen = browse(ui, "board")
+    assert seen["links"] == [ui.url("alpha-web")]
+    assert seen["services"] == ["web", "worker"]
+    assert seen["qr"] == "QR code of " + ui.url("alpha-web", "")
+    assert seen["dialogs"] == 0 and seen["focus"] in ("A", "BUTTON")
+
+
+def test_the_board_is_live(ui):
+    def do(what):
+        verb, tree = what.split()
+        (ui.up if verb == "up" else ui.down)(tree)
+    browse(ui, "live", do)
+
+
+def test_logs(ui):
+    seen = browse(ui, "worktree")
+    assert not seen["escapes"] and seen["paused"]
+    assert seen["found"] == ["workerone needle in the haystack"]
+    assert seen["downloaded"] == "worker: one needle in the haystack\n"
+    assert seen["title"] == "Worktree – wos"
+
+
+def test_start_fail_repair_stop(ui):
+    ui.deploy(app(works=False))
+    try:
+        seen = browse(ui, "actions", lambda _: ui.deploy(app()), path=str(ui.trees["gamma"]))
+    finally:
+        ui.deploy(app())
+    assert "no such table" in seen["whatFailed"] and seen["firstOnPage"]
+    assert any("init script" in s for s in seen["steps"]), seen["steps"]
+    assert seen["failures"] == 0
+
+
+def test_the_edge(ui):
+    def do(_):
+        for _ in range(3):
+            assert ui.get("alpha-web", "/hello").status == 200
+    seen = browse(ui, "edge", do)
+    assert ui.host("alpha-web") in seen["row"][0]
+    assert "self-signed" in seen["certificate"] and harness.DOMAIN in seen["certificate"]
+    assert "serving" in seen["listener"] and str(ui.port) in seen["listener"]
+
+
+def test_settings(ui):
+    key = "tunnel.limits.resetsMax"
+    seen = browse(ui, "settings", numberKey=key, number="321", secret=SECRET)
+    assert "integer" in seen["problem"] and seen["problems"] == 0
+    assert seen["placeholder"].startswith("is set") and seen["secret"] == "" and not seen["html"]
+    saved = json.loads((ui.home / "config.json").read_text())
+    assert saved["tunnel"]["limits"]["resetsMax"] == 321
+    assert saved["tunnel"]["webUi"]["secret"] == SECRET
+    ui.ok("config", "unset", key)
+
+
+def test_offline_and_back(ui):
+    def do(what):
+        ui.ok(what)
+    seen = browse(ui, "offline", do)
+    assert seen["still"] == 1
+
+
+def test_from_outside(ui):
+    def do(_):
+        return ui.ok("connect", "--json").data["url"]
+    ui.wait_route("wos")
+    seen = browse(ui, "remote", do, url=ui.url("wos"), secret=SECRET)
+    assert seen["wrong"] == "Invalid secret."
+    [cookie] = seen["cookies"]
+    assert cookie["name"] == "__Host-wos_public_auth" and cookie["secure"] and cookie["httpOnly"]
+    assert cookie["sameSite"] == "Lax" and cookie["path"] == "/" and seen["script"] == ""
+    assert "Settings" not in seen["pages"]
+    assert seen["forbidden"] == [403] * 8
+    assert "connect" not in seen["address"]
+    assert "used already" in seen["second"]
+    assert seen["devices"] == 2
+
+
+def test_first_run(make_wos, node_modules):  # noqa: F811
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    wos = make_wos(config={"tunnel": {"enabled": False}})
+    wos.tls = False
+    wos.ok("start")
+    seen = browse(wos, "firstrun")
+    assert "tunnel.domain" in seen["next"]
