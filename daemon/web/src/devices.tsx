@@ -27,7 +27,7 @@ function Row({ of, reload, onError }: { of: Device; reload: () => void; onError:
         reload();
     };
     return <tr>
-        <td data-label="Device">{device(of.userAgent)}{of.current && <> <span class="tag">this one</span></>}</td>
+        <td data-label="Device"><span>{device(of.userAgent)}{of.current && <span class="tag">this one</span>}</span></td>
         <td data-label="Address">{of.address}</td>
         <td data-label="Signed in">{ago(of.createdAt)}</td>
         <td data-label="Last seen">{ago(of.lastSeenAt)}</td>

@@ -129,7 +129,7 @@ function Routes({ data }: { data: EdgeData }) {
     }
     return <section class="panel" aria-label="Routes"><h2>Routes</h2><table class="stack">
         <thead><tr><th>Name</th><th>State</th><th class="n">Requests/s</th><th class="n">Requests</th>
-            <th>Answers</th><th class="n">Latency</th><th class="n">Bytes</th></tr></thead>
+            <th class="answers">Answers</th><th class="n">Latency</th><th class="n">Bytes</th></tr></thead>
         <tbody>{hosts.map((h) => <RouteRow key={h} host={h} route={routes.get(h)} stats={stats.get(h)}
             before={before.get(h)} s={s} />)}</tbody></table></section>;
 }

@@ -62,7 +62,7 @@ function View({ lines, named, follow, onFollow }:
             onFollow(atEnd);
         }
     };
-    return <div class="log" ref={box} onScroll={onScroll} tabIndex={0} role="log" aria-live="off"
+    return <div class={lines.length === 0 ? 'log short' : 'log'} ref={box} onScroll={onScroll} tabIndex={0} role="log" aria-live="off"
         aria-label="Log">
         <div class="logbody" ref={body}>
             {lines.slice(first, last).map((line, i) => <LogLine key={first + i} line={line} named={named} />)}

@@ -86,18 +86,20 @@ export function ProgressView({ operation, progress }: { operation: Operation; pr
             box.current.scrollTop = box.current.scrollHeight;
         }
     });
-    return <section class="panel" aria-label="Operation">
-        <div class="tools"><h2>{WORDS[operation.kind] ?? operation.kind}</h2>
-            <Pill status={operation.status} text={operation.status} />
-            <span class="dim">{ago(operation.finishedAt ?? operation.startedAt)}</span></div>
+    const steps = <>
         <ol class="steps" aria-live="polite">{progress?.steps.map((s) => <li key={s.id} class={s.state}>
             <Dot status={s.state === 'running' ? 'pending' : s.state} label={s.state} />
             {stepName(s.id)}{s.message && <span class="dim"> {s.message}</span>}</li>)}</ol>
         {isActive && progress?.notes.map((n) => <p class="dim">{n}</p>)}
-        {lines.length > 0 && <details open={isActive}>
-            <summary>Output</summary>
-            <pre class="tail" ref={box} tabIndex={0}>{lines.map((l) => <>
-                {pieces(l.text).map((p) => <span class={p.classes}>{p.text}</span>)}{'\n'}</>)}</pre>
-        </details>}
+        {lines.length > 0 && <pre class="tail" ref={box} tabIndex={0} aria-label="Output">{lines.map((l) => <>
+            {pieces(l.text).map((p) => <span class={p.classes}>{p.text}</span>)}{'\n'}</>)}</pre>}
+    </>;
+    /* What went well is a line; what is under way or failed is shown step by step. */
+    const isGood = operation.status === 'succeeded';
+    return <section class="panel" aria-label="Operation">
+        <div class="tools"><h2>{WORDS[operation.kind] ?? operation.kind}</h2>
+            <Pill status={operation.status} text={operation.status} />
+            <span class="dim">{ago(operation.finishedAt ?? operation.startedAt)}</span></div>
+        {isGood ? progress !== undefined && <details><summary>Steps and output</summary>{steps}</details> : steps}
     </section>;
 }

@@ -1,5 +1,5 @@
 /* config.json, key by key, from the daemon's own table of keys. */
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { ApiError, call, get, useLoaded } from './api';
 import { Await, ErrorNote, Note } from './parts';
 import type { Problem, SettingKey } from './types';
@@ -135,12 +135,18 @@ function Form({ of, reload }: { of: SettingsData; reload: () => void }) {
             setSaved(undefined);
         }
     };
+    useEffect(() => { /* to the first value that is wrong */
+        if (fields.length > 0) {
+            document.querySelector<HTMLElement>('.field .problem')?.closest('.field')
+                ?.querySelector<HTMLElement>('input, select, textarea')?.focus();
+        }
+    }, [error]);
     const text = filter.trim().toLowerCase();
     const keys = of.keys.filter((k) => `${k.key} ${k.doc}`.toLowerCase().includes(text));
     const groups = [...new Set(keys.map((k) => group(k.key)))];
     const unknown = fields.filter((f) => !of.keys.some((k) => k.key === f.field));
     return <form class="settings" onSubmit={save}>
-        <div class="title"><h1>Settings</h1>
+        <div class="title sticky"><h1>Settings</h1>
             <input type="search" class="search" placeholder="Find a key" aria-label="Find a key" value={filter}
                 onInput={(e) => setFilter(e.currentTarget.value)} />
             <span class="grow" />

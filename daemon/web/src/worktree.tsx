@@ -65,10 +65,11 @@ function StartDialog({ of, onClose, onStarted }: { of: Detail; onClose: () => vo
 
 /* --- parts of the page ------------------------------------------------------------------------ */
 
-function Failure({ of }: { of: Detail }) {
+function Failure({ of, failedStep }: { of: Detail; failedStep?: string }) {
     const failure = of.failureContext!;
+    const step = failure.step ?? failedStep;
     return <section class="failure" role="alert" aria-label="What failed">
-        <h2>{failure.step === undefined ? 'It failed' : `Failed at: ${stepName(failure.step)}`}</h2>
+        <h2>{step === undefined ? 'It failed' : `Failed at: ${stepName(step)}`}</h2>
         <p>{failure.message}</p>
         {failure.logTail !== undefined && failure.logTail.length > 0 && <pre class="tail" tabIndex={0}>
             {failure.logTail.map((l) => <>{pieces(l.replace(/\n$/, '')).map((p) =>
@@ -137,7 +138,7 @@ function Facts({ of }: { of: Detail }) {
         {w.aheadCount ? <span>↑{w.aheadCount}</span> : null}{w.behindCount ? <span>↓{w.behindCount}</span> : null}
         {w.uncommittedCount ? <span>{w.uncommittedCount} changed</span> : null}
         <span>{w.path}</span>
-        {of.state?.lastUp && <span>up since {ago(of.state.lastUp)}</span>}
+        {of.state?.lastUp && <span>started {ago(of.state.lastUp)}</span>}
     </p>;
 }
 
@@ -167,11 +168,13 @@ function Page({ of, reload }: { of: Detail; reload: () => void }) {
         <Facts of={of} />
         <ErrorNote error={error} />
         <ConfigNote of={of} />
-        {of.failureContext !== undefined && of.activeOperation === undefined && <Failure of={of} />}
+        {of.failureContext !== undefined && of.activeOperation === undefined && <Failure of={of}
+            failedStep={progress?.steps.find((s) => s.state === 'failed')?.id} />}
         {services.length > 0 && <section class="panel" aria-label="Services"><h2>Services</h2>
             <ul class="rows">{services.map((name) => <ServiceRow key={name} name={name} of={of}
                 canAct={of.activeOperation === undefined} reload={reload} onError={setError} />)}</ul></section>}
-        {operation !== undefined && <ProgressView operation={operation} progress={progress} />}
+        {operation !== undefined && <ProgressView key={operation.operationId} operation={operation}
+            progress={progress} />}
         {services.length > 0 ? <Logs session={of.worktree.sessionName} services={services} />
             : operation === undefined && <Empty title={`This worktree is ${statusWord(of.worktree.status)}`}>
                 <p>Start it here, or run <code>wos up</code> in {of.worktree.path}.</p></Empty>}
