@@ -125,6 +125,9 @@ bool web_assets_serve(struct api_request *r, const char *path)
         reply_bytes(r, 304, STR(""));
         return true;
     }
+    char length[24];
+    (void)snprintf(length, sizeof length, "%zu", bytes.len);
+    reply_header(r, "Content-Length", length); /* HEAD has it too */
     reply_header(r, "Content-Type", asset->type);
     if (*coding != '\0') {
         reply_header(r, "Content-Encoding", coding);
