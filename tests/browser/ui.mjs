@@ -192,6 +192,16 @@ const scenarios = {
         seen.html = (await page.content()).includes(options.secret);
     },
 
+    async restart({ page }) {
+        await page.goto(`${base}/settings`);
+        const field = page.getByLabel(options.key, { exact: true });
+        await field.fill(options.value);
+        await page.getByRole('button', { name: /^Save/ }).click();
+        await page.getByRole('button', { name: 'Restart the daemon' }).click();
+        await page.getByText('Saved.', { exact: true }).waitFor();
+        seen.value = await field.inputValue();
+    },
+
     async firstrun({ page }) {
         await page.goto(options.url);
         await page.getByRole('heading', { name: 'Nothing is deployed yet' }).waitFor();

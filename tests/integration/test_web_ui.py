@@ -144,6 +144,16 @@ def test_settings(ui):
     ui.ok("config", "unset", key)
 
 
+def test_a_setting_that_waits_is_applied_by_the_button(ui):
+    before = ui.daemon_pid()
+    gateway = ui.gateway_pid()
+    seen = browse(ui, "restart", key="tunnel.drainSeconds", value="77")
+    assert seen["value"] == "77"
+    assert ui.daemon_pid() != before and ui.gateway_pid() == gateway
+    assert ui.get("alpha-web", "/hello").status == 200
+    ui.ok("config", "unset", "tunnel.drainSeconds")
+
+
 def test_offline_and_back(ui):
     def do(what):
         ui.ok(what)

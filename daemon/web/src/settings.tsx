@@ -1,7 +1,7 @@
 /* config.json, key by key, from the daemon's own table of keys. */
 import { useEffect, useState } from 'preact/hooks';
 import { ApiError, call, get, useLoaded } from './api';
-import { Await, ErrorNote, Note } from './parts';
+import { Action, Await, ErrorNote, Note } from './parts';
 import type { Problem, SettingKey } from './types';
 
 type Value = string | number | boolean | string[] | undefined;
@@ -101,9 +101,24 @@ function group(key: string): string {
     return parts.length === 1 ? 'other' : parts.slice(0, Math.min(2, parts.length - 1)).join('.');
 }
 
-function Restart({ keys }: { keys: string[] }) {
-    return <Note kind="warn">Saved. {keys.join(', ')} {keys.length === 1 ? 'applies' : 'apply'} with the next
-        start of the daemon: run <code>wos restart</code>. Services and connections stay.</Note>;
+function Restart({ keys, onDone }: { keys: string[]; onDone: () => void }) {
+    const [error, setError] = useState<ApiError>();
+    const restart = async () => {
+        const before = (await get<{ startedAt: string }>('/health')).startedAt;
+        await call('POST', '/daemon/restart', { start: true });
+        for (let tries = 0; tries < 120; tries++) {
+            await new Promise((done) => window.setTimeout(done, 500));
+            const now = await get<{ startedAt: string }>('/health').catch(() => undefined);
+            if (now !== undefined && now.startedAt !== before) {
+                onDone();
+                return;
+            }
+        }
+        throw new ApiError(0, 'timeout', 'the daemon did not come back within a minute', {});
+    };
+    return <Note kind="warn">Saved. {keys.join(', ')} {keys.length === 1 ? 'applies' : 'apply'} when the daemon
+        starts anew; services and connections stay. <Action run={restart} onError={setError}>Restart
+        the daemon</Action><ErrorNote error={error} /></Note>;
 }
 
 function Form({ of, reload }: { of: SettingsData; reload: () => void }) {
@@ -156,7 +171,8 @@ function Form({ of, reload }: { of: SettingsData; reload: () => void }) {
         {fields.length === 0 ? <ErrorNote error={error} />
             : <Note kind="bad">Nothing was saved: {fields.length === 1 ? 'one value is' : 'some values are'} not
                 allowed.{unknown.map((f) => <p>{f.field} {f.message}</p>)}</Note>}
-        {saved !== undefined && (saved.length > 0 ? <Restart keys={saved} /> : <Note kind="info">Saved.</Note>)}
+        {saved !== undefined && (saved.length > 0 ? <Restart keys={saved}
+            onDone={() => setSaved([])} /> : <Note kind="info">Saved.</Note>)}
         {groups.map((g) => <section class="panel" key={g} aria-label={g}><h2>{g}</h2>
             {keys.filter((k) => group(k.key) === g).map((k) => <Field key={k.key} of={k}
                 value={changes.has(k.key) ? changes.get(k.key) : valueAt(of.config, k.key)}
