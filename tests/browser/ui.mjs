@@ -192,6 +192,49 @@ const scenarios = {
         seen.html = (await page.content()).includes(options.secret);
     },
 
+    async flood({ page }) {
+        await page.goto(`${base}/worktree?path=${encodeURIComponent(options.path)}`);
+        const log = page.getByRole('log');
+        await page.getByLabel('Service', { exact: true }).selectOption('flood');
+        await page.getByText(/earlier lines are only in the log files/).waitFor();
+        /* Still a page that answers: lines in view only, and clicks and typing do something. */
+        seen.drawn = await log.locator('.logline').count();
+        await page.getByRole('button', { name: 'Pause' }).click();
+        await page.getByRole('button', { name: 'Go on' }).click();
+        await page.getByLabel('Search the log').fill('line 9');
+        await page.getByText(/^\d+ lines$/).waitFor();
+        seen.longest = await page.evaluate(async () => {
+            let longest = 0;
+            let last = performance.now();
+            for (let i = 0; i < 120; i++) {
+                await new Promise(requestAnimationFrame);
+                longest = Math.max(longest, performance.now() - last);
+                last = performance.now();
+            }
+            return longest;
+        });
+    },
+
+    async many({ page }) {
+        await page.goto(options.url);
+        await page.locator('.card').nth(options.count - 1).waitFor({ state: 'attached' });
+        seen.cards = await page.locator('.card').count();
+        seen.longest = await page.evaluate(async () => {
+            let longest = 0;
+            let last = performance.now();
+            for (let y = 0; y < document.body.scrollHeight; y += 150) {
+                scrollTo(0, y);
+                await new Promise(requestAnimationFrame);
+                longest = Math.max(longest, performance.now() - last);
+                last = performance.now();
+            }
+            return longest;
+        });
+        await look(page, 'many');
+        await page.getByLabel('Filter worktrees').fill('tree-177');
+        await page.waitForFunction(() => document.querySelectorAll('.card').length === 1);
+    },
+
     async restart({ page }) {
         await page.goto(`${base}/settings`);
         const field = page.getByLabel(options.key, { exact: true });

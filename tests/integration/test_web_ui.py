@@ -4,10 +4,12 @@ WOS_TEST_SHOTS=DIR keeps a picture of each view at desktop and phone size, light
 """
 import json
 import os
+import shutil
 import subprocess
 
 import pytest
 
+import clients
 import harness
 from test_realworld import CHROMIUM, node_modules  # noqa: F401 (a fixture)
 
@@ -185,3 +187,84 @@ def test_first_run(make_wos, node_modules):  # noqa: F811
     wos.ok("start")
     seen = browse(wos, "firstrun")
     assert "tunnel.domain" in seen["next"]
+
+
+# --- much of everything -------------------------------------------------------------------
+
+FLOOD = r"""
+import sys, time
+n = 0
+while True:
+    sys.stdout.write(''.join('line %d of very many\n' % (n + i) for i in range(1000)))
+    sys.stdout.flush()
+    n += 1000
+    time.sleep(0.1)
+"""
+
+
+def test_ten_thousand_lines_a_second(make_wos, node_modules):  # noqa: F811
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    wos = make_wos()
+    (wos.source / "flood.py").write_text(FLOOD)
+    wos.deploy(harness.shell_app(flood={
+        "script": ["exec %s -c \"$(cat flood.py)\"" % harness.PYTHON]}))
+    wos.up("alpha")
+    seen = browse(wos, "flood", path=str(wos.source))
+    assert 0 < seen["drawn"] < 200
+    print("longest frame under the flood: %.0f ms" % seen["longest"])
+
+
+def test_two_hundred_worktrees(make_wos, node_modules):  # noqa: F811
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    wos = make_wos(worktrees=())
+    wos.deploy(harness.shell_app(web=harness.python_service("web")))
+    wos.up("alpha")
+    with clients.Http1(wos.web_port, "127.0.0.1") as client:
+        if client.request("GET", "/ui/v1/projects").status == 404:
+            pytest.skip("this daemon keeps no list of projects")
+    for i in range(199):
+        wos.git("worktree", "add", "-q", "--detach", wos.dir / "w" / ("tree-%d" % i),
+                cwd=wos.source)
+    seen = browse(wos, "many", count=200)
+    assert seen["cards"] == 200
+    print("longest frame while scrolling 200 worktrees: %.0f ms" % seen["longest"])
+
+
+# --- the build ----------------------------------------------------------------------------
+
+WEB = harness.ROOT / "daemon" / "web"
+
+
+def test_the_types(tmp_path):
+    """TypeScript's own check, with the modules that the build fetched."""
+    modules = harness.BIN.parent / "web" / "npm" / "node_modules"
+    if not (modules / "typescript").is_dir():
+        pytest.skip("built without the web UI")
+    shutil.copytree(WEB / "src", tmp_path / "src")
+    shutil.copy(WEB / "tsconfig.json", tmp_path)
+    (tmp_path / "node_modules").symlink_to(modules)
+    done = subprocess.run(["node", "node_modules/typescript/bin/tsc"], cwd=tmp_path, text=True,
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("mode,code", [("off", 0), ("auto", 0), ("on", 1)])
+def test_the_build_without_a_registry(tmp_path, mode, code):
+    fake = tmp_path / "bin"
+    fake.mkdir()
+    (fake / "npm").write_text("#!/bin/sh\necho no network >&2\nexit 1\n")
+    (fake / "npm").chmod(0o755)
+    out = tmp_path / "out"
+    done = subprocess.run([str(WEB / "build.sh"), mode, str(out)], text=True, timeout=60,
+                          env={**os.environ, "PATH": "%s:/usr/bin:/bin" % fake}, check=False,
+                          stdin=subprocess.DEVNULL, capture_output=True)
+    assert done.returncode == code, done.stderr
+    if code == 0:
+        made = (out / "web_assets_data.c").read_text()
+        assert "without the web UI" in made
+        subprocess.run(["cc", "-std=c17", "-fsyntax-only", "-I", str(harness.ROOT), "-x", "c", "-"],
+                       input=made, text=True, check=True, timeout=60)
+    else:
+        assert "no network" in done.stderr
