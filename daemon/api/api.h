@@ -52,6 +52,7 @@ extern const struct api_endpoint api_access_endpoints[];
 extern const struct api_endpoint api_settings_endpoints[];
 extern const struct api_endpoint api_stats_endpoints[];
 extern const struct api_endpoint api_ui_endpoints[];
+extern const struct api_endpoint api_request_endpoints[];
 extern const struct api_endpoint api_project_endpoints[];
 extern const struct api_endpoint api_setup_endpoints[];
 extern const struct api_endpoint api_event_endpoints[];

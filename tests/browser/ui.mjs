@@ -166,6 +166,13 @@ const scenarios = {
         await ask('requests');
         await row.getByText(/^2xx [1-9]/).waitFor();
         seen.row = await row.locator('td').allTextContents();
+        const recent = page.getByRole('region', { name: 'Recent requests' });
+        await recent.getByText(/GET alpha-web\S*\/hello/).first().waitFor();
+        await recent.getByRole('button', { name: 'Only denied' }).click();
+        await recent.getByText(/GET nobody\S*/).first().waitFor();
+        seen.denied = await recent.locator('tbody').textContent();
+        await recent.getByRole('button', { name: 'Only denied' }).click();
+        await recent.getByText(/GET alpha-web\S*\/hello/).first().waitFor();
         seen.certificate = await page.getByRole('region', { name: 'Certificate' }).textContent();
         seen.listener = await page.getByRole('region', { name: 'Listener' }).textContent();
         await look(page, 'edge');

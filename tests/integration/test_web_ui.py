@@ -129,7 +129,9 @@ def test_the_edge(ui):
     def do(_):
         for _ in range(3):
             assert ui.get("alpha-web", "/hello").status == 200
+        assert ui.get("nobody", "/").status == 404
     seen = browse(ui, "edge", do)
+    assert "unknown-host" in seen["denied"] and "hello" not in seen["denied"]
     assert ui.host("alpha-web") in seen["row"][0]
     assert "self-signed" in seen["certificate"] and harness.DOMAIN in seen["certificate"]
     assert "serving" in seen["listener"] and str(ui.port) in seen["listener"]

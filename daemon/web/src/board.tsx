@@ -94,7 +94,7 @@ function Card({ of, session }: { of: WorktreeSummary; session?: Session }) {
             <Pill status={session?.status ?? of.status} /></header>
         <Branch of={of} />
         {of.note && <p class="dim">{of.note}</p>}
-        {session !== undefined && <Services of={session} />}
+        {session !== undefined && session.services.length + session.tunnels.length > 0 && <Services of={session} />}
         <footer class="dim">
             <span class="clip" title={of.path}>{of.lastCommitSubject ?? of.path}</span>
             {usage?.memUsedBytes ? <span>{Math.round(usage.cpuPercent ?? 0)} % · {bytes(usage.memUsedBytes)}</span>

@@ -3,7 +3,7 @@ import { useRef, useState } from 'preact/hooks';
 import { ApiError, call, get, useLoaded } from './api';
 import { ago, bytes, count, device, milliseconds, rate } from './format';
 import { Action, Await, Empty, ErrorNote, Note, Pill } from './parts';
-import type { AccessLogin, Certificate, Classes, Route, RouteStats, Stats, StatusAll } from './types';
+import type { AccessLine, AccessLogin, Certificate, Classes, Route, RouteStats, Stats, StatusAll } from './types';
 
 const EVERY_MS = 2000;
 
@@ -134,6 +134,39 @@ function Routes({ data }: { data: EdgeData }) {
             before={before.get(h)} s={s} />)}</tbody></table></section>;
 }
 
+/* --- the access log ------------------------------------------------------------------------------- */
+
+function RequestRow({ of }: { of: AccessLine }) {
+    const status = of.status ?? 0;
+    const why = of.reason !== undefined && of.reason !== 'allowed' ? of.reason
+        : of.upstreamError ?? (of.aborted && `ended by ${of.aborted}`);
+    return <tr>
+        <td data-label="When"><time dateTime={of.time} title={of.time}>{ago(of.time)}</time></td>
+        <td data-label="From">{of.peer}</td>
+        <td data-label="Asked for" class="host">{of.event === undefined
+            ? <span class="asked">{of.method} {of.host}{of.path}</span> : `connection ${of.event}`}</td>
+        <td data-label="Status" class="n"><span class={`c${Math.floor(status / 100)}`}>{status || ''}</span></td>
+        <td data-label="Time" class="n">{milliseconds(of.ms)}</td>
+        <td data-label="Why">{why}</td>
+    </tr>;
+}
+
+function Requests() {
+    const [denied, setDenied] = useState(false);
+    const loaded = useLoaded(() => get<{ requests: AccessLine[] }>(
+        `/access/requests?limit=30${denied ? '&denied=1' : ''}`), `requests ${denied}`, EVERY_MS);
+    const lines = loaded.data?.requests ?? [];
+    return <section class="panel" aria-label="Recent requests"><div class="tools"><h2>Recent requests</h2>
+        <span class="grow" />
+        <button type="button" aria-pressed={denied} onClick={() => setDenied(!denied)}>Only denied</button></div>
+    <ErrorNote error={loaded.error} />
+    {lines.length === 0 ? <p class="dim">{denied ? 'Nothing was denied lately.' : 'None yet.'}</p>
+        : <table class="stack"><thead><tr><th>When</th><th>From</th><th>Asked for</th><th class="n">Status</th>
+            <th class="n">Time</th><th>Why</th></tr></thead>
+        <tbody>{lines.map((l, i) => <RequestRow key={l.id ?? i} of={l} />)}</tbody></table>}
+    </section>;
+}
+
 /* --- logins of services with a secret ------------------------------------------------------------- */
 
 function Logins({ of, reload, onError }:
@@ -180,6 +213,7 @@ export function Edge({ isPublic }: { isPublic: boolean }) {
             {data.status !== undefined && <div class="two"><Listener of={data.status} />
                 <CertificateView of={data.status.certificate} reload={loaded.reload} onError={setError} /></div>}
             <Routes data={data} />
+            <Requests />
             {data.logins !== undefined && <Logins of={data.logins} reload={loaded.reload} onError={setError} />}
         </>}</Await></>;
 }

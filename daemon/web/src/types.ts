@@ -175,6 +175,12 @@ export interface StatusAll {
     routes: Route[];
 }
 
+/* A line of the access log (docs/LOGS.md). */
+export interface AccessLine {
+    time: string; id?: string; event?: string; peer?: string; host?: string; method?: string; path?: string;
+    status?: number; ms?: number; reason?: string; upstreamError?: string; aborted?: string;
+}
+
 export interface Problem { key: string; message: string; warning?: boolean }
 
 export interface AccessLogin {
