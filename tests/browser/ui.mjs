@@ -10,6 +10,7 @@ import { chromium } from 'playwright-core';
 const options = JSON.parse(process.argv[2]);
 const base = new URL(options.url).origin;
 const seen = { errors: [], foreign: [], axe: {}, statuses: [] };
+let looking = false; /* axe and the screenshots put styles of their own into the page */
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
 const browser = await chromium.launch({
@@ -28,6 +29,9 @@ async function open() {
     page.on('pageerror', (e) => seen.errors.push(String(e)));
     page.on('console', (m) => {
         /* Refused requests are what some scenarios are about. */
+        if (looking && /Applying inline style/.test(m.text())) {
+            return;
+        }
         if (m.type() === 'error' && !/Failed to load resource|net::ERR_/.test(m.text())) {
             seen.errors.push(m.text());
         }
@@ -49,6 +53,7 @@ async function ask(name) {
 
 /* Pictures for people, and what axe finds of serious or critical impact. */
 async function look(page, name) {
+    looking = true;
     for (const [kind, scheme, width, height] of [['desktop', 'light', 1280, 860],
         ['desktop-dark', 'dark', 1280, 860], ['phone', 'light', 390, 844],
         ['phone-dark', 'dark', 390, 844]]) {
@@ -74,6 +79,7 @@ async function look(page, name) {
     }
     await page.emulateMedia({ colorScheme: 'light' });
     await page.setViewportSize({ width: 1280, height: 860 });
+    looking = false;
 }
 
 const card = (page, name) => page.locator('.card', { has: page.getByRole('link', { name, exact: true }) });

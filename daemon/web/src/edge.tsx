@@ -147,7 +147,7 @@ function RequestRow({ of }: { of: AccessLine }) {
             ? <span class="asked">{of.method} {of.host}{of.path}</span> : `connection ${of.event}`}</td>
         <td data-label="Status" class="n"><span class={`c${Math.floor(status / 100)}`}>{status || ''}</span></td>
         <td data-label="Time" class="n">{milliseconds(of.ms)}</td>
-        <td data-label="Why">{why}</td>
+        <td data-label="Why" class="classes">{why}</td>
     </tr>;
 }
 
@@ -162,7 +162,7 @@ function Requests() {
     <ErrorNote error={loaded.error} />
     {lines.length === 0 ? <p class="dim">{denied ? 'Nothing was denied lately.' : 'None yet.'}</p>
         : <table class="stack"><thead><tr><th>When</th><th>From</th><th>Asked for</th><th class="n">Status</th>
-            <th class="n">Time</th><th>Why</th></tr></thead>
+            <th class="n">Time</th><th class="answers">Why</th></tr></thead>
         <tbody>{lines.map((l, i) => <RequestRow key={l.id ?? i} of={l} />)}</tbody></table>}
     </section>;
 }
