@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "daemon/access_log_file.h"
 #include "daemon/api/api.h"
+#include "daemon/api/login.h"
 #include "daemon/certkeeper.h"
 #include "daemon/changes.h"
 #include "daemon/channel_logs.h"
@@ -279,6 +280,7 @@ static int daemon_start(struct daemon *d, struct err *err)
     d->published = published_new(d->home, d->publisher);
     d->sessions = sessions_new(d);
     sessions_restore(d->sessions);
+    d->login = login_new(d);
     d->api = api_new(d, err);
     if (d->api == NULL) {
         return -1;
@@ -294,6 +296,7 @@ static int daemon_start(struct daemon *d, struct err *err)
 static void daemon_fini(struct daemon *d)
 {
     api_free(d->api);
+    login_free(d->login);
     d->api = NULL;
     if (d->supervisor != NULL && d->end == DAEMON_END_STOP) {
         supervisor_shutdown(d->supervisor);

@@ -20,6 +20,7 @@
 struct access_log_file;
 struct api;
 struct certkeeper;
+struct login;
 struct changes;
 struct channel_logs;
 struct events;
@@ -59,13 +60,12 @@ struct daemon {
     struct supervisor *supervisor;
     struct access_log_file *access_log; /* NULL without a tunnel */
     struct sessions *sessions;
+    struct login *login; /* of the public UI */
     struct api *api;
     int lock_fd;
     bool on_terminal; /* SIGHUP means that it went away */
     struct loop_timer end_timer;
     enum daemon_end end;
-    uint64_t login_window_ms; /* wrong secrets at the public UI are counted per minute */
-    uint32_t login_failures;
 };
 
 #define DAEMON_PROTOCOL "3"    /* of daemon.json and /health */

@@ -22,6 +22,7 @@
 #include "daemon/api/access.h"
 #include "daemon/api/login.h"
 #include "daemon/api/request.h"
+#include "daemon/api/web_assets.h"
 #include "daemon/daemon.h"
 
 #define SOCKET_NAME "daemon.sock"
@@ -56,10 +57,10 @@ struct api {
 };
 
 static const struct api_endpoint *const tables[] = {
-    api_daemon_endpoints,  api_worktree_endpoints, api_operation_endpoints, api_publish_endpoints,
-    api_auth_endpoints,    api_access_endpoints,   api_settings_endpoints,  api_stats_endpoints,
-    api_project_endpoints, api_setup_endpoints,    api_event_endpoints,     api_action_endpoints,
-    api_exec_endpoints,
+    api_ui_endpoints,        api_request_endpoints, api_daemon_endpoints,  api_worktree_endpoints,
+    api_operation_endpoints, api_publish_endpoints, api_auth_endpoints,    api_access_endpoints,
+    api_settings_endpoints,  api_stats_endpoints,   api_project_endpoints, api_setup_endpoints,
+    api_event_endpoints,     api_action_endpoints,  api_exec_endpoints,
 };
 
 /* --- dispatch -------------------------------------------------------------------- */
@@ -160,8 +161,7 @@ static void dispatch(struct api_request *r, const char *path)
     bool is_path_known;
     const struct api_endpoint *e =
         endpoint_find(path, method_of(r->http), &r->param, &is_path_known);
-    if (r->is_public && (e == NULL || e->access != API_ANYONE) &&
-        !login_is_valid(r->d->config->web_ui_secret, request_header(r, "Cookie"))) {
+    if (r->is_public && (e == NULL || e->access != API_ANYONE) && !login_check(r)) {
         reply_error(r, 401, "unauthorized", "log in first", NULL);
     } else if (e == NULL) {
         reply_error(r, is_path_known ? 405 : 404,
@@ -173,9 +173,6 @@ static void dispatch(struct api_request *r, const char *path)
         e->handle(r);
     }
 }
-
-static const char PAGE[] = "This is the wos daemon. The web UI is not part of this build; the "
-                           "API is at /ui/v1/ and the command line is `wos help`.\n";
 
 static bool peer_is_us(struct evhttp_request *http)
 {
@@ -227,8 +224,9 @@ static void api_on_request(struct evhttp_request *http, void *arg)
     size_t prefix = strlen(m->prefix);
     if (path != NULL && strncmp(path, m->prefix, prefix) == 0 && path[prefix] == '/') {
         dispatch(r, path + prefix);
-    } else if (m->is_web && path != NULL && strcmp(path, "/") == 0 && method_of(http) == API_GET) {
-        reply_text(r, HTTP_STATUS_OK, "text/plain; charset=utf-8", str_of(PAGE));
+    } else if (m->is_web && path != NULL && method_of(http) == API_GET &&
+               web_assets_serve(r, path)) {
+        return;
     } else if (m->is_web && path != NULL && strncmp(path, "/v1/", 4) == 0) {
         reply_error(r, 404, "not-found", "this API is at /ui/v1/ here", NULL);
     } else {
@@ -367,6 +365,11 @@ void api_free(struct api *api)
 const char *api_web_url(const struct api *api)
 {
     return api->web_url;
+}
+
+void api_end_login(struct api *api, const char *login, const struct api_request *except)
+{
+    requests_end_login(&api->requests, login, except);
 }
 
 cJSON *api_web_json(const struct api *api)

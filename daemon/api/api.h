@@ -22,6 +22,10 @@ const char *api_web_url(const struct api *api);
 /* {"host","port","state","error"?} */
 cJSON *api_web_json(const struct api *api);
 
+/* Ends what a device has under way by the public name (request.h), but for `except`. `login` NULL:
+ * every device. */
+void api_end_login(struct api *api, const char *login, const struct api_request *except);
+
 enum { API_GET = 1, API_POST = 2, API_DELETE = 4, API_PUT = 8, API_PATCH = 16 };
 
 enum api_access {
@@ -47,6 +51,8 @@ extern const struct api_endpoint api_auth_endpoints[];
 extern const struct api_endpoint api_access_endpoints[];
 extern const struct api_endpoint api_settings_endpoints[];
 extern const struct api_endpoint api_stats_endpoints[];
+extern const struct api_endpoint api_ui_endpoints[];
+extern const struct api_endpoint api_request_endpoints[];
 extern const struct api_endpoint api_project_endpoints[];
 extern const struct api_endpoint api_setup_endpoints[];
 extern const struct api_endpoint api_event_endpoints[];

@@ -9,6 +9,7 @@
 #include "daemon/api/request.h"
 #include "daemon/certkeeper.h"
 #include "daemon/daemon.h"
+#include "daemon/respawn.h"
 #include "daemon/sessions.h"
 #include "daemon/supervisor.h"
 
@@ -97,9 +98,8 @@ static void handle_certificates(struct api_request *r)
     reply_json(r, HTTP_STATUS_OK, out);
 }
 
-static void reply_scheduled(struct api_request *r, enum daemon_end how)
+static void reply_scheduled(struct api_request *r)
 {
-    daemon_end(r->d, how);
     autofree char *now = time_text(clock_wall_ms());
     cJSON *out = cJSON_CreateObject();
     (void)json_add_str(out, "status", "scheduled");
@@ -109,12 +109,23 @@ static void reply_scheduled(struct api_request *r, enum daemon_end how)
 
 static void handle_stop(struct api_request *r)
 {
-    reply_scheduled(r, DAEMON_END_STOP);
+    daemon_end(r->d, DAEMON_END_STOP);
+    reply_scheduled(r);
 }
 
 static void handle_restart(struct api_request *r)
 {
-    reply_scheduled(r, DAEMON_END_RESTART);
+    struct err err = {.msg = ""};
+    if (json_get_bool(r->body, "start", false)) {
+        if (respawn_start(r->d->loop, r->d->home, &err) < 0) {
+            reply_err(r, &err);
+            return;
+        }
+        reply_scheduled(r);
+        return;
+    }
+    daemon_end(r->d, DAEMON_END_RESTART);
+    reply_scheduled(r);
 }
 
 const struct api_endpoint api_daemon_endpoints[] = {

@@ -2,9 +2,8 @@
  * /auth. */
 #include "daemon/api/login.h"
 
+#include <arpa/inet.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,86 +11,152 @@
 
 #include "base/auto.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/loop.h"
-#include "base/str.h"
 #include "daemon/api/api.h"
 #include "daemon/api/request.h"
 #include "daemon/daemon.h"
+#include "daemon/web_grants.h"
+#include "daemon/web_logins.h"
+#include "gateway/throttle.h"
 
-#define COOKIE_NAME "wos_public_auth"
+#define COOKIE_PLAIN "wos_public_auth"
+#define COOKIE_TLS "__Host-wos_public_auth"
 
-enum { ATTEMPTS_MAX = 10, ATTEMPTS_MS = 60000, CLOCK_SKEW_MS = 60000 };
+enum { COOKIES_MAX = 8, MAX_AGE_S = WEB_LOGINS_DAYS * 86400 };
 
-static void mac_text(const char *secret, const char *text, char out[SHA256_DIGEST_LENGTH * 2 + 1])
+struct login {
+    struct web_logins *logins; /* owned */
+    struct throttle *throttle; /* owned */
+    struct web_grants grants;
+};
+
+struct login *login_new(struct daemon *d)
 {
-    uint8_t mac[SHA256_DIGEST_LENGTH];
-    unsigned len = 0;
-    CHECK(HMAC(EVP_sha256(), secret, (int)strlen(secret), (const uint8_t *)text, strlen(text), mac,
-               &len) != NULL &&
-          len == sizeof mac);
-    for (size_t i = 0; i < sizeof mac; i++) {
-        (void)snprintf(out + i * 2, 3, "%02x", mac[i]);
+    struct login *l = xcalloc(1, sizeof *l);
+    l->logins = web_logins_new(d->loop, d->home);
+    l->throttle = throttle_new();
+    return l;
+}
+
+void login_free(struct login *l)
+{
+    if (l != NULL) {
+        web_logins_free(l->logins);
+        throttle_free(l->throttle);
+        free(l);
     }
 }
 
-char *login_token(const char *secret, int64_t now_ms)
-{
-    char mac[SHA256_DIGEST_LENGTH * 2 + 1];
-    autofree char *text = xasprintf("v1.%lld", (long long)now_ms);
-    mac_text(secret, text, mac);
-    return xasprintf("%s.%s", text, mac);
-}
+/* --- the cookie ---------------------------------------------------------------------------- */
 
-static bool token_is_valid(const char *secret, struct str token, int64_t now_ms)
+bool login_cookie(const char *cookies, struct str name, unsigned index, struct str *out_value)
 {
-    uint64_t issued = 0;
-    struct str rest = token;
-    struct str part;
-    if (!str_next(&rest, '.', &part) || !str_eq(part, STR("v1")) || !str_next(&rest, '.', &part) ||
-        !str_to_u64(part, &issued) || issued > INT64_MAX) {
-        return false;
-    }
-    int64_t age_ms = now_ms - (int64_t)issued;
-    if (age_ms < -CLOCK_SKEW_MS || age_ms > (int64_t)LOGIN_MAX_AGE_S * 1000) {
-        return false;
-    }
-    autofree char *good = login_token(secret, (int64_t)issued);
-    return strlen(good) == token.len && CRYPTO_memcmp(good, token.ptr, token.len) == 0;
-}
-
-bool login_is_valid_at(const char *secret, const char *cookies, int64_t now_ms)
-{
-    if (secret == NULL || *secret == '\0' || cookies == NULL) {
-        return false;
-    }
-    struct str rest = str_of(cookies);
+    struct str rest = cookies == NULL ? STR("") : str_of(cookies);
     struct str pair;
     while (str_next(&rest, ';', &pair)) {
         pair = str_trim(pair);
-        if (str_starts(pair, STR(COOKIE_NAME "="))) {
-            size_t skip = sizeof COOKIE_NAME; /* the name and '=' */
-            if (token_is_valid(secret, (struct str){pair.ptr + skip, pair.len - skip}, now_ms)) {
-                return true;
-            }
+        if (str_starts(pair, name) && pair.len > name.len && pair.ptr[name.len] == '=' &&
+            index-- == 0) {
+            *out_value = (struct str){pair.ptr + name.len + 1, pair.len - name.len - 1};
+            return true;
         }
     }
     return false;
 }
 
-bool login_is_valid(const char *secret, const char *cookies)
+static bool is_tls(const struct api_request *r)
 {
-    return login_is_valid_at(secret, cookies, clock_wall_ms());
+    const char *proto = request_header(r, "X-Forwarded-Proto");
+    return r->is_public && proto != NULL && strcmp(proto, "https") == 0;
 }
 
-/* --- endpoints --------------------------------------------------------------------- */
+bool login_check(struct api_request *r)
+{
+    const struct config *c = r->d->config;
+    const char *cookies = request_header(r, "Cookie");
+    struct str name = is_tls(r) ? STR(COOKIE_TLS) : STR(COOKIE_PLAIN);
+    struct str value;
+    for (unsigned i = 0; i < COOKIES_MAX && login_cookie(cookies, name, i, &value); i++) {
+        const char *id =
+            web_logins_find(r->d->login->logins, c->web_ui_secret, value, clock_wall_ms());
+        if (id != NULL) {
+            (void)snprintf(r->login, sizeof r->login, "%s", id);
+            return true;
+        }
+    }
+    return false;
+}
 
 static void set_cookie(struct api_request *r, const char *value, int max_age_s)
 {
-    const char *proto = request_header(r, "X-Forwarded-Proto");
-    bool is_tls = proto != NULL && strcmp(proto, "https") == 0;
-    autofree char *text = xasprintf(COOKIE_NAME "=%s; Path=/; HttpOnly; SameSite=Lax; Max-Age=%d%s",
-                                    value, max_age_s, is_tls ? "; Secure" : "");
+    bool tls = is_tls(r);
+    autofree char *text =
+        xasprintf("%s=%s; Path=/; HttpOnly; SameSite=Lax; Max-Age=%d%s",
+                  tls ? COOKIE_TLS : COOKIE_PLAIN, value, max_age_s, tls ? "; Secure" : "");
     reply_header(r, "Set-Cookie", text);
+}
+
+/* --- who it is ------------------------------------------------------------------------------- */
+
+struct peer {
+    struct sockaddr_storage address; /* family 0: it was not told */
+    char text[INET6_ADDRSTRLEN];
+};
+
+/* The gateway puts the client first, whoever came with it (gateway/head_write.c). */
+static struct peer peer_of(const struct api_request *r)
+{
+    struct peer out = {.text = ""};
+    const char *list = request_header(r, "X-Forwarded-For");
+    struct str rest = list == NULL ? STR("") : str_of(list);
+    struct str first = STR("");
+    (void)str_next(&rest, ',', &first);
+    first = str_trim(first);
+    if (first.len == 0 || first.len >= sizeof out.text) {
+        return out;
+    }
+    (void)snprintf(out.text, sizeof out.text, "%.*s", STR_ARG(first));
+    struct sockaddr_in *v4 = (struct sockaddr_in *)(void *)&out.address;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)(void *)&out.address;
+    if (inet_pton(AF_INET, out.text, &v4->sin_addr) == 1) {
+        out.address.ss_family = AF_INET;
+    } else if (inet_pton(AF_INET6, out.text, &v6->sin6_addr) == 1) {
+        out.address.ss_family = AF_INET6;
+    } else {
+        out.text[0] = '\0';
+    }
+    return out;
+}
+
+static const struct sockaddr *sockaddr_of(const struct peer *peer)
+{
+    return peer->address.ss_family == 0 ? NULL
+                                        : (const struct sockaddr *)(const void *)&peer->address;
+}
+
+/* False after 429: this client has to wait. */
+static bool may_try(struct api_request *r, const struct peer *peer)
+{
+    uint64_t wait_ms = throttle_wait(r->d->login->throttle, &r->d->config->limits,
+                                     sockaddr_of(peer), clock_now_ms());
+    if (wait_ms == 0) {
+        return true;
+    }
+    char seconds[24];
+    (void)snprintf(seconds, sizeof seconds, "%llu", (unsigned long long)(wait_ms + 999) / 1000);
+    reply_header(r, "Retry-After", seconds);
+    autofree char *message = xasprintf("too many wrong tries; wait %s s", seconds);
+    reply_error(r, 429, "too-many-attempts", message, NULL);
+    return false;
+}
+
+static void try_failed(struct api_request *r, const struct peer *peer, const char *message)
+{
+    throttle_failed(r->d->login->throttle, &r->d->config->limits, sockaddr_of(peer),
+                    clock_now_ms());
+    log_warn("web", "a wrong secret or link for the web UI", LOG_STR("from", peer->text));
+    reply_error(r, 401, "unauthorized", message, NULL);
 }
 
 static cJSON *ok_json(void)
@@ -99,6 +164,25 @@ static cJSON *ok_json(void)
     cJSON *out = cJSON_CreateObject();
     return json_add_bool(out, "ok", true);
 }
+
+static void sign_in(struct api_request *r, const struct peer *peer)
+{
+    struct err err = {.msg = ""};
+    throttle_passed(r->d->login->throttle, sockaddr_of(peer), clock_now_ms());
+    char *token = web_logins_add(r->d->login->logins, r->d->config->web_ui_secret, peer->text,
+                                 request_header(r, "User-Agent"), clock_wall_ms(), &err);
+    if (token == NULL) {
+        reply_err(r, &err);
+        return;
+    }
+    log_info("web", "a device signed in", LOG_STR("from", peer->text));
+    set_cookie(r, token, MAX_AGE_S);
+    OPENSSL_cleanse(token, strlen(token));
+    free(token);
+    reply_json(r, HTTP_STATUS_OK, ok_json());
+}
+
+/* --- endpoints ------------------------------------------------------------------------------- */
 
 /* Compares digests: neither length nor content shows in the time it takes. */
 static bool secret_is(const char *secret, const char *given)
@@ -112,37 +196,75 @@ static bool secret_is(const char *secret, const char *given)
 
 static void handle_login(struct api_request *r)
 {
-    struct daemon *d = r->d;
-    const char *secret = d->config->web_ui_enabled ? d->config->web_ui_secret : NULL;
-    uint64_t now = clock_now_ms();
-    if (now - d->login_window_ms > ATTEMPTS_MS) {
-        d->login_window_ms = now;
-        d->login_failures = 0;
-    }
-    if (d->login_failures >= ATTEMPTS_MAX) {
-        reply_error(r, 429, "too-many-attempts", "too many wrong secrets; wait a minute", NULL);
+    const struct config *c = r->d->config;
+    const char *secret = c->web_ui_enabled ? c->web_ui_secret : NULL;
+    struct peer peer = peer_of(r);
+    if (!may_try(r, &peer)) {
         return;
     }
     if (secret == NULL || !secret_is(secret, json_get_str(r->body, "secret", ""))) {
-        d->login_failures++;
-        reply_error(r, 401, "unauthorized", "wrong secret", NULL);
+        try_failed(r, &peer, "wrong secret");
         return;
     }
-    autofree char *token = login_token(secret, clock_wall_ms());
-    set_cookie(r, token, LOGIN_MAX_AGE_S);
-    reply_json(r, HTTP_STATUS_OK, ok_json());
+    sign_in(r, &peer);
+}
+
+static void handle_exchange(struct api_request *r)
+{
+    struct peer peer = peer_of(r);
+    if (!r->is_public) {
+        reply_json(r, HTTP_STATUS_OK, ok_json()); /* nothing to sign in to */
+    } else if (may_try(r, &peer)) {
+        if (!web_grants_take(&r->d->login->grants, json_get_str(r->body, "grant", ""),
+                             clock_now_ms())) {
+            try_failed(r, &peer, "this link was used already, or its time is over");
+            return;
+        }
+        sign_in(r, &peer);
+    }
+}
+
+static void handle_connect(struct api_request *r)
+{
+    const struct config *c = r->d->config;
+    int64_t ttl_ms = json_get_int(r->body, "ttlMs", WEB_GRANT_TTL_MS);
+    if (!c->web_ui_enabled) {
+        reply_error(r, 400, "web-ui-disabled",
+                    "the web UI has no public name: set tunnel.webUi.enabled, subdomain and secret",
+                    NULL);
+        return;
+    }
+    if (ttl_ms < WEB_GRANT_TTL_MIN_MS || ttl_ms > WEB_GRANT_TTL_MAX_MS) {
+        reply_error(r, 400, "validation", "ttlMs must be from 1000 to 3600000 (an hour)", NULL);
+        return;
+    }
+    autofree char *grant = web_grants_make(&r->d->login->grants, (uint64_t)ttl_ms, clock_now_ms());
+    if (grant == NULL) {
+        reply_error(r, 500, "server-error", "no random bytes", NULL);
+        return;
+    }
+    autofree char *base = publisher_url(r->d->publisher, c->web_ui_hostname);
+    autofree char *url = xasprintf("%s/#connect=%s", base, grant);
+    autofree char *expires = time_text(clock_wall_ms() + ttl_ms);
+    cJSON *out = cJSON_CreateObject();
+    (void)json_add_str(out, "url", url);
+    (void)json_add_str(out, "expiresAt", expires);
+    reply_json(r, HTTP_STATUS_OK, out);
 }
 
 static void handle_logout(struct api_request *r)
 {
+    if (login_check(r)) {
+        (void)web_logins_revoke(r->d->login->logins, r->login, NULL);
+        api_end_login(r->d->api, r->login, r);
+    }
     set_cookie(r, "", 0);
     reply_json(r, HTTP_STATUS_OK, ok_json());
 }
 
 static void handle_session(struct api_request *r)
 {
-    bool is_in =
-        !r->is_public || login_is_valid(r->d->config->web_ui_secret, request_header(r, "Cookie"));
+    bool is_in = !r->is_public || login_check(r);
     cJSON *out = cJSON_CreateObject();
     (void)json_add_bool(out, "authenticated", is_in);
     (void)json_add_bool(out, "requiresAuth", r->is_public);
@@ -150,9 +272,53 @@ static void handle_session(struct api_request *r)
     reply_json(r, HTTP_STATUS_OK, out);
 }
 
+static void handle_list(struct api_request *r)
+{
+    const struct config *c = r->d->config;
+    cJSON *out = cJSON_CreateObject();
+    (void)cJSON_AddItemToObject(
+        out, "sessions", web_logins_json(r->d->login->logins, r->is_public ? r->login : NULL));
+    if (c->web_ui_enabled) {
+        autofree char *url = publisher_url(r->d->publisher, c->web_ui_hostname);
+        (void)json_add_str(out, "url", url);
+    }
+    reply_json(r, HTTP_STATUS_OK, out);
+}
+
+/* `id` NULL: every device. Also what they are reading now ends. */
+static void end_logins(struct api_request *r, const char *id)
+{
+    struct err err = {.msg = ""};
+    int rc = id == NULL ? web_logins_revoke_all(r->d->login->logins, &err)
+                        : web_logins_revoke(r->d->login->logins, id, &err);
+    api_end_login(r->d->api, id, r);
+    if (rc < 0) {
+        reply_err(r, &err);
+        return;
+    }
+    cJSON *out = cJSON_CreateObject();
+    (void)json_add_str(out, "revoked", id == NULL ? "all" : id);
+    reply_json(r, HTTP_STATUS_OK, out);
+}
+
+static void handle_revoke(struct api_request *r)
+{
+    end_logins(r, r->param);
+}
+
+static void handle_revoke_all(struct api_request *r)
+{
+    end_logins(r, NULL);
+}
+
 const struct api_endpoint api_auth_endpoints[] = {
     {API_POST, "/auth/login", API_ANYONE, handle_login},
     {API_POST, "/auth/logout", API_ANYONE, handle_logout},
     {API_GET, "/auth/session", API_ANYONE, handle_session},
+    {API_POST, "/auth/exchange", API_ANYONE, handle_exchange},
+    {API_POST, "/auth/connect", API_LOCAL, handle_connect},
+    {API_GET, "/auth/sessions", API_LOGGED_IN, handle_list},
+    {API_DELETE, "/auth/sessions/:", API_LOGGED_IN, handle_revoke},
+    {API_DELETE, "/auth/sessions", API_LOGGED_IN, handle_revoke_all},
     {0, NULL, API_LOCAL, NULL},
 };

@@ -1,22 +1,30 @@
-/* login: the cookie of the public web UI.
+/* login: signing in to the web UI by its public name, tunnel.webUi, and out again.
  *
- * `wos_public_auth` = "v1.<issued-at ms>.<hex HMAC-SHA256(secret, "v1.<issued-at ms>")>". There
- * is no session on the server: a new secret is what logs everybody out. Guessing is slowed down:
- * after ten wrong secrets in a minute nobody can log in until it is over.
+ * A device that gave the secret, or came by a one-time link, has a cookie: `__Host-wos_public_auth`
+ * (HttpOnly, Secure, SameSite=Lax, for this host name alone) where the public side is HTTPS, else
+ * `wos_public_auth`. daemon/web_logins.h keeps who is signed in. Wrong secrets and wrong links are
+ * slowed down by address and in all, as at the edge (gateway/throttle.h). One thread: the
+ * daemon's loop.
  */
 #ifndef WOS_DAEMON_API_LOGIN_H
 #define WOS_DAEMON_API_LOGIN_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
-enum { LOGIN_MAX_AGE_S = 30 * 86400 };
+#include "base/str.h"
 
-/* `cookies` is the Cookie header (NULL: none); false without a secret. */
-bool login_is_valid(const char *secret, const char *cookies);
-/* The same at a given time, for tests. */
-bool login_is_valid_at(const char *secret, const char *cookies, int64_t now_ms);
-/* "v1.…"; malloc'ed. */
-char *login_token(const char *secret, int64_t now_ms);
+struct api_request;
+struct daemon;
+struct login;
+
+struct login *login_new(struct daemon *d);
+void login_free(struct login *l);
+
+/* True when the request's cookie is one of a device that is signed in; r->login is its id then. */
+bool login_check(struct api_request *r);
+
+/* The value of cookie number `index` of that name in a Cookie header (NULL: none); false when there
+ * are not so many. For tests too. */
+bool login_cookie(const char *cookies, struct str name, unsigned index, struct str *out_value);
 
 #endif

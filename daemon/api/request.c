@@ -92,6 +92,27 @@ void requests_cancel(struct api_request **list)
     }
 }
 
+void requests_end_login(struct api_request **list, const char *login,
+                        const struct api_request *except)
+{
+    struct api_request *next;
+    for (struct api_request *r = *list; r != NULL; r = next) {
+        next = r->next;
+        if (r == except || r->login[0] == '\0' || (login != NULL && strcmp(r->login, login) != 0)) {
+            continue;
+        }
+        struct evhttp_connection *conn = evhttp_request_get_connection(r->http);
+        watch_close(r, false);
+        if (r->cancel != NULL) {
+            r->cancel(r);
+        }
+        request_free(r);
+        if (conn != NULL) {
+            evhttp_connection_free(conn); /* and the request with it */
+        }
+    }
+}
+
 const char *request_query(const struct api_request *r, const char *name)
 {
     return evhttp_find_header(r->query, name);
@@ -133,6 +154,17 @@ void reply_text(struct api_request *r, int status, const char *type, struct str 
     reply_header(r, "Content-Type", type);
     reply_header(r, "Cache-Control", "no-store");
     reply_header(r, "X-Content-Type-Options", "nosniff");
+    watch_close(r, false);
+    request_free(r);
+    evhttp_send_reply(http, status, NULL, body);
+    evbuffer_free(body);
+}
+
+void reply_bytes(struct api_request *r, int status, struct str bytes)
+{
+    struct evhttp_request *http = r->http;
+    struct evbuffer *body = evbuffer_new();
+    CHECK(body != NULL && evbuffer_add_reference(body, bytes.ptr, bytes.len, NULL, NULL) == 0);
     watch_close(r, false);
     request_free(r);
     evhttp_send_reply(http, status, NULL, body);

@@ -15,6 +15,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "daemon/web_logins.h"
 
 struct daemon;
 struct evhttp_request;
@@ -30,6 +31,7 @@ struct api_request {
     char *param;                      /* owned: what stood for ':' in the pattern; or NULL */
     cJSON *body;                      /* owned; NULL when there was none */
     bool is_public;                   /* came by the public UI name */
+    char login[WEB_LOGIN_ID + 1];     /* of whom, then: the id of daemon/web_logins.h; or "" */
     void (*cancel)(struct api_request *r);
     void *work; /* the handler's own */
 };
@@ -53,6 +55,8 @@ void reply_error(struct api_request *r, int status, const char *code, const char
 /* By the error's code: usage 400 validation, not found 404, busy 409 …. */
 void reply_err(struct api_request *r, const struct err *err);
 void reply_text(struct api_request *r, int status, const char *type, struct str text);
+/* Bytes that outlive the program's answer, with the headers that were given and no others. */
+void reply_bytes(struct api_request *r, int status, struct str bytes);
 /* A header of the answer, before the reply. */
 void reply_header(struct api_request *r, const char *name, const char *value);
 
@@ -75,5 +79,8 @@ struct api_request *request_new(struct daemon *d, struct evhttp_request *http,
                                 struct api_request **list);
 /* Ends every request and stream of the list, unanswered. */
 void requests_cancel(struct api_request **list);
+/* The same for those of one login (NULL: of every one) but `except`; their connections close. */
+void requests_end_login(struct api_request **list, const char *login,
+                        const struct api_request *except);
 
 #endif

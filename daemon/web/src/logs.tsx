@@ -1,0 +1,157 @@
+/* Live logs: the newest lines in memory, only those in view in the page, so that a service which
+ * writes thousands of lines a second does not stop the browser. */
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { ApiError, readLines } from './api';
+import { pieces, plain } from './ansi';
+import { Icon } from './parts';
+
+const LINES_MAX = 20000;
+const LINE_PX = 20; /* of .logline in style.css */
+const BEYOND = 20; /* lines drawn above and below the view */
+
+export interface Line { service: string; stream: string; text: string }
+
+/* Chunks in, lines out: a chunk may end within a line. */
+export class LogBuffer {
+    lines: Line[] = [];
+    dropped = 0;
+    private open = new Map<string, string>();
+
+    add(service: string, stream: string, chunk: string) {
+        const key = `${service} ${stream}`;
+        const parts = ((this.open.get(key) ?? '') + chunk).split('\n');
+        this.open.set(key, parts.pop()!);
+        for (const part of parts) {
+            this.lines.push({ service, stream, text: part.replace(/\r$/, '') });
+        }
+        if (this.lines.length > LINES_MAX * 1.25) {
+            this.dropped += this.lines.length - LINES_MAX;
+            this.lines = this.lines.slice(-LINES_MAX);
+        }
+    }
+}
+
+function LogLine({ line, named }: { line: Line; named: boolean }) {
+    return <div class={`logline ${line.stream}`}>
+        {named && <span class="who">{line.service}</span>}
+        {pieces(line.text).map((p) => p.classes === '' ? p.text : <span class={p.classes}>{p.text}</span>)}
+    </div>;
+}
+
+/* `lines` is what is shown already filtered. */
+function View({ lines, named, follow, onFollow }:
+{ lines: Line[]; named: boolean; follow: boolean; onFollow: (on: boolean) => void }) {
+    const box = useRef<HTMLDivElement>(null);
+    const body = useRef<HTMLDivElement>(null);
+    const [top, setTop] = useState(0);
+    const height = box.current?.clientHeight ?? 400;
+    const first = Math.max(0, Math.floor(top / LINE_PX) - BEYOND);
+    const last = Math.min(lines.length, Math.ceil((top + height) / LINE_PX) + BEYOND);
+    useEffect(() => {
+        body.current!.style.height = `${lines.length * LINE_PX}px`;
+        body.current!.style.paddingTop = `${first * LINE_PX}px`;
+        if (follow) {
+            box.current!.scrollTop = lines.length * LINE_PX;
+        }
+    });
+    const onScroll = () => {
+        const b = box.current!;
+        setTop(b.scrollTop);
+        const atEnd = b.scrollTop + b.clientHeight >= b.scrollHeight - LINE_PX;
+        if (atEnd !== follow && (atEnd || b.scrollTop < top)) {
+            onFollow(atEnd);
+        }
+    };
+    return <div class={lines.length === 0 ? 'log short' : 'log'} ref={box} onScroll={onScroll} tabIndex={0} role="log" aria-live="off"
+        aria-label="Log">
+        <div class="logbody" ref={body}>
+            {lines.slice(first, last).map((line, i) => <LogLine key={first + i} line={line} named={named} />)}
+        </div>
+        {lines.length === 0 && <p class="dim nolog">Nothing here yet.</p>}
+    </div>;
+}
+
+function download(lines: Line[], name: string) {
+    const text = lines.map((l) => `${l.service}: ${plain(l.text)}\n`).join('');
+    const link = document.createElement('a');
+    link.href = URL.createObjectURL(new Blob([text], { type: 'text/plain' }));
+    link.download = `${name}.log`;
+    link.click();
+    window.setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+/* Reads the log as long as the view is there; on its end, reads on after a moment. */
+function useLog(session: string, service: string): { buffer: LogBuffer; problem?: string } {
+    const [, redraw] = useState(0);
+    const [problem, setProblem] = useState<string>();
+    const buffer = useRef(new LogBuffer());
+    useEffect(() => {
+        const stop = new AbortController();
+        let drawn = 0;
+        let frame = 0;
+        const draw = () => {
+            frame = 0;
+            redraw(++drawn);
+        };
+        const onLine = (line: { service?: string; channel: string; stream: string; chunk: string }) => {
+            buffer.current.add(line.service ?? line.channel, line.stream, line.chunk);
+            frame ||= requestAnimationFrame(draw);
+        };
+        const path = `/sessions/${encodeURIComponent(session)}/logs?follow=1`
+            + (service === '' ? '' : `&service=${encodeURIComponent(service)}`);
+        const read = async () => {
+            while (!stop.signal.aborted) {
+                buffer.current = new LogBuffer();
+                try {
+                    setProblem(undefined);
+                    await readLines(path, onLine, stop.signal);
+                } catch (error) {
+                    if (error instanceof ApiError && error.status !== 404) {
+                        setProblem(error.message);
+                    }
+                }
+                await new Promise((done) => window.setTimeout(done, 2000));
+            }
+        };
+        void read();
+        return () => {
+            stop.abort();
+            cancelAnimationFrame(frame);
+        };
+    }, [session, service]);
+    return { buffer: buffer.current, problem };
+}
+
+export function Logs({ session, services }: { session: string; services: string[] }) {
+    const [service, setService] = useState('');
+    const [follow, setFollow] = useState(true);
+    const [frozen, setFrozen] = useState<Line[]>();
+    const [search, setSearch] = useState('');
+    const { buffer, problem } = useLog(session, service);
+    const all = frozen ?? buffer.lines;
+    const text = search.toLowerCase();
+    const lines = text === '' ? all : all.filter((l) => plain(l.text).toLowerCase().includes(text));
+    return <section class="panel logs" aria-label="Logs">
+        <div class="tools">
+            <h2>Logs</h2>
+            <select aria-label="Service" value={service} onChange={(e) => setService(e.currentTarget.value)}>
+                <option value="">All services</option>
+                {services.map((s) => <option value={s}>{s}</option>)}
+            </select>
+            <input type="search" placeholder="Search" aria-label="Search the log" value={search}
+                onInput={(e) => setSearch(e.currentTarget.value)} />
+            {search !== '' && <span class="dim" role="status">{lines.length} lines</span>}
+            <span class="grow" />
+            <button type="button" aria-pressed={frozen !== undefined}
+                onClick={() => setFrozen(frozen === undefined ? buffer.lines.slice() : undefined)}>
+                <Icon name={frozen === undefined ? 'pause' : 'play'} />
+                {frozen === undefined ? 'Pause' : 'Go on'}</button>
+            <button type="button" aria-pressed={follow} onClick={() => setFollow(!follow)}>Follow</button>
+            <button type="button" onClick={() => download(lines, `${session}${service && `-${service}`}`)}>
+                <Icon name="down" />Download</button>
+        </div>
+        {problem !== undefined && <p class="note bad">{problem}</p>}
+        {buffer.dropped > 0 && <p class="dim small">{buffer.dropped} earlier lines are only in the log files.</p>}
+        <View lines={lines} named={service === ''} follow={follow && frozen === undefined} onFollow={setFollow} />
+    </section>;
+}

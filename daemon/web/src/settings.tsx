@@ -1,0 +1,189 @@
+/* config.json, key by key, from the daemon's own table of keys. */
+import { useEffect, useState } from 'preact/hooks';
+import { ApiError, call, get, useLoaded } from './api';
+import { Action, Await, ErrorNote, Note } from './parts';
+import type { Problem, SettingKey } from './types';
+
+type Value = string | number | boolean | string[] | undefined;
+
+interface SettingsData {
+    keys: SettingKey[];
+    config: Record<string, unknown>; /* what the file says */
+    path: string;
+    secrets: Set<string>;
+    problems: Problem[];
+}
+
+async function load(): Promise<SettingsData> {
+    const [{ keys }, answer] = await Promise.all([
+        get<{ keys: SettingKey[] }>('/settings/keys'), get<any>('/settings/config'),
+    ]);
+    const nested = answer.config !== null && typeof answer.config === 'object' && 'raw' in answer.config;
+    return {
+        keys,
+        config: (nested ? answer.config.raw : answer.config) ?? {},
+        path: nested ? answer.config.path : answer.path,
+        secrets: new Set(answer.secrets ?? []),
+        problems: answer.problems ?? [],
+    };
+}
+
+function valueAt(config: Record<string, unknown>, key: string): Value {
+    return key.split('.').reduce<any>((at, name) =>
+        at !== null && typeof at === 'object' ? at[name] : undefined, config);
+}
+
+/* What is typed, as the key's type; text that does not fit goes as it is: the daemon says why not. */
+function typed(key: SettingKey, text: string): Value {
+    if (text === '') {
+        return undefined;
+    }
+    if (key.type === 'int') {
+        return /^-?\d+$/.test(text.trim()) ? Number(text) : text;
+    }
+    if (key.type === 'duration') {
+        return /^\d+$/.test(text.trim()) ? Number(text) : text;
+    }
+    return key.type === 'ips' ? text.split(/[\s,]+/).filter(Boolean) : text;
+}
+
+function shown(value: Value): string {
+    return value === undefined || value === null ? '' : Array.isArray(value) ? value.join('\n') : String(value);
+}
+
+/* --- one key ------------------------------------------------------------------------------------- */
+
+function Control({ of, id, value, isSet, onChange }:
+{ of: SettingKey; id: string; value: Value; isSet: boolean; onChange: (value: Value) => void }) {
+    const common = { id, 'aria-describedby': `${id}-doc` };
+    if (of.type === 'bool' || of.type === 'word') {
+        const words = of.type === 'bool' ? ['true', 'false'] : of.words ?? [];
+        return <select {...common} value={shown(value)} onChange={(e) => {
+            const text = e.currentTarget.value;
+            onChange(text === '' ? undefined : of.type === 'bool' ? text === 'true' : text);
+        }}><option value="">{of.default === undefined ? 'not set' : `default (${of.default})`}</option>
+            {words.map((w) => <option value={w}>{w}</option>)}</select>;
+    }
+    if (of.type === 'ips') {
+        return <textarea {...common} rows={3} spellcheck={false} placeholder="one address or prefix a line"
+            onInput={(e) => onChange(typed(of, e.currentTarget.value))}>{shown(value)}</textarea>;
+    }
+    const onInput = (e: { currentTarget: HTMLInputElement }) => onChange(typed(of, e.currentTarget.value));
+    if (of.secret) {
+        return <input {...common} type="password" autocomplete="new-password" value={shown(value)}
+            placeholder={isSet ? 'is set; type to replace it' : 'not set'} onInput={onInput} />;
+    }
+    return <input {...common} type="text" spellcheck={false} autocomplete="off"
+        inputMode={of.type === 'int' ? 'numeric' : 'text'} placeholder={of.default ?? ''}
+        value={shown(value)} onInput={onInput} />;
+}
+
+function Field({ of, value, isSet, problem, isChanged, onChange, onClear }: {
+    of: SettingKey; value: Value; isSet: boolean; problem?: string; isChanged: boolean;
+    onChange: (value: Value) => void; onClear: () => void;
+}) {
+    const id = `key-${of.key.replace(/\W/g, '-')}`;
+    return <div class={`field ${isChanged ? 'changed' : ''}`}>
+        <label for={id}><code>{of.key}</code></label>
+        <div>
+            <Control of={of} id={id} value={value} isSet={isSet} onChange={onChange} />
+            {of.secret && isSet && !isChanged && <button type="button" class="quiet" onClick={onClear}>Remove</button>}
+            {problem !== undefined && <p class="problem" role="alert">{problem}</p>}
+            <p class="dim" id={`${id}-doc`}>{of.doc}{!of.live && <span class="tag">restart</span>}</p>
+        </div>
+    </div>;
+}
+
+/* --- the page --------------------------------------------------------------------------------------- */
+
+function group(key: string): string {
+    const parts = key.split('.');
+    return parts.length === 1 ? 'other' : parts.slice(0, Math.min(2, parts.length - 1)).join('.');
+}
+
+function Restart({ keys, onDone }: { keys: string[]; onDone: () => void }) {
+    const [error, setError] = useState<ApiError>();
+    const restart = async () => {
+        const before = (await get<{ startedAt: string }>('/health')).startedAt;
+        await call('POST', '/daemon/restart', { start: true });
+        for (let tries = 0; tries < 120; tries++) {
+            await new Promise((done) => window.setTimeout(done, 500));
+            const now = await get<{ startedAt: string }>('/health').catch(() => undefined);
+            if (now !== undefined && now.startedAt !== before) {
+                onDone();
+                return;
+            }
+        }
+        throw new ApiError(0, 'timeout', 'the daemon did not come back within a minute', {});
+    };
+    return <Note kind="warn">Saved. {keys.join(', ')} {keys.length === 1 ? 'applies' : 'apply'} when the daemon
+        starts anew; services and connections stay. <Action run={restart} onError={setError}>Restart
+        the daemon</Action><ErrorNote error={error} /></Note>;
+}
+
+function Form({ of, reload }: { of: SettingsData; reload: () => void }) {
+    const [changes, setChanges] = useState(new Map<string, Value>());
+    const [filter, setFilter] = useState('');
+    const [error, setError] = useState<ApiError>();
+    const [saved, setSaved] = useState<string[]>();
+    const fields = (error?.body.errors ?? []) as { field: string; message: string }[];
+    const problemOf = (key: string) => (fields.find((f) => f.field === key)
+        ?? of.problems.map((p) => ({ field: p.key, message: p.message })).find((f) => f.field === key))?.message;
+    const change = (key: string, value: Value) => {
+        const next = new Map(changes);
+        const isSame = !of.secrets.has(key) && shown(value) === shown(valueAt(of.config, key));
+        isSame ? next.delete(key) : next.set(key, value);
+        setChanges(next);
+    };
+    const save = async (event: Event) => {
+        event.preventDefault();
+        const set = Object.fromEntries([...changes].filter(([, value]) => value !== undefined));
+        const unset = [...changes].filter(([, value]) => value === undefined).map(([key]) => key);
+        try {
+            const answer = await call<{ restartKeys: string[] }>('POST', '/settings/config', { set, unset });
+            setSaved(answer.restartKeys);
+            setChanges(new Map());
+            setError(undefined);
+            reload();
+        } catch (e) {
+            setError(e as ApiError);
+            setSaved(undefined);
+        }
+    };
+    useEffect(() => { /* to the first value that is wrong */
+        if (fields.length > 0) {
+            document.querySelector<HTMLElement>('.field .problem')?.closest('.field')
+                ?.querySelector<HTMLElement>('input, select, textarea')?.focus();
+        }
+    }, [error]);
+    const text = filter.trim().toLowerCase();
+    const keys = of.keys.filter((k) => `${k.key} ${k.doc}`.toLowerCase().includes(text));
+    const groups = [...new Set(keys.map((k) => group(k.key)))];
+    const unknown = fields.filter((f) => !of.keys.some((k) => k.key === f.field));
+    return <form class="settings" onSubmit={save}>
+        <div class="title sticky"><h1>Settings</h1>
+            <input type="search" class="search" placeholder="Find a key" aria-label="Find a key" value={filter}
+                onInput={(e) => setFilter(e.currentTarget.value)} />
+            <span class="grow" />
+            <button type="submit" class="primary" disabled={changes.size === 0}>
+                {changes.size === 0 ? 'Save' : `Save ${changes.size}`}</button></div>
+        <p class="dim">{of.path}</p>
+        {fields.length === 0 ? <ErrorNote error={error} />
+            : <Note kind="bad">Nothing was saved: {fields.length === 1 ? 'one value is' : 'some values are'} not
+                allowed.{unknown.map((f) => <p>{f.field} {f.message}</p>)}</Note>}
+        {saved !== undefined && (saved.length > 0 ? <Restart keys={saved}
+            onDone={() => setSaved([])} /> : <Note kind="info">Saved.</Note>)}
+        {groups.map((g) => <section class="panel" key={g} aria-label={g}><h2>{g}</h2>
+            {keys.filter((k) => group(k.key) === g).map((k) => <Field key={k.key} of={k}
+                value={changes.has(k.key) ? changes.get(k.key) : valueAt(of.config, k.key)}
+                isSet={of.secrets.has(k.key)} isChanged={changes.has(k.key)} problem={problemOf(k.key)}
+                onChange={(value) => change(k.key, value)} onClear={() => change(k.key, undefined)} />)}
+        </section>)}
+        {groups.length === 0 && <p class="empty">No key matches “{filter}”.</p>}
+    </form>;
+}
+
+export function Settings() {
+    const loaded = useLoaded(load, 'settings');
+    return <Await of={loaded}>{(of) => <Form of={of} reload={loaded.reload} />}</Await>;
+}

@@ -1,0 +1,340 @@
+/* Uses the web UI the way a person does, in headless Chromium.
+ *
+ * Reads a JSON object on the command line: {scenario, url, chromium, shots, axe, …}; `shots` is a
+ * folder for pictures of every view, or null. Prints one JSON object of what was seen per line;
+ * a line {"ready": NAME} asks the test to do something and to answer with a line. */
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { chromium } from 'playwright-core';
+
+const options = JSON.parse(process.argv[2]);
+const base = new URL(options.url).origin;
+const seen = { errors: [], foreign: [], axe: {}, statuses: [] };
+let looking = false; /* axe and the screenshots put styles of their own into the page */
+const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+
+const browser = await chromium.launch({
+    executablePath: options.chromium,
+    headless: true,
+    args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage',
+        '--disable-background-networking'],
+});
+
+async function open() {
+    const context = await browser.newContext({
+        ignoreHTTPSErrors: true, viewport: { width: 1280, height: 860 }, acceptDownloads: true,
+    });
+    const page = await context.newPage();
+    page.setDefaultTimeout(30000);
+    page.on('pageerror', (e) => seen.errors.push(String(e)));
+    page.on('console', (m) => {
+        /* Refused requests are what some scenarios are about. */
+        if (looking && /Applying inline style/.test(m.text())) {
+            return;
+        }
+        if (m.type() === 'error' && !/Failed to load resource|net::ERR_/.test(m.text())) {
+            seen.errors.push(m.text());
+        }
+    });
+    page.on('request', (r) => {
+        if (!r.url().startsWith(base) && !/^(blob|data):/.test(r.url())) {
+            seen.foreign.push(r.url());
+        }
+    });
+    page.on('response', (r) => seen.statuses.push(
+        `${r.status()} ${r.request().method()} ${new URL(r.url()).pathname}`));
+    return { context, page };
+}
+
+async function ask(name) {
+    console.log(JSON.stringify({ ready: name }));
+    return (await answers.next()).value;
+}
+
+/* Pictures for people, and what axe finds of serious or critical impact. */
+async function look(page, name) {
+    looking = true;
+    for (const [kind, scheme, width, height] of [['desktop', 'light', 1280, 860],
+        ['desktop-dark', 'dark', 1280, 860], ['phone', 'light', 390, 844],
+        ['phone-dark', 'dark', 390, 844]]) {
+        await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
+        await page.setViewportSize({ width, height });
+        if (options.shots) {
+            await page.screenshot({ path: `${options.shots}/${name}-${kind}.png`, fullPage: true });
+        }
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        if (wide > 0) {
+            seen.errors.push(`${name} on ${kind} is ${wide} px too wide`);
+        }
+        if (options.axe) {
+            await page.evaluate(readFileSync(options.axe, 'utf8'));
+            const found = await page.evaluate(() => window.axe.run(document,
+                { resultTypes: ['violations'] }));
+            const bad = found.violations.filter((v) => ['serious', 'critical'].includes(v.impact));
+            if (bad.length > 0) {
+                seen.axe[`${name}-${kind}`] = bad.map((v) =>
+                    `${v.id}: ${v.nodes.map((n) => n.html).slice(0, 3).join(' ')}`);
+            }
+        }
+    }
+    await page.emulateMedia({ colorScheme: 'light' });
+    await page.setViewportSize({ width: 1280, height: 860 });
+    looking = false;
+}
+
+const card = (page, name) => page.locator('.card', { has: page.getByRole('link', { name, exact: true }) });
+const status = (page, name, text) => card(page, name).locator('.pill', { hasText: text }).waitFor();
+
+const scenarios = {
+    async board({ page }) {
+        await page.goto(options.url);
+        await status(page, 'alpha', 'running');
+        await card(page, 'alpha').getByRole('link', { name: /alpha-web/ }).waitFor();
+        seen.paint = await page.evaluate(() =>
+            performance.getEntriesByName('first-contentful-paint')[0]?.startTime);
+        seen.links = await card(page, 'alpha').locator('.address a').evaluateAll(
+            (all) => all.map((a) => a.href));
+        seen.services = await card(page, 'alpha').locator('.services .name').allTextContents();
+        await look(page, 'board');
+        await card(page, 'alpha').getByRole('button', { name: /QR code/ }).first().click();
+        seen.qr = await page.getByRole('dialog').getByRole('img', { name: /QR code of/ })
+            .getAttribute('aria-label');
+        await look(page, 'qr');
+        await page.keyboard.press('Escape');
+        seen.dialogs = await page.getByRole('dialog').count();
+        /* By keyboard alone: to the first worktree. */
+        await page.keyboard.press('Tab');
+        seen.focus = await page.evaluate(() => document.activeElement.tagName);
+    },
+
+    async live({ page }) {
+        await page.goto(options.url);
+        await status(page, 'beta', 'running');
+        await ask('down beta');
+        await status(page, 'beta', 'stopped');
+        await ask('up beta');
+        await status(page, 'beta', 'running');
+    },
+
+    async worktree({ page }) {
+        await page.goto(options.url);
+        await page.getByRole('link', { name: 'alpha', exact: true }).click();
+        const log = page.getByRole('log');
+        await log.locator('.f2', { hasText: 'green' }).first().waitFor();
+        seen.escapes = (await log.textContent()).includes('\u001b');
+        await look(page, 'worktree');
+        await page.getByLabel('Search the log').fill('needle');
+        await page.getByText(/^\d+ lines$/).waitFor();
+        seen.found = await log.locator('.logline').allTextContents();
+        const [download] = await Promise.all([
+            page.waitForEvent('download'), page.getByRole('button', { name: 'Download' }).click()]);
+        seen.downloaded = readFileSync(await download.path(), 'utf8');
+        await page.getByLabel('Search the log').fill('');
+        await page.getByRole('button', { name: 'Pause' }).click();
+        const before = await log.textContent();
+        await page.waitForTimeout(1500);
+        seen.paused = before === await log.textContent();
+        await page.getByRole('button', { name: 'Go on' }).click();
+        await page.getByLabel('Service', { exact: true }).selectOption('web');
+        await page.waitForFunction(() => !document.querySelector('.log').textContent.includes('green'));
+        seen.title = await page.title();
+    },
+
+    async actions({ page }) {
+        await page.goto(`${base}/worktree?path=${encodeURIComponent(options.path)}`);
+        await page.getByRole('button', { name: 'Start', exact: true }).click();
+        await look(page, 'start');
+        await page.getByRole('dialog').getByRole('button', { name: 'Start' }).click();
+        const failure = page.getByRole('alert', { name: 'What failed' });
+        await failure.waitFor();
+        seen.whatFailed = await failure.textContent();
+        seen.firstOnPage = await page.evaluate(() => {
+            const f = document.querySelector('.failure');
+            return [...document.querySelectorAll('.panel')].every((p) =>
+                f.compareDocumentPosition(p) & Node.DOCUMENT_POSITION_FOLLOWING);
+        });
+        seen.steps = await page.locator('.steps li').allTextContents();
+        await look(page, 'failure');
+        await ask('repair');
+        await page.getByRole('button', { name: 'Start', exact: true }).click();
+        await page.getByRole('dialog').getByRole('button', { name: 'Start' }).click();
+        await page.locator('.title .pill', { hasText: 'running' }).waitFor();
+        seen.failures = await failure.count();
+        await page.getByRole('button', { name: 'Stop', exact: true }).click();
+        await page.locator('.title .pill', { hasText: 'stopped' }).waitFor();
+    },
+
+    async edge({ page }) {
+        await page.goto(`${base}/edge`);
+        await page.getByRole('heading', { name: 'Routes' }).waitFor();
+        const row = page.getByRole('row', { name: /alpha-web/ });
+        await row.waitFor();
+        await ask('requests');
+        await row.getByText(/^2xx [1-9]/).waitFor();
+        seen.row = await row.locator('td').allTextContents();
+        const recent = page.getByRole('region', { name: 'Recent requests' });
+        await recent.getByText(/GET alpha-web\S*\/hello/).first().waitFor();
+        await recent.getByRole('button', { name: 'Only denied' }).click();
+        await recent.getByText(/GET nobody\S*/).first().waitFor();
+        seen.denied = await recent.locator('tbody').textContent();
+        await recent.getByRole('button', { name: 'Only denied' }).click();
+        await recent.getByText(/GET alpha-web\S*\/hello/).first().waitFor();
+        seen.certificate = await page.getByRole('region', { name: 'Certificate' }).textContent();
+        seen.listener = await page.getByRole('region', { name: 'Listener' }).textContent();
+        await look(page, 'edge');
+    },
+
+    async settings({ page }) {
+        await page.goto(`${base}/settings`);
+        const field = page.getByLabel(options.numberKey, { exact: true });
+        await field.waitFor();
+        await look(page, 'settings');
+        await field.fill('no number');
+        await page.getByRole('button', { name: /^Save/ }).click();
+        const problem = page.locator('.field', { has: field }).getByRole('alert');
+        await problem.waitFor();
+        seen.problem = await problem.textContent();
+        await look(page, 'settings-wrong');
+        await field.fill(options.number);
+        await page.getByRole('button', { name: /^Save/ }).click();
+        await page.getByText(/^Saved\./).waitFor();
+        seen.problems = await page.locator('.field .problem').count();
+        const secret = page.getByLabel('tunnel.webUi.secret', { exact: true });
+        seen.placeholder = await secret.getAttribute('placeholder');
+        seen.secret = await secret.inputValue();
+        seen.html = (await page.content()).includes(options.secret);
+    },
+
+    async flood({ page }) {
+        await page.goto(`${base}/worktree?path=${encodeURIComponent(options.path)}`);
+        const log = page.getByRole('log');
+        await page.getByLabel('Service', { exact: true }).selectOption('flood');
+        await page.getByText(/earlier lines are only in the log files/).waitFor();
+        /* Still a page that answers: lines in view only, and clicks and typing do something. */
+        seen.drawn = await log.locator('.logline').count();
+        await page.getByRole('button', { name: 'Pause' }).click();
+        await page.getByRole('button', { name: 'Go on' }).click();
+        await page.getByLabel('Search the log').fill('line 9');
+        await page.getByText(/^\d+ lines$/).waitFor();
+        seen.longest = await page.evaluate(async () => {
+            let longest = 0;
+            let last = performance.now();
+            for (let i = 0; i < 120; i++) {
+                await new Promise(requestAnimationFrame);
+                longest = Math.max(longest, performance.now() - last);
+                last = performance.now();
+            }
+            return longest;
+        });
+    },
+
+    async many({ page }) {
+        await page.goto(options.url);
+        await page.locator('.card').nth(options.count - 1).waitFor({ state: 'attached' });
+        seen.cards = await page.locator('.card').count();
+        seen.longest = await page.evaluate(async () => {
+            let longest = 0;
+            let last = performance.now();
+            for (let y = 0; y < document.body.scrollHeight; y += 150) {
+                scrollTo(0, y);
+                await new Promise(requestAnimationFrame);
+                longest = Math.max(longest, performance.now() - last);
+                last = performance.now();
+            }
+            return longest;
+        });
+        await look(page, 'many');
+        await page.getByLabel('Filter worktrees').fill('tree-177');
+        await page.waitForFunction(() => document.querySelectorAll('.card').length === 1);
+    },
+
+    async restart({ page }) {
+        await page.goto(`${base}/settings`);
+        const field = page.getByLabel(options.key, { exact: true });
+        await field.fill(options.value);
+        await page.getByRole('button', { name: /^Save/ }).click();
+        await page.getByRole('button', { name: 'Restart the daemon' }).click();
+        await page.getByText('Saved.', { exact: true }).waitFor();
+        seen.value = await field.inputValue();
+    },
+
+    async firstrun({ page }) {
+        await page.goto(options.url);
+        await page.getByRole('heading', { name: 'Nothing is deployed yet' }).waitFor();
+        seen.next = await page.locator('.firstrun .next').textContent();
+        await look(page, 'firstrun');
+        await page.goto(`${base}/edge`);
+        await page.getByRole('heading', { name: 'Edge' }).waitFor();
+        await look(page, 'edge-empty');
+        await page.goto(`${base}/nowhere`);
+        seen.nowhere = await page.evaluate(() => document.body.textContent);
+    },
+
+    async offline({ page }) {
+        await page.goto(options.url);
+        await status(page, 'alpha', 'running');
+        await ask('stop');
+        await page.getByText(/^Offline/).waitFor();
+        seen.still = await card(page, 'alpha').count();
+        await look(page, 'offline');
+        await ask('start');
+        await page.getByText(/^Offline/).waitFor({ state: 'detached' });
+        await status(page, 'alpha', 'running');
+    },
+
+    async remote({ context, page }) {
+        await page.goto(options.url);
+        await page.getByLabel('Secret').waitFor();
+        await look(page, 'login');
+        await page.getByLabel('Secret').fill('wrong');
+        await page.getByRole('button', { name: 'Sign in' }).click();
+        seen.wrong = await page.getByRole('alert').textContent();
+        await page.getByLabel('Secret').fill(options.secret);
+        await page.getByRole('button', { name: 'Sign in' }).click();
+        await status(page, 'alpha', 'running');
+        seen.cookies = (await context.cookies()).map((c) => ({ ...c, value: c.value.length }));
+        seen.script = await page.evaluate(() => document.cookie);
+        seen.pages = await page.getByRole('navigation').getByRole('link').allTextContents();
+        seen.forbidden = await page.evaluate(() => Promise.all(
+            ['/settings/config', '/settings/keys', '/status/all', '/access/logins', '/metrics'].map(
+                (p) => fetch(`/ui/v1${p}`).then((r) => r.status))
+                .concat(['/daemon/stop', '/daemon/restart', '/auth/connect'].map(
+                    (p) => fetch(`/ui/v1${p}`, { method: 'POST' }).then((r) => r.status)))));
+        await page.goto(`${base}/edge`);
+        await page.getByRole('heading', { name: 'Routes' }).waitFor();
+        /* A second device by the one-time link. */
+        const link = await ask('connect');
+        const other = await open();
+        await other.page.goto(link);
+        await status(other.page, 'alpha', 'running');
+        seen.address = other.page.url();
+        const third = await open();
+        await third.page.goto(link);
+        seen.second = await third.page.getByRole('alert').textContent();
+        /* The first sees both and signs the second out. */
+        await page.goto(`${base}/devices`);
+        await page.getByText('this one').waitFor();
+        seen.devices = await page.locator('tbody tr').count();
+        await look(page, 'devices');
+        await page.locator('tbody tr').filter({ hasNotText: 'this one' })
+            .getByRole('button', { name: /^Sign out/ }).click();
+        await other.page.getByLabel('Secret').waitFor();
+        await page.getByRole('button', { name: 'Sign out everywhere' }).click();
+        await page.getByLabel('Secret').waitFor();
+    },
+};
+
+let failure = null;
+const first = await open();
+try {
+    await scenarios[options.scenario](first);
+} catch (error) {
+    failure = `${error}\n${await first.page.evaluate(() => document.body.innerText).catch(() => '')}`;
+    if (options.shots) {
+        await first.page.screenshot({ path: `${options.shots}/failed-${options.scenario}.png` })
+            .catch(() => undefined);
+    }
+}
+await browser.close();
+console.log(JSON.stringify({ ...seen, failure }));
+process.exit(failure === null ? 0 : 1);
