@@ -27,7 +27,7 @@ static void handle_health(struct api_request *r)
         (void)json_add_str(out, "home", d->home);
         (void)json_add_str(out, "webHost", d->config->web_host);
         (void)json_add_int(out, "webPort", d->config->web_port);
-        (void)json_add_str(out, "webScheme", "http");
+        (void)json_add_str(out, "webScheme", config_web_scheme(d->config));
         (void)json_add_str(out, "webUrl", api_web_url(d->api));
     }
     reply_json(r, HTTP_STATUS_OK, out);
@@ -83,7 +83,7 @@ static void handle_status_all(struct api_request *r)
     (void)cJSON_AddItemToObject(out, "tunnel", tunnel_json(d));
     (void)cJSON_AddItemToObject(out, "web", api_web_json(d->api));
     (void)cJSON_AddItemToObject(out, "config", config_json(d->config));
-    (void)cJSON_AddItemToObject(out, "certificate", certkeeper_json(d->certkeeper));
+    (void)cJSON_AddItemToObject(out, "certificate", certkeeper_json(d->certkeeper, "tunnel"));
     (void)cJSON_AddItemToObject(out, "sessions", sessions_status_json(d->sessions));
     (void)cJSON_AddItemToObject(out, "routes", publisher_routes_json(d->publisher));
     reply_json(r, HTTP_STATUS_OK, out);
@@ -92,8 +92,7 @@ static void handle_status_all(struct api_request *r)
 static void handle_certificates(struct api_request *r)
 {
     cJSON *out = cJSON_CreateObject();
-    cJSON *list = cJSON_AddArrayToObject(out, "certificates");
-    (void)cJSON_AddItemToArray(list, certkeeper_json(r->d->certkeeper));
+    (void)cJSON_AddItemToObject(out, "certificates", certkeeper_list_json(r->d->certkeeper));
     reply_json(r, HTTP_STATUS_OK, out);
 }
 
