@@ -20,6 +20,8 @@ static void test_text_is_cleaned(void **state)
     assert_int_equal(f.retry_at, 0);
     failure_set(&f, "key", "again: %s", f.message);
     assert_string_equal(f.message, "again: a b [31m  .");
+    failure_set(&f, "key", "%s", "\xff\xc3\xa9\xc3(\xed\xa0\x80\xe2\x82");
+    assert_string_equal(f.message, "?\xc3\xa9?(?????");
     struct err err;
     (void)err_set(&err, ERR_FAILED, "no %s", "disk");
     failure_set_err(&f, "storage", &err);
