@@ -224,6 +224,7 @@ static void fail_no_zone(struct cloudflare *c)
                 "DNS:Edit for the zone, or set zoneId.",
                 c->record);
     failure.is_permanent = true;
+    (void)snprintf(failure.type, sizeof failure.type, "noZone"); /* and the token was taken */
     finish(c, &failure);
 }
 

@@ -4,7 +4,7 @@
  * deleted by listing the name's TXT records, all pages of them, and comparing the content (bare or
  * in quotes) byte by byte. The zone is settings->zone_id, or the one given, or looked up
  * by every suffix of the record's name, the longest first, down to two labels.
- * Asynchronous; the loop's thread.
+ * A token that sees no such zone fails with type "noZone". Asynchronous; the loop's thread.
  */
 #ifndef WOS_ACME_CLOUDFLARE_H
 #define WOS_ACME_CLOUDFLARE_H

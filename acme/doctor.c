@@ -137,15 +137,19 @@ static void doctor_on_zone(void *arg, const char *zone, const struct failure *fa
     struct doctor *d = arg;
     CHECK(d->magic == DOCTOR_MAGIC);
     d->cloudflare = NULL;
-    bool token_failed = failure_is_set(&d->token_failure);
-    if (failure != NULL) {
-        report(d, token_failed ? "token" : "zone", token_failed ? &d->token_failure : failure,
-               NULL);
+    bool was_refused = failure_is_set(&d->token_failure);
+    bool is_taken = failure == NULL || strcmp(failure->type, "noZone") == 0;
+    if (was_refused && !is_taken) {
+        report(d, "token", &d->token_failure, NULL);
         return;
     }
-    if (token_failed) {
+    if (was_refused) {
         d->spec.on_step(d->spec.arg, "token", true,
                         "Cloudflare takes the API token; it belongs to an account.");
+    }
+    if (failure != NULL) {
+        report(d, "zone", failure, NULL);
+        return;
     }
     char found[400];
     (void)snprintf(found, sizeof found, "%s belongs to the zone %s.", d->record, zone);

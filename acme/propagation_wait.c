@@ -222,9 +222,9 @@ static void tell(struct wait *w, size_t shown, size_t left_out)
         (void)snprintf(tail, sizeof tail, "; %zu of them %s no usable answer", left_out,
                        left_out == 1 ? "gives" : "give");
     }
-    (void)snprintf(text, sizeof text, "%zu of %zu %s%s show the record%s", shown, w->server_count,
+    (void)snprintf(text, sizeof text, "%zu of %zu %s%s the record%s", shown, w->server_count,
                    w->servers[0].id.name[0] == '\0' ? "resolver" : "name server",
-                   w->server_count == 1 ? "" : "s", tail);
+                   w->server_count == 1 ? " shows" : "s show", tail);
     w->note(w->arg, text);
 }
 

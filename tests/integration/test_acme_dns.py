@@ -239,8 +239,7 @@ def test_wait_at_configured_resolvers(dns_net, probe):
     dns_net.add(RECORD, "TXT", '"v"', only=[dns_net.resolver])
     lines = probe.run("wait", RECORD, "v", resolvers=["127.0.0.1:%d" % dns_net.port])
     assert lines.ok
-    assert lines.all("note") == ["1 of 1 resolver shows the record"] or \
-        lines.all("note") == ["1 of 1 resolver show the record"]
+    assert lines.all("note") == ["1 of 1 resolver shows the record"]
     assert not any(server.asked for server in dns_net.ns)
     assert (RECORD, "TXT", "udp", True) in dns_net.resolver.asked
 
@@ -274,7 +273,7 @@ def test_delegate(dns_net, probe):
     dns_net.add("two.elsewhere.test", "TXT", '"v"')
     dns_net.resolver.asked = []
     assert probe.run("wait", "two.elsewhere.test", "v").all("note") == [
-        "1 of 1 name server show the record"]
+        "1 of 1 name server shows the record"]
 
 
 def test_delegate_in_a_circle(dns_net, probe):
@@ -412,8 +411,8 @@ def test_journal_is_written_first_and_removed_last(probe):
     seen = probe.dir / "seen"
     settings = {"createCommand": "cp %s %s" % (probe.journal, seen), "deleteCommand": "true"}
     assert probe.run("present", RECORD, "a", RECORD, "b", **settings).ok
-    assert [r["value"] for r in json.loads(seen.read_text())["records"]] == ["a", "b"] or \
-        [r["value"] for r in json.loads(seen.read_text())["records"]] == ["a"]
+    # What the second hook saw: the journal as it was before its record could be in DNS.
+    assert [r["value"] for r in json.loads(seen.read_text())["records"]] == ["a", "b"]
     assert journal(probe) == [(RECORD, "a"), (RECORD, "b")]
     assert stat.S_IMODE(probe.journal.stat().st_mode) == 0o600
     assert stat.S_IMODE(probe.journal.parent.stat().st_mode) == 0o700
@@ -742,7 +741,9 @@ def test_doctor_cloudflare(cf, api):
     lines = cf.run("doctor", "ca.test", apiToken="wrong")
     assert steps(lines) == [("token", False)] and not lines.ok
     api.tokens[TOKEN]["zones"] = {}
-    assert steps(cf.run("doctor"))[-1] == ("zone", False)
+    assert steps(cf.run("doctor")) == [("token", True), ("zone", False)]
+    api.tokens[TOKEN]["account"] = False
+    assert steps(cf.run("doctor")) == [("token", True), ("zone", False)]
     api.tokens[TOKEN]["zones"] = {ZONE: {"read"}}
     lines = cf.run("doctor")
     assert steps(lines)[-2:] == [("txt", False), ("withdraw", True)] and not lines.ok
@@ -752,8 +753,9 @@ def test_doctor_names_caa_and_what_is_not_visible(cf, api, dns_net):
     dns_net.add(ZONE, "CAA", '0 issuewild "other.test"')
     lines = cf.run("doctor", "ca.test")
     assert steps(lines)[-1] == ("caa", False) and api.paths("POST") == []
-    assert lines.all("message")[-1].startswith("*.%s: The CAA records of %s" % (ZONE, ZONE)) or \
-        any("issuewild" in m for m in lines.all("message"))
+    assert lines.all("message")[-1] == (
+        '*.%s: The CAA records of %s (issuewild "other.test") do not allow it: add %s CAA 0 issuewild '
+        '"ca.test".' % (ZONE, ZONE, ZONE)), lines
     dns_net.remove(ZONE, "CAA")
     api.publishes = False
     lines = cf.run("doctor", "ca.test", propagationTimeoutMs=1500)
