@@ -16,7 +16,7 @@
 enum {
     LOOKUP_MAGIC = 0x6c6f6f6b,
     SOCKETS_MAX = LOOKUP_SERVERS_MAX * 2 + 2, /* UDP and TCP of each server */
-    TRY_MS = 2000,
+    TRY_MS = 1500,
     TRIES = 2,
     DEADLINE_MS = 15000, /* whatever the servers do */
     CLASS_IN = 1

@@ -4,7 +4,7 @@
  *                  .servers = servers, .server_count = 2, .recurse = true}, on_answer, me);
  *
  * Each question has a channel, sockets and random ids of its own. Servers are tried in turn,
- * twice, 2 s and more each; truncated answers are asked for again over TCP. The callback
+ * twice, 1.5 s and more each; truncated answers are asked for again over TCP. The callback
  * comes once, from the loop, never from inside lookup_start, and not after lookup_cancel.
  * The loop's thread.
  */

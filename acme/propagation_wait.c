@@ -3,8 +3,8 @@
  * thread.
  *
  * A server counts as showing a record from the first time it does. One that has given no
- * usable answer (silence, SERVFAIL, REFUSED, no authority) in LAME_ROUNDS rounds is
- * left out, as resolvers leave it out, if another one shows the record. */
+ * usable answer (SERVFAIL, REFUSED, no authority) in LAME_ROUNDS rounds, or in fewer that it let
+ * pass in silence, is left out, as resolvers leave it out, if another one shows the record. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,6 +14,7 @@
 
 enum {
     LAME_ROUNDS = 3,
+    SILENT_COUNTS = 2, /* rounds: each took all the tries of a lookup */
     FIRST_PAUSE_MS = 250,
     LONGEST_PAUSE_MS = 8000,
     DEFAULT_TIMEOUT_MS = 120000,
@@ -166,7 +167,7 @@ static void read_answer(struct server *s, const struct lookup_answer *answer)
     bool is_authority = s->id.name[0] != '\0';
     if (answer->result != LOOKUP_ANSWERED) {
         (void)snprintf(s->said, sizeof s->said, "%s", answer->text);
-        s->failed_rounds++;
+        s->failed_rounds += answer->result == LOOKUP_TIMEOUT ? SILENT_COUNTS : 1;
         return;
     }
     if (is_authority && !answer->msg->is_authoritative) {

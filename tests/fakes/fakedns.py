@@ -36,8 +36,16 @@ def silent(query, protocol):
 
 
 def garbage(query, protocol):
-    # The id fits, the rest is noise: counts that promise more than there is.
-    return query.to_wire()[:2] + b"\x84\x00\x00\x01\x00\x05\x00\x00\x00\x00" + b"\xc0\x0c" * 20
+    """Id and question fit, the rest is noise: counts that promise more than there is."""
+    wire = query.to_wire()
+    end = 12 + len(query.question[0].name.to_wire()) + 4
+    return (wire[:2] + b"\x84\x00\x00\x01\x00\x05\x00\x00\x00\x00" + wire[12:end]
+            + b"\xc0\x0c" * 20)
+
+
+def noise(query, protocol):
+    """Nothing fits: as good as silence."""
+    return b"\xff" * 300
 
 
 def refuses(rcode):

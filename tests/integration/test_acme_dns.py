@@ -228,11 +228,23 @@ def test_wait_truncated_answers_come_over_tcp(dns_net, probe):
         assert (RECORD, "TXT", "tcp", False) in server.asked
 
 
-def test_wait_with_an_ipv6_server_out_of_reach(dns_net, probe):
-    # Left out at once where the host has no IPv6 route, after three rounds where it has.
-    dns_net.add("ns1." + ZONE, "AAAA", "2001:db8::53")
+def test_wait_with_a_server_that_makes_noise(dns_net, probe):
     dns_net.add(RECORD, "TXT", '"v"')
-    assert probe.run("wait", RECORD, "v", propagationTimeoutMs=120000).ok
+    dns_net.ns[2].mood = fakedns.noise
+    lines = probe.run("wait", RECORD, "v")
+    assert lines.ok
+    assert "1 of them gives no usable answer" in lines.all("note")[-1]
+
+
+def test_wait_with_a_server_out_of_reach(dns_net, probe):
+    # An address no host has a route to, as every IPv6 address is on a host without IPv6.
+    dns_net.add("ns1." + ZONE, "AAAA", "fe80::53")
+    dns_net.add(RECORD, "TXT", '"v"')
+    assert probe.run("wait", RECORD, "v").all("note") == ["3 of 3 name servers show the record"]
+    for server in dns_net.ns:
+        dns_net.remove(server.name + "." + ZONE, "A")
+    failure = probe.run("wait", RECORD, "v", propagationTimeoutMs=1000).failure
+    assert "has an address this host has a route to" in failure["message"]
 
 
 def test_wait_at_configured_resolvers(dns_net, probe):
@@ -283,11 +295,26 @@ def test_delegate_in_a_circle(dns_net, probe):
     assert "lead in a circle" in failure["message"] and failure["permanent"]
 
 
+def test_delegate_does_not_ask_a_resolver_for_the_name(dns_net, probe):
+    # It would remember that there is none, and say so when the record is there.
+    assert probe.run("delegate", RECORD, resolvers=["127.0.0.1:%d" % dns_net.port]).ok
+    assert not any(q[0] == RECORD for q in dns_net.resolver.asked)
+    assert any(q[:2] == (RECORD, "CNAME") and not q[3] for s in dns_net.ns for q in s.asked)
+
+
+def test_delegate_by_resolvers_where_authorities_do_not_answer(dns_net, probe):
+    dns_net.add(RECORD, "CNAME", "b.%s." % ZONE)
+    for server in dns_net.ns:
+        server.mood = fakedns.refuses(dns.rcode.REFUSED)
+    assert probe.run("delegate", RECORD).all("name") == ["b." + ZONE]
+
+
 def test_delegate_without_answers(dns_net, probe):
-    dns_net.resolver.mood = fakedns.refuses(dns.rcode.SERVFAIL)
+    for server in dns_net.ns + [dns_net.resolver]:
+        server.mood = fakedns.refuses(dns.rcode.SERVFAIL)
     failure = probe.run("delegate", RECORD).failure
     assert failure["phase"] == "propagation" and "SERVFAIL" in failure["message"]
-    assert len(dns_net.resolver.asked) >= 3
+    assert sum(q[:2] == (RECORD, "CNAME") for q in dns_net.resolver.asked) >= 3
 
 
 # CAA.
