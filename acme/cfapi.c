@@ -14,7 +14,7 @@ enum {
     TIMEOUT_MS = 30000,
     CONNECT_TIMEOUT_MS = 10000,
     FIRST_PAUSE_MS = 1000,
-    LONGEST_WAIT_S = 60,
+    LONGEST_WAIT_MS = 60000,
     BODY_LIMIT = 4 * 1024 * 1024,
     TOKEN_MAX = 1024
 };
@@ -114,7 +114,7 @@ static bool try_again_later(struct cfapi *c, const struct fetch_response *respon
     if (response->status != 0 &&
         str_to_u64(str_trim(fetch_header(response->fetch, "Retry-After")), &retry_after)) {
         wait_ms = retry_after < UINT32_MAX ? retry_after * 1000 : UINT32_MAX;
-        if (wait_ms > LONGEST_WAIT_S * 1000 || c->tries == TRIES_MAX) {
+        if (wait_ms > LONGEST_WAIT_MS || c->tries == TRIES_MAX) {
             c->failure.retry_at = clock_wall_ms() / 1000 + (int64_t)(wait_ms / 1000);
             return false;
         }

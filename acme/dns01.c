@@ -135,8 +135,7 @@ static void job_run_hook(struct job *job)
 {
     struct dns01 *d = job->dns01;
     const struct acme_settings *s = d->settings;
-    const char *command = job->is_withdrawal ? s->delete_command : s->create_command;
-    struct hook_spec spec = {.command = command == NULL ? "" : command,
+    struct hook_spec spec = {.command = job->is_withdrawal ? s->delete_command : s->create_command,
                              .phase = job->is_withdrawal ? HOOK_DELETE : HOOK_CREATE,
                              .record = job->record,
                              .value = job->value,

@@ -5,6 +5,8 @@
 
 enum {
     HEADER_SIZE = 12,
+    COUNTS = 3, /* of records; after the questions' */
+    COUNTS_AT = 6,
     RECORD_FIXED = 10,
     CLASS_IN = 1,
     POINTERS_MAX = 64, /* each leads backwards, so this many is enough for any honest name */
@@ -120,8 +122,8 @@ bool dnsmsg_open(struct dnsmsg *m, const void *bytes, size_t len)
     m->is_authoritative = (p[2] & 0x04) != 0;
     m->is_truncated = (p[2] & 0x02) != 0;
     size_t total = 0;
-    for (int i = 0; i < 3; i++) {
-        m->counts[i] = get16(p + 6 + 2 * i);
+    for (size_t i = 0; i < COUNTS; i++) {
+        m->counts[i] = get16(p + COUNTS_AT + 2 * i);
         total += m->counts[i];
     }
     if (total > DNS_RECORDS_MAX || get16(p + 4) > 1) {

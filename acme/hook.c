@@ -195,6 +195,7 @@ static void hook_on_start_failed(void *arg)
     struct failure failure;
     failure_set(&failure, h->phase == HOOK_CREATE ? "hook-create" : "hook-delete",
                 "The DNS hook could not be started: %s.", h->start_error.msg);
+    failure.is_permanent = h->start_error.code == ERR_CONFIG;
     hook_done_fn *done = h->done;
     void *user = h->arg;
     destroy(h);
@@ -295,7 +296,9 @@ struct hook *hook_run(struct loop *loop, const struct hook_spec *spec, hook_done
     h->err.fd = -1;
     loop_timer_init(&h->timer, loop, hook_on_timeout, h);
     char **env = make_environment(spec);
-    int result = start(h, spec->command, env);
+    int result = spec->command == NULL || spec->command[0] == '\0'
+                     ? err_set(&h->start_error, ERR_CONFIG, "no command is configured")
+                     : start(h, spec->command, env);
     for (char **one = env; *one != NULL; one++) {
         free(*one);
     }

@@ -23,7 +23,7 @@ struct hook;
 enum hook_phase { HOOK_CREATE, HOOK_DELETE };
 
 struct hook_spec {
-    const char *command;
+    const char *command; /* NULL or empty: a failure that is permanent */
     enum hook_phase phase;
     const char *record;
     const char *value;

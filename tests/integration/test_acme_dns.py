@@ -395,6 +395,8 @@ def test_hook_failing_tells_its_last_lines(probe):
     assert failure["message"].endswith("exit=1 only this")
     failure = probe.run("present", RECORD, "v", createCommand="/no/such/program").failure
     assert "exit=127" in failure["message"] and failure["permanent"]
+    failure = probe.run("present", RECORD, "v", createCommand="").failure
+    assert "no command is configured" in failure["message"] and failure["permanent"]
     failure = probe.run("present", RECORD, "v", createCommand="kill -9 $$").failure
     assert "exit=no-exit (signal 9" in failure["message"]
 
