@@ -2,7 +2,7 @@
  *
  * mail_post(box, fn, arg) makes the box's owner call fn(arg) in its own thread
  * in one of its next turns, in the order posted by one thread. One mutex and
- * one eventfd; nothing else in the program locks.
+ * one eventfd; nothing else locks but gateway/throttle.
  * A box is freed by its owner after every poster has stopped; letters not yet
  * read are then run (so that what they own is freed).
  */

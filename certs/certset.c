@@ -17,10 +17,12 @@
 enum { DIGEST_BYTES = 32, SNI_MAX = 255 };
 
 struct certset_entry {
-    SSL_CTX *ctx;                 /* owned: one reference, perhaps shared with an older set */
-    uint8_t digest[DIGEST_BYTES]; /* of chain and key: equal means unchanged */
-    char **names;                 /* owned: lower-case DNS names, wildcards, addresses */
+    SSL_CTX *ctx;                     /* owned: one reference, perhaps shared */
+    uint8_t digest[DIGEST_BYTES];     /* of chain and key: equal means unchanged */
+    uint8_t ctx_digest[DIGEST_BYTES]; /* of all pairs in ctx */
+    char **names;                     /* owned: lower-case DNS names, wildcards, addresses */
     size_t name_count;
+    int key_type; /* EVP_PKEY_EC, EVP_PKEY_RSA, … */
 };
 
 struct certset {
@@ -43,72 +45,180 @@ static bool pair_digest(const struct certset_pair *pair, uint8_t *out)
     return done;
 }
 
-static bool entry_reuse(struct certset_entry *entry, const struct certset *old)
+/* --- what is in a pair ---------------------------------------------------- */
+
+static bool names_reuse(struct certset_entry *entry, const struct certset *old)
 {
     for (size_t i = 0; old != NULL && i < old->count; i++) {
         const struct certset_entry *had = &old->entries[i];
         if (memcmp(had->digest, entry->digest, DIGEST_BYTES) != 0) {
             continue;
         }
-        CHECK(SSL_CTX_up_ref(had->ctx) == 1);
-        entry->ctx = had->ctx;
         entry->names = xcalloc(had->name_count + 1, sizeof(*entry->names));
         for (size_t n = 0; n < had->name_count; n++) {
             entry->names[n] = xstrdup(had->names[n]);
         }
         entry->name_count = had->name_count;
+        entry->key_type = had->key_type;
         return true;
     }
     return false;
 }
 
-static int ctx_fill(SSL_CTX *ctx, const struct cert *cert, EVP_PKEY *key, struct err *err)
-{
-    tlsctx_prepare(ctx);
-    /* A session belongs to one certificate: a ticket given out under one name
-     * must not resume under a name that another certificate serves. */
-    if (SSL_CTX_set_session_id_context(ctx, cert->fingerprint, sizeof(cert->fingerprint)) != 1 ||
-        SSL_CTX_use_certificate(ctx, cert->leaf) != 1) {
-        return sslerr_set(err, ERR_CONFIG, "the certificate cannot be used");
-    }
-    for (int i = 0; i < sk_X509_num(cert->chain); i++) {
-        if (SSL_CTX_add1_chain_cert(ctx, sk_X509_value(cert->chain, i)) != 1) {
-            return sslerr_set(err, ERR_CONFIG, "certificate %d of the chain cannot be used", i + 2);
-        }
-    }
-    if (SSL_CTX_use_PrivateKey(ctx, key) != 1 || SSL_CTX_check_private_key(ctx) != 1) {
-        return sslerr_set(err, ERR_CONFIG, "the private key cannot be used");
-    }
-    return 0;
-}
-
 /* Dates are not judged here: an expired certificate is the daemon's to
  * replace, and worse than none it is not. */
-static int entry_load(struct certset_entry *entry, const struct certset_pair *pair, size_t at,
-                      struct err *err)
+static struct cert *pair_parse(const struct certset_pair *pair, size_t at, EVP_PKEY **out_key,
+                               struct err *err)
 {
     struct cert *cert = cert_parse(pair->chain_pem, err);
     if (cert == NULL) {
-        return err_wrap(err, "certificate %zu", at + 1);
+        (void)err_wrap(err, "certificate %zu", at + 1); /* NULL tells the caller */
+        return NULL;
     }
     EVP_PKEY *key = cert_key_parse(pair->key_pem, err);
-    int result = key == NULL ? -1 : cert_check_key(cert, key, err);
-    if (result == 0) {
-        entry->ctx = SSL_CTX_new(TLS_server_method());
-        result = entry->ctx == NULL ? sslerr_set(err, ERR_FAILED, "TLS context")
-                                    : ctx_fill(entry->ctx, cert, key, err);
+    if (key == NULL || cert_check_key(cert, key, err) < 0) {
+        (void)err_wrap(err, "certificate %zu (%s)", at + 1, cert->subject); /* as above */
+        EVP_PKEY_free(key);
+        cert_free(cert);
+        return NULL;
     }
-    if (result == 0) {
-        entry->names = cert->names; /* taken over */
-        entry->name_count = cert->name_count;
-        cert->names = NULL;
-        cert->name_count = 0;
-    } else {
+    *out_key = key;
+    return cert;
+}
+
+static int entry_read(struct certset_entry *entry, const struct certset_pair *pair, size_t at,
+                      struct err *err)
+{
+    EVP_PKEY *key = NULL;
+    struct cert *cert = pair_parse(pair, at, &key, err);
+    if (cert == NULL) {
+        return -1;
+    }
+    entry->key_type = EVP_PKEY_get_base_id(key);
+    entry->names = cert->names; /* taken over */
+    entry->name_count = cert->name_count;
+    cert->names = NULL;
+    cert->name_count = 0;
+    EVP_PKEY_free(key);
+    cert_free(cert);
+    return 0;
+}
+
+static bool entry_has_name(const struct certset_entry *entry, const char *name)
+{
+    for (size_t i = 0; i < entry->name_count; i++) {
+        if (strcmp(entry->names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool names_equal(const struct certset_entry *a, const struct certset_entry *b)
+{
+    if (a->name_count != b->name_count) {
+        return false;
+    }
+    for (size_t i = 0; i < a->name_count; i++) {
+        if (!entry_has_name(b, a->names[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* --- contexts -------------------------------------------------------------- */
+
+/* Adds the pair: a context holds one of each kind of key. */
+static int ctx_add(SSL_CTX *ctx, const struct certset_pair *pair, size_t at, struct err *err)
+{
+    EVP_PKEY *key = NULL;
+    struct cert *cert = pair_parse(pair, at, &key, err);
+    if (cert == NULL) {
+        return -1;
+    }
+    int result = 0;
+    if (SSL_CTX_use_certificate(ctx, cert->leaf) != 1) {
+        result = sslerr_set(err, ERR_CONFIG, "the certificate cannot be used");
+    }
+    for (int i = 0; result == 0 && i < sk_X509_num(cert->chain); i++) {
+        if (SSL_CTX_add1_chain_cert(ctx, sk_X509_value(cert->chain, i)) != 1) {
+            result =
+                sslerr_set(err, ERR_CONFIG, "certificate %d of the chain cannot be used", i + 2);
+        }
+    }
+    if (result == 0 &&
+        (SSL_CTX_use_PrivateKey(ctx, key) != 1 || SSL_CTX_check_private_key(ctx) != 1)) {
+        result = sslerr_set(err, ERR_CONFIG, "the private key cannot be used");
+    }
+    if (result < 0) {
         (void)err_wrap(err, "certificate %zu (%s)", at + 1, cert->subject); /* -1 as it is */
     }
     EVP_PKEY_free(key);
     cert_free(cert);
     return result;
+}
+
+static bool ctx_reuse(struct certset_entry *entry, const struct certset *old)
+{
+    for (size_t i = 0; old != NULL && i < old->count; i++) {
+        if (memcmp(old->entries[i].ctx_digest, entry->ctx_digest, DIGEST_BYTES) == 0) {
+            CHECK(SSL_CTX_up_ref(old->entries[i].ctx) == 1);
+            entry->ctx = old->entries[i].ctx;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The next pair for exactly the same names with another kind of key; count if none. */
+static size_t partner_of(const struct certset *set, size_t at)
+{
+    for (size_t i = at + 1; i < set->count; i++) {
+        const struct certset_entry *entry = &set->entries[i];
+        if (entry->ctx == NULL && entry->key_type != set->entries[at].key_type &&
+            names_equal(entry, &set->entries[at])) {
+            return i;
+        }
+    }
+    return set->count;
+}
+
+static int entry_make_ctx(struct certset *set, size_t at, const struct certset_pair *pairs,
+                          const struct certset *old, struct err *err)
+{
+    struct certset_entry *entry = &set->entries[at];
+    size_t second = partner_of(set, at);
+    uint8_t both[2][DIGEST_BYTES] = {{0}};
+    memcpy(both[0], entry->digest, DIGEST_BYTES);
+    if (second < set->count) {
+        memcpy(both[1], set->entries[second].digest, DIGEST_BYTES);
+    }
+    if (EVP_Digest(both, sizeof both, entry->ctx_digest, NULL, EVP_sha256(), NULL) != 1) {
+        return sslerr_set(err, ERR_FAILED, "SHA-256");
+    }
+    if (!ctx_reuse(entry, old)) {
+        entry->ctx = SSL_CTX_new(TLS_server_method());
+        if (entry->ctx == NULL) {
+            return sslerr_set(err, ERR_FAILED, "TLS context");
+        }
+        tlsctx_prepare(entry->ctx);
+        /* A session belongs to its certificates: a ticket given out under one name
+         * must not resume under a name that others serve. */
+        if (SSL_CTX_set_session_id_context(entry->ctx, entry->ctx_digest, DIGEST_BYTES) != 1) {
+            return sslerr_set(err, ERR_FAILED, "TLS context");
+        }
+        if (ctx_add(entry->ctx, &pairs[at], at, err) < 0 ||
+            (second < set->count && ctx_add(entry->ctx, &pairs[second], second, err) < 0)) {
+            return -1;
+        }
+    }
+    if (second < set->count) {
+        CHECK(SSL_CTX_up_ref(entry->ctx) == 1);
+        set->entries[second].ctx = entry->ctx;
+        memcpy(set->entries[second].ctx_digest, entry->ctx_digest, DIGEST_BYTES);
+    }
+    return 0;
 }
 
 /* Where two cover one name the earlier pair has it. */
@@ -140,15 +250,19 @@ struct certset *certset_new(const struct certset_pair *pairs, size_t count,
             (void)sslerr_set(err, ERR_FAILED, "SHA-256"); /* NULL tells the caller */
             goto fail_set;
         }
-        if (!entry_reuse(entry, old) &&
-            entry_load(entry, &pairs[set->count], set->count, err) < 0) {
+        if (!names_reuse(entry, old) &&
+            entry_read(entry, &pairs[set->count], set->count, err) < 0) {
+            goto fail_set;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (set->entries[i].ctx == NULL && entry_make_ctx(set, i, pairs, old, err) < 0) {
             goto fail_set;
         }
     }
     index_build(set);
     return set;
 fail_set:
-    set->count++; /* the half-built entry too */
     certset_unref(set);
     return NULL;
 }
@@ -177,15 +291,15 @@ void certset_unref(struct certset *set)
     free(set);
 }
 
-SSL_CTX *certset_find(const struct certset *set, struct str name)
+/* The context that covers the name, or NULL. */
+static SSL_CTX *find_exactly(const struct certset *set, struct str name)
 {
     char lower[SNI_MAX + 1];
-    SSL_CTX *fallback = set->entries[0].ctx;
     if (name.len > 1 && name.ptr[name.len - 1] == '.') {
         name.len--;
     }
     if (name.len == 0 || name.len > SNI_MAX || name.ptr[0] == '*') {
-        return fallback;
+        return NULL;
     }
     for (size_t i = 0; i < name.len; i++) {
         lower[i] = ascii_lower(name.ptr[i]);
@@ -197,5 +311,16 @@ SSL_CTX *certset_find(const struct certset *set, struct str name)
         lower[dot - 1] = '*'; /* "a.b" is now "*.b" from there on */
         found = map_get(&set->index, (struct str){lower + dot - 1, name.len - dot + 1});
     }
-    return found == NULL ? fallback : found;
+    return found;
+}
+
+SSL_CTX *certset_find(const struct certset *set, struct str name)
+{
+    SSL_CTX *found = find_exactly(set, name);
+    return found == NULL ? set->entries[0].ctx : found;
+}
+
+bool certset_covers(const struct certset *set, const SSL_CTX *ctx, struct str name)
+{
+    return find_exactly(set, name) == ctx;
 }

@@ -7,12 +7,15 @@
  * certificate; SSL_set_SSL_CTX switches certificate and ALPN callback during
  * the ClientHello (policy stays that of the base). Immutable once built,
  * reference-counted, shared by all workers: OpenSSL contexts are thread-safe
- * to use. A certset built from an older one reuses contexts whose chain and key are unchanged.
+ * to use. A certset built from an older one reuses contexts whose chains and keys are unchanged.
+ * Two pairs for exactly the same names with different kinds of key (ECDSA and RSA) share one
+ * context: each client gets the one it can verify, ECDSA where it can both.
  */
 #ifndef WOS_CERTS_CERTSET_H
 #define WOS_CERTS_CERTSET_H
 
 #include <openssl/ssl.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -34,5 +37,7 @@ void certset_unref(struct certset *set);
 /* Exact name before one-label wildcard; the default where none covers the
  * name or it is empty. `name` need not be lower-case. Never NULL. Borrowed. */
 SSL_CTX *certset_find(const struct certset *set, struct str name);
+/* True when certset_find gives this context for the name because it covers it, not by default. */
+bool certset_covers(const struct certset *set, const SSL_CTX *ctx, struct str name);
 
 #endif

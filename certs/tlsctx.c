@@ -20,6 +20,7 @@
 
 #include "base/auto.h"
 #include "certs/sslerr.h"
+#include "certs/tlspeer.h"
 
 enum {
     MAGIC = 0x746c7378,
@@ -55,6 +56,7 @@ struct tlsctx {
     SSL_CTX *client; /* owned */
     tlsctx_find_fn *find;
     pthread_mutex_t writer; /* writers only: the daemon's publishes, never a handshake */
+    _Atomic int min_version;
     _Atomic uint32_t current;
     struct key_slot slots[2];
 };
@@ -177,6 +179,17 @@ static int ticket_on_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_C
 
 /* ---- the ClientHello ---- */
 
+/* Host names are ASCII on the wire (RFC 6066): no other byte comes from a real client. */
+static bool is_printable(const unsigned char *name, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (name[i] <= ' ' || name[i] >= 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* RFC 6066 section 3: one list with one host_name, and nothing else anywhere. */
 static bool sni_parse(const unsigned char *ext, size_t len, struct str *out_name)
 {
@@ -187,7 +200,7 @@ static bool sni_parse(const unsigned char *ext, size_t len, struct str *out_name
     size_t list_len = (size_t)ext[0] << 8 | ext[1];
     size_t name_len = (size_t)ext[3] << 8 | ext[4];
     if (list_len != len - 2 || ext[2] != TLSEXT_NAMETYPE_host_name || name_len != len - HEAD ||
-        memchr(ext + HEAD, '\0', name_len) != NULL) {
+        !is_printable(ext + HEAD, name_len)) {
         return false;
     }
     *out_name = (struct str){(const char *)ext + HEAD, name_len};
@@ -208,6 +221,11 @@ static int hello_on_client(SSL *ssl, int *alert, void *arg)
     if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &ext, &len) == 1 &&
         !sni_parse(ext, len, &name)) {
         *alert = SSL_AD_DECODE_ERROR;
+        return SSL_CLIENT_HELLO_ERROR;
+    }
+    /* Versions are chosen after this callback. */
+    if (SSL_set_min_proto_version(ssl, atomic_load(&ctx->min_version)) != 1) {
+        *alert = SSL_AD_INTERNAL_ERROR;
         return SSL_CLIENT_HELLO_ERROR;
     }
     SSL_CTX *chosen = ctx->find(ssl, name);
@@ -295,7 +313,7 @@ static SSL_CTX *server_make(struct tlsctx *ctx)
     return ssl_ctx;
 }
 
-static SSL_CTX *client_make(void)
+static SSL_CTX *client_make(int verify)
 {
     static const unsigned char alpn[] = "\x08http/1.1";
     SSL_CTX *ssl_ctx = SSL_CTX_new(TLS_client_method());
@@ -303,7 +321,7 @@ static SSL_CTX *client_make(void)
         return NULL;
     }
     modes_set(ssl_ctx);
-    SSL_CTX_set_verify(ssl_ctx, SSL_VERIFY_NONE, NULL);
+    SSL_CTX_set_verify(ssl_ctx, verify, NULL);
     if (SSL_CTX_set_min_proto_version(ssl_ctx, TLS1_2_VERSION) != 1 ||
         SSL_CTX_set_alpn_protos(ssl_ctx, alpn, sizeof(alpn) - 1) != 0) { /* 0 is success here */
         SSL_CTX_free(ssl_ctx);
@@ -319,10 +337,11 @@ struct tlsctx *tlsctx_new(tlsctx_find_fn *find, struct err *err)
     struct tlsctx *ctx = xcalloc(1, sizeof(*ctx));
     ctx->magic = MAGIC;
     ctx->find = find;
+    atomic_init(&ctx->min_version, TLS1_2_VERSION);
     CHECK(pthread_mutex_init(&ctx->writer, NULL) == 0);
     tlsctx_set_ticket_keys(ctx, NULL, 0);
     ctx->server = server_make(ctx);
-    ctx->client = client_make();
+    ctx->client = client_make(SSL_VERIFY_NONE);
     if (ctx->server == NULL || ctx->client == NULL || ex_index < 0) {
         (void)sslerr_set(err, ERR_FAILED, "TLS context"); /* NULL tells the caller */
         tlsctx_free(ctx);
@@ -344,6 +363,12 @@ void tlsctx_free(struct tlsctx *ctx)
     free(ctx);
 }
 
+void tlsctx_set_min_version(struct tlsctx *ctx, int version)
+{
+    CHECK(version == TLS1_2_VERSION || version == TLS1_3_VERSION);
+    atomic_store(&ctx->min_version, version);
+}
+
 SSL_CTX *tlsctx_server(struct tlsctx *ctx)
 {
     return ctx->server;
@@ -352,4 +377,17 @@ SSL_CTX *tlsctx_server(struct tlsctx *ctx)
 SSL_CTX *tlsctx_client_insecure(struct tlsctx *ctx)
 {
     return ctx->client;
+}
+
+SSL_CTX *tlsctx_client_new(struct str ca_pem, struct err *err)
+{
+    ERR_clear_error();
+    SSL_CTX *ssl_ctx = client_make(SSL_VERIFY_PEER);
+    if (ssl_ctx == NULL) {
+        (void)sslerr_set(err, ERR_FAILED, "TLS context"); /* NULL tells the caller */
+    } else if (tlspeer_trust(ssl_ctx, ca_pem, err) < 0) {
+        SSL_CTX_free(ssl_ctx);
+        ssl_ctx = NULL;
+    }
+    return ssl_ctx;
 }

@@ -32,10 +32,16 @@ SSL_CTX *tlsctx_server(struct tlsctx *ctx);
  * an old key is renewed). Any thread; readers are never blocked. At most 8. */
 void tlsctx_set_ticket_keys(struct tlsctx *ctx, const uint8_t (*keys)[TICKET_KEY_SIZE],
                             size_t count);
+/* TLS1_2_VERSION (at first) or TLS1_3_VERSION: the oldest spoken from the next handshake on. Any
+ * thread. */
+void tlsctx_set_min_version(struct tlsctx *ctx, int version);
 /* Puts the ALPN callback, modes and cipher suites on a certificate's context
  * (certset_new calls it): these follow SSL_set_SSL_CTX, the rest of the policy does not. */
 void tlsctx_prepare(SSL_CTX *ssl_ctx);
 /* A client context without verification, for loopback services only. Borrowed. */
 SSL_CTX *tlsctx_client_insecure(struct tlsctx *ctx);
+/* A client context that trusts the CA certificates in `ca_pem` and nothing else; the caller's, to
+ * be freed with SSL_CTX_free. NULL on error. It checks the chain; tlspeer_fault checks the name. */
+SSL_CTX *tlsctx_client_new(struct str ca_pem, struct err *err);
 
 #endif

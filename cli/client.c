@@ -234,6 +234,21 @@ int client_call(struct client *client, const char *method, const char *path, con
     return client_exchange(client, method, path, body, CALL_TIMEOUT_MS, out_answer, err);
 }
 
+int client_text(struct client *client, const char *path, struct buf *out, struct err *err)
+{
+    struct exchange_wait wait = {0};
+    client_start(client, "GET", path, NULL, CALL_TIMEOUT_MS, &wait);
+    int result = client_wait(client, &wait, err);
+    if (result == 0 && wait.status >= 400) {
+        result = client_refused(client, wait.status,
+                                json_parse(buf_str(&wait.body), "answer", NULL), err);
+    } else if (result == 0) {
+        buf_add_str(out, buf_str(&wait.body));
+    }
+    buf_fini(&wait.body);
+    return result;
+}
+
 int client_health(struct client *client, cJSON **out_health, struct err *err)
 {
     return client_exchange(client, "GET", "/health", NULL, HEALTH_TIMEOUT_MS, out_health, err);

@@ -20,6 +20,7 @@
 
 #include "base/err.h"
 #include "base/loop.h"
+#include "base/str.h"
 
 struct client;
 
@@ -31,6 +32,8 @@ struct loop *client_loop(struct client *client);
 /* `path` follows "/v1"; `body` may be NULL. The answer is the caller's. */
 int client_call(struct client *client, const char *method, const char *path, const cJSON *body,
                 cJSON **out_answer, struct err *err);
+/* The answer as it is, appended to out: for what is no JSON. */
+int client_text(struct client *client, const char *path, struct buf *out, struct err *err);
 /* The daemon's health, at most 5 s. ERR_NOT_FOUND: nobody listens there. */
 int client_health(struct client *client, cJSON **out_health, struct err *err);
 

@@ -1,13 +1,19 @@
-/* cmd_config: `wos config`: config.json checked, its defaults, its documentation. Needs no
- * daemon: it reads the file as the next daemon will. */
+/* cmd_config: `wos config`: config.json checked and changed, its defaults, its documentation.
+ * Checking needs no daemon: it reads the file as the next daemon will. Changes go through the
+ * daemon, which applies them; where none runs, into the file. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
+#include <unistd.h>
 
 #include "base/auto.h"
 #include "base/json.h"
+#include "cli/client.h"
 #include "cli/command.h"
+#include "cli/launch.h"
 #include "daemon/config.h"
+#include "daemon/config_edit.h"
 
 /* What a printer of daemon/config.h writes, as text; malloc'ed. */
 static char *config_capture(void (*print)(FILE *out))
@@ -26,7 +32,7 @@ static char *config_capture(void (*print)(FILE *out))
 static int config_check(struct cli *cli)
 {
     struct config *config = config_load(cli->home);
-    size_t count = config->problem_count;
+    size_t count = config_error_count(config);
     cJSON *data = cJSON_CreateObject();
     json_add_str(data, "path", config->path);
     json_add_bool(data, "exists", config->exists);
@@ -58,9 +64,201 @@ static int config_print(struct cli *cli, void (*print)(FILE *out), bool is_json)
     return command_succeed(cli, data);
 }
 
+/* --- set, unset ------------------------------------------------------------------ */
+
+/* Nobody shall read a secret over somebody's shoulder. */
+static void terminal_echo(bool on)
+{
+    struct termios mode;
+    if (tcgetattr(STDIN_FILENO, &mode) == 0) { /* else it is no terminal */
+        mode.c_lflag = on ? mode.c_lflag | ECHO : mode.c_lflag & ~(tcflag_t)ECHO;
+        (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &mode); /* then it is seen, and still right */
+        fprintf(stderr, on ? "\n" : "value (end with Return and Ctrl-D): ");
+    }
+}
+
+/* What stdin holds, to its end, without the line's end; malloc'ed. */
+static char *config_stdin(struct err *err)
+{
+    struct buf text = {0};
+    char chunk[4096];
+    ssize_t got;
+    terminal_echo(false);
+    while ((got = read(STDIN_FILENO, chunk, sizeof chunk)) > 0 && text.len < CONFIG_SIZE_MAX) {
+        buf_add(&text, chunk, (size_t)got);
+    }
+    terminal_echo(true);
+    explicit_bzero(chunk, sizeof chunk);
+    if (got < 0) {
+        (void)err_set_sys(err, "cannot read the value from stdin");
+    }
+    while (text.len > 0 && (text.ptr[text.len - 1] == '\n' || text.ptr[text.len - 1] == '\r')) {
+        text.len--;
+    }
+    char *out = got < 0 ? NULL : xstrndup(text.ptr == NULL ? "" : text.ptr, text.len);
+    if (text.ptr != NULL) {
+        explicit_bzero(text.ptr, text.len);
+    }
+    buf_fini(&text);
+    return out;
+}
+
+/* KEY VALUE as they stand on the command line, into "set" of the request. */
+static int config_add(cJSON *request, const char *key, const char *text, struct err *err)
+{
+    bool from_stdin = strcmp(text, "-") == 0;
+    if (!from_stdin && config_edit_is_secret(key)) {
+        return err_set(err, ERR_USAGE,
+                       "%s is a secret, and arguments can be seen by others: give - and the value "
+                       "on stdin",
+                       key);
+    }
+    char *value_text = from_stdin ? config_stdin(err) : xstrdup(text);
+    if (value_text == NULL) {
+        return -1;
+    }
+    cJSON *value = config_edit_value(key, value_text, err);
+    explicit_bzero(value_text, strlen(value_text));
+    free(value_text);
+    if (value == NULL) {
+        return -1;
+    }
+    cJSON *set = cJSON_GetObjectItemCaseSensitive(request, "set");
+    cJSON_DeleteItemFromObjectCaseSensitive(set, key);
+    (void)cJSON_AddItemToObject(set, key, value);
+    return 0;
+}
+
+static int config_fill(cJSON *request, bool is_set, int argc, char **argv, struct err *err)
+{
+    (void)cJSON_AddObjectToObject(request, "set");
+    cJSON *unset = cJSON_AddArrayToObject(request, "unset");
+    if (argc == 0 || (is_set && argc % 2 != 0)) {
+        return err_set(err, ERR_USAGE, "config %s",
+                       is_set ? "set takes KEY VALUE, and more of them" : "unset takes KEY...");
+    }
+    for (int i = 0; i < argc; i += is_set ? 2 : 1) {
+        if (is_set && config_add(request, argv[i], argv[i + 1], err) < 0) {
+            return -1;
+        }
+        if (!is_set) {
+            (void)cJSON_AddItemToArray(unset, cJSON_CreateString(argv[i]));
+        }
+    }
+    return 0;
+}
+
+/* Every problem on a line of its own, into the error. */
+static int config_refused(const cJSON *errors, struct err *err)
+{
+    struct buf text = {0};
+    const cJSON *row;
+    cJSON_ArrayForEach(row, errors)
+    {
+        buf_printf(&text, "%s%s: %s", text.len == 0 ? "" : "\n", json_get_str(row, "field", ""),
+                   json_get_str(row, "message", ""));
+    }
+    (void)err_set(err, ERR_USAGE, "%s", buf_cstr(&text));
+    buf_fini(&text);
+    return -1;
+}
+
+/* Without a daemon: the file itself. */
+static int config_write(struct cli *cli, const cJSON *request, cJSON **out_answer, struct err *err)
+{
+    struct config_edit *edit = config_edit_open(cli->home, err);
+    int rc = edit == NULL ? -1 : 0;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, json_get(request, "set"))
+    {
+        rc = rc < 0 ? rc : config_edit_set(edit, item->string, item, err);
+    }
+    cJSON_ArrayForEach(item, json_get(request, "unset"))
+    {
+        rc = rc < 0 ? rc : config_edit_unset(edit, item->valuestring, err);
+    }
+    autojson cJSON *errors = rc < 0 ? NULL : config_edit_errors(edit);
+    if (cJSON_GetArraySize(errors) > 0) {
+        rc = config_refused(errors, err);
+    }
+    rc = rc < 0 ? rc : config_edit_save(edit, err);
+    config_edit_close(edit);
+    if (rc == 0) {
+        struct config *now = config_load(cli->home);
+        *out_answer = cJSON_CreateObject();
+        json_add_str(*out_answer, "path", now->path);
+        (void)cJSON_AddItemToObject(*out_answer, "problems", config_problems_json(now));
+        config_free(now);
+    }
+    return rc;
+}
+
+static int config_send(struct cli *cli, const cJSON *request, cJSON **out_answer, struct err *err)
+{
+    autojson cJSON *health = NULL;
+    if (launch_client(cli, err) < 0) {
+        return -1;
+    }
+    if (client_health(cli->client, &health, err) < 0) {
+        return err->code == ERR_NOT_FOUND ? config_write(cli, request, out_answer, err) : -1;
+    }
+    if (client_call(cli->client, "POST", "/settings/config", request, out_answer, err) < 0) {
+        const cJSON *errors = json_get(client_error_body(cli->client), "errors");
+        return cJSON_GetArraySize(errors) > 0 ? config_refused(errors, err) : -1;
+    }
+    return 0;
+}
+
+static void config_print_result(const cJSON *answer)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, json_get(answer, "problems"))
+    {
+        fprintf(stderr, "wos config: %s%s: %s\n",
+                json_get_bool(item, "warning", false) ? "warning: " : "",
+                json_get_str(item, "key", ""), json_get_str(item, "message", ""));
+    }
+    cJSON_ArrayForEach(item, json_get(answer, "restartKeys"))
+    {
+        fprintf(stderr, "wos config: %s takes effect after `wos restart`\n",
+                cJSON_IsString(item) ? item->valuestring : "");
+    }
+    if (!json_get_bool(answer, "served", true)) {
+        fprintf(stderr, "wos config: saved; the gateway has not taken it yet: %s\n",
+                json_get_str(answer, "message", ""));
+    }
+}
+
+static int config_change(struct cli *cli, bool is_set, int argc, char **argv)
+{
+    struct err err = {0};
+    cJSON *answer = NULL;
+    autojson cJSON *request = cJSON_CreateObject();
+    int rc = config_fill(request, is_set, argc, argv, &err);
+    rc = rc < 0 ? rc : config_send(cli, request, &answer, &err);
+    cJSON *value;
+    cJSON_ArrayForEach(value, cJSON_GetObjectItemCaseSensitive(request, "set"))
+    {
+        if (cJSON_IsString(value)) {
+            explicit_bzero(value->valuestring, strlen(value->valuestring));
+        }
+    }
+    if (rc < 0) {
+        return command_fail(cli, &err);
+    }
+    if (!cli->json) {
+        config_print_result(answer);
+    }
+    return command_succeed(cli, answer);
+}
+
 static int config_run(struct cli *cli, int argc, char **argv)
 {
     const char *what = argc == 1 ? argv[0] : "";
+    bool is_set = argc > 0 && strcmp(argv[0], "set") == 0;
+    if (is_set || (argc > 0 && strcmp(argv[0], "unset") == 0)) {
+        return config_change(cli, is_set, argc - 1, argv + 1);
+    }
     if (strcmp(what, "check") == 0) {
         return config_check(cli);
     }
@@ -71,21 +269,29 @@ static int config_run(struct cli *cli, int argc, char **argv)
         return config_print(cli, config_print_docs, false);
     }
     struct err err = {0};
-    (void)err_set(&err, ERR_USAGE, "config takes one of check, defaults, docs");
+    (void)err_set(&err, ERR_USAGE, "config takes one of check, defaults, docs, set, unset");
     return command_fail(cli, &err);
 }
 
 const struct command cmd_config = {
     .name = "config",
-    .args = "check | defaults | docs",
-    .summary = "check config.json, print its defaults or its documentation",
-    .help = "  check      every problem of config.json in the home; exit 3 if there is one\n"
-            "  defaults   a config.json with every default\n"
-            "  docs       every key, its type, range, default and meaning (docs/CONFIG.md)\n"
-            "\n"
-            "config.json is read when the daemon starts: `wos restart` applies a change.\n"
-            "\n"
-            "Example:\n"
-            "  wos config check && wos restart\n",
+    .args = "set KEY VALUE... | unset KEY... | check | defaults | docs",
+    .summary = "change config.json, check it, print its defaults or its documentation",
+    .help =
+        "  set KEY VALUE  one or more; a list of addresses is A,B; - takes the value from stdin,\n"
+        "                 which secrets have to come from\n"
+        "  unset KEY      one or more: back to the default\n"
+        "  check          every problem of config.json in the home; exit 3 if there is one\n"
+        "  defaults       a config.json with every default\n"
+        "  docs           every key, its type, range, default and meaning (docs/CONFIG.md)\n"
+        "\n"
+        "What cannot be used is refused and nothing is written. Access, whitelists, limits and\n"
+        "other keys that `wos config docs` lists apply at once; the others, and a file\n"
+        "changed by hand, with `wos restart`.\n"
+        "\n"
+        "Examples:\n"
+        "  wos config set tunnel.serviceTunnels.whitelistIps 192.0.2.0/24,2001:db8::/32\n"
+        "  pwgen 24 1 | wos config set tunnel.serviceTunnels.secret -\n"
+        "  wos config check && wos restart\n",
     .run = config_run,
 };

@@ -4,6 +4,7 @@
 
 #include "base/auto.h"
 #include "base/json.h"
+#include "cli/access_logs.h"
 #include "cli/args.h"
 #include "cli/client.h"
 #include "cli/command.h"
@@ -57,17 +58,30 @@ static int logs_stream(struct cli *cli, const char *service, struct logs *logs, 
 
 static int logs_run(struct cli *cli, int argc, char **argv)
 {
-    static const struct arg_option options[] = {{"--follow", "-f", false}};
+    static const struct arg_option options[] = {
+        {"--follow", "-f", false}, {"--access", NULL, false},  {"--lines", "-n", true},
+        {"--host", NULL, true},    {"--worktree", NULL, true}, {"--status", NULL, true},
+    };
     struct args args;
     struct err err = {0};
     if (args_parse(&args, options, COUNT_OF(options), argc, argv, &err) < 0) {
         return command_fail(cli, &err);
+    }
+    if (args_has(&args, "--access")) {
+        int code = access_logs_run(cli, &args);
+        args_fini(&args);
+        return code;
     }
     const char *service = args.word_count > 0 ? args.words[0] : NULL;
     struct logs logs = {.follow = args_has(&args, "--follow"), .json = cli->json};
     int result = 0;
     if (args.word_count > 1) {
         result = err_set(&err, ERR_USAGE, "logs takes one service, not also '%s'", args.words[1]);
+    }
+    for (size_t i = 0; i < args.given_count && result == 0; i++) {
+        if (strcmp(args.given[i].name, "--follow") != 0) {
+            result = err_set(&err, ERR_USAGE, "%s goes with --access", args.given[i].name);
+        }
     }
     args_fini(&args); /* `service` points into argv */
     logs.lines = cJSON_CreateArray();
@@ -89,15 +103,24 @@ static int logs_run(struct cli *cli, int argc, char **argv)
 
 const struct command cmd_logs = {
     .name = "logs",
-    .args = "[SERVICE] [-f]",
-    .summary = "print what this worktree's services wrote",
+    .args = "[SERVICE] [-f] | --access [-f]",
+    .summary = "print what this worktree's services wrote, or who asked for what",
     .help =
         "  -f, --follow   go on as more is written, until Ctrl-C\n"
         "\n"
         "A service's stdout goes to stdout, its stderr to stderr. With --json and -f every line\n"
         "is an object of its own.\n"
         "\n"
-        "Example:\n"
-        "  wos logs web -f\n",
+        "  --access         requests to all routes instead, from logs/access.log in the home\n"
+        "  -n, --lines N    … the last N (50)\n"
+        "  --host NAME      … for this host, or first label of it\n"
+        "  --worktree NAME  … for routes of this worktree\n"
+        "  --status S       … answered with 404, say, or 5xx\n"
+        "\n"
+        "With --access and --json the lines are as they stand in the file.\n"
+        "\n"
+        "Examples:\n"
+        "  wos logs web -f\n"
+        "  wos logs --access --status 5xx -f\n",
     .run = logs_run,
 };

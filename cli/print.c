@@ -206,6 +206,26 @@ static void add_health(struct print_table *t, const cJSON *health)
     print_table_add(t, text, NULL, tint);
 }
 
+/* " (secret, h2c, whitelist 2)": what is not as usual; "" if nothing. malloc'ed. */
+static char *tunnel_notes(const cJSON *tunnel)
+{
+    const char *backend = json_get_str(tunnel, "backend", "http");
+    int64_t addresses = json_get_int(tunnel, "whitelistCount", 0);
+    struct buf text = {0};
+    if (strcmp(json_get_str(tunnel, "access", ""), "secret") == 0) {
+        buf_add_text(&text, ", secret");
+    }
+    if (strcmp(backend, "http") != 0) {
+        buf_printf(&text, ", %s", backend);
+    }
+    if (addresses > 0) {
+        buf_printf(&text, ", whitelist %lld", (long long)addresses);
+    }
+    char *notes = text.len == 0 ? xstrdup("") : xasprintf(" (%s)", buf_cstr(&text) + 2);
+    buf_fini(&text);
+    return notes;
+}
+
 static void add_tunnel(struct print_table *t, const cJSON *tunnel)
 {
     const char *url = json_get_str(tunnel, "url", NULL);
@@ -215,8 +235,21 @@ static void add_tunnel(struct print_table *t, const cJSON *tunnel)
         autofree char *text =
             xasprintf("FAILED %s %s", dash, json_get_str(tunnel, "message", "unknown reason"));
         print_table_add(t, text, NULL, TINT_BAD);
+    } else if (strcmp(json_get_str(tunnel, "state", ""), "private") == 0) {
+        print_table_add(t, "private", NULL, TINT_FAINT);
     } else {
-        print_table_add(t, url == NULL ? dash : url, NULL, TINT_NONE);
+        autofree char *notes = tunnel_notes(tunnel);
+        autofree char *text = xasprintf("%s%s", url == NULL ? dash : url, notes);
+        print_table_add(t, text, NULL, TINT_NONE);
+    }
+}
+
+void print_warning(const cJSON *row, struct buf *out)
+{
+    const char *warning = json_get_str(row, "warning", NULL);
+    if (warning != NULL) {
+        autofree char *safe = harmless(warning);
+        buf_printf(out, "warning: %s\n", safe);
     }
 }
 
@@ -301,6 +334,11 @@ void print_status(const cJSON *detail, const struct print_style *style, struct b
         add_service(&table, detail, service);
     }
     print_table_render(&table, style, out);
+    const cJSON *tunnel = NULL;
+    cJSON_ArrayForEach(tunnel, json_get(detail, "tunnels"))
+    {
+        print_warning(tunnel, out);
+    }
     print_table_fini(&table);
 }
 
@@ -337,9 +375,31 @@ static void overview_sessions(const cJSON *all, const struct print_style *style,
     print_table_fini(&table);
 }
 
+/* "3 addresses, 10/s, 5 at once": what a route is bounded by. */
+static void add_limits(struct print_table *t, const cJSON *route)
+{
+    int64_t addresses =
+        json_get_int(route, "whitelistCount", 0) + json_get_int(route, "classWhitelistCount", 0);
+    int64_t rate = json_get_int(json_get(route, "rateLimit"), "requestsPerSecond", 0);
+    int64_t at_once = json_get_int(route, "maxConcurrent", 0);
+    struct buf text = {0};
+    if (addresses > 0) {
+        buf_printf(&text, "whitelist %lld", (long long)addresses);
+    }
+    if (rate > 0) {
+        buf_printf(&text, "%s%lld/s", text.len == 0 ? "" : ", ", (long long)rate);
+    }
+    if (at_once > 0) {
+        buf_printf(&text, "%s%lld at once", text.len == 0 ? "" : ", ", (long long)at_once);
+    }
+    print_table_add(t, text.len == 0 ? dash : buf_cstr(&text), NULL, TINT_NONE);
+    buf_fini(&text);
+}
+
 static void overview_routes(const cJSON *all, const struct print_style *style, struct buf *out)
 {
-    static const char *const head[] = {"ROUTE", "STATE", "PORT", "CLASS", "HOST", "OWNER"};
+    static const char *const head[] = {"ROUTE",  "STATE",   "PORT",   "CLASS", "HOST",
+                                       "ACCESS", "BACKEND", "LIMITS", "OWNER"};
     const cJSON *routes = json_get(all, "routes");
     if (cJSON_GetArraySize(routes) == 0) {
         buf_add_text(out, "(no routes)\n");
@@ -360,9 +420,16 @@ static void overview_routes(const cJSON *all, const struct print_style *style, s
         print_table_add(&table, port_text, NULL, TINT_NONE);
         print_table_add(&table, json_get_str(route, "class", dash), NULL, TINT_NONE);
         print_table_add(&table, json_get_str(route, "hostMode", dash), NULL, TINT_NONE);
+        print_table_add(&table, json_get_str(route, "access", dash), NULL, TINT_NONE);
+        print_table_add(&table, json_get_str(route, "backend", dash), NULL, TINT_NONE);
+        add_limits(&table, route);
         print_table_add(&table, json_get_str(route, "owner", dash), NULL, TINT_NONE);
     }
     print_table_render(&table, style, out);
+    cJSON_ArrayForEach(route, routes)
+    {
+        print_warning(route, out);
+    }
     print_table_fini(&table);
 }
 
@@ -390,6 +457,10 @@ static void overview_tunnel(const cJSON *tunnel, struct buf *out)
                   (long long)json_get_int(tunnel, "servedGeneration", 0),
                   (long long)json_get_int(tunnel, "generation", 0), error == NULL ? "" : ": ",
                   error == NULL ? "" : error));
+    const char *redirect_error = json_get_str(tunnel, "redirectError", NULL);
+    if (redirect_error != NULL) {
+        overview_line(out, "", xasprintf("warning: no redirect to https: %s", redirect_error));
+    }
 }
 
 static void overview_certificate(const cJSON *cert, struct buf *out)
@@ -404,6 +475,10 @@ static void overview_certificate(const cJSON *cert, struct buf *out)
                             message == NULL ? "" : ": ", message == NULL ? "" : message));
     if (warning != NULL) {
         overview_line(out, "", xasprintf("warning: %s", warning));
+    }
+    const char *rsa_error = json_get_str(cert, "rsaError", NULL);
+    if (rsa_error != NULL) {
+        overview_line(out, "", xasprintf("warning: %s", rsa_error));
     }
 }
 

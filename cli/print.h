@@ -58,4 +58,7 @@ void print_url_encode(struct buf *out, const char *text);
 /* Writes and empties the buffer. */
 void print_flush(FILE *stream, struct buf *text);
 
+/* The line "warning: …" of a row that has a warning; else nothing. */
+void print_warning(const cJSON *row, struct buf *out);
+
 #endif

@@ -15,6 +15,7 @@
 #include "certs/localca.h"
 #include "certs/ticket.h"
 #include "daemon/lastgood.h"
+#include "daemon/second_pair.h"
 
 enum {
     CERTKEEPER_MAGIC = 0x63657274,
@@ -33,12 +34,13 @@ struct certkeeper {
     char *ticket_path;         /* owned */
     struct ticket_set tickets; /* secret */
     struct certfiles files;    /* source files only */
-    struct cert *cert;         /* owned: what is served; NULL: nothing */
-    struct buf chain_pem;      /* owned */
-    struct buf key_pem;        /* owned; secret */
-    bool is_own;               /* served: the source's own, not a stand-in */
-    bool is_from_ca;           /* served: a leaf of the local CA */
-    bool is_kept;              /* served: the pair of H/certs, not what the files hold now */
+    struct second_pair second;
+    struct cert *cert;    /* owned: what is served; NULL: nothing */
+    struct buf chain_pem; /* owned */
+    struct buf key_pem;   /* owned; secret */
+    bool is_own;          /* served: the source's own, not a stand-in */
+    bool is_from_ca;      /* served: a leaf of the local CA */
+    bool is_kept;         /* served: the pair of H/certs, not what the files hold now */
     int64_t ca_looked_at;
     char *error; /* owned; NULL: the source is fine */
     const char *error_phase;
@@ -70,6 +72,8 @@ static void keeper_publish(struct certkeeper *k)
     struct publisher_tls tls = {
         .chain_pem = buf_str(&k->chain_pem),
         .key_pem = buf_str(&k->key_pem),
+        .second_chain_pem = buf_str(&k->second.chain_pem),
+        .second_key_pem = buf_str(&k->second.key_pem),
         .ticket_keys = (const uint8_t(*)[80])k->tickets.keys,
         .ticket_key_count = k->tickets.count,
     };
@@ -299,6 +303,7 @@ static void certkeeper_on_timer(void *arg)
     struct certkeeper *k = arg;
     CHECK(k->magic == CERTKEEPER_MAGIC);
     bool is_news = tickets_rotate(k);
+    is_news = second_pair_look(&k->second, wall_seconds()) || is_news;
     if (is_due(k)) {
         if (k->config->tunnel_ssl.source == SSL_FILES && !certfiles_changed(&k->files)) {
             struct err err = {.msg = ""};
@@ -336,6 +341,8 @@ struct certkeeper *certkeeper_new(struct loop *loop, const struct config *config
         autofree char *key = path_join(config->home, config->tunnel_ssl.key);
         certfiles_init(&k->files, cert, key);
     }
+    second_pair_init(&k->second, config);
+    (void)second_pair_look(&k->second, wall_seconds()); /* published below, whatever it says */
     tickets_load(k);
     (void)tickets_rotate(k);
     load_source(k);
@@ -355,6 +362,7 @@ void certkeeper_free(struct certkeeper *k)
     if (k->config->tunnel_ssl.source == SSL_FILES) {
         certfiles_fini(&k->files);
     }
+    second_pair_fini(&k->second);
     cert_free(k->cert);
     buf_fini(&k->chain_pem);
     issue_buf_wipe(&k->key_pem);
@@ -456,6 +464,10 @@ cJSON *certkeeper_json(const struct certkeeper *k)
         add_paths(k, out);
         add_cert(k, out);
         add_warning(k, out);
+    }
+    const char *second_fault = second_pair_fault(&k->second, k->cert);
+    if (second_fault != NULL) {
+        (void)json_add_str(out, "rsaError", second_fault);
     }
     add_time(out, "lastSuccessAt", k->success_at);
     add_time(out, "lastAttemptAt", k->attempt_at);

@@ -16,26 +16,49 @@
 
 enum { PATH_MAX_BYTES = 256 };
 
-void config_problem(struct config *c, const char *key, const char *fmt, ...)
+__attribute__((format(printf, 4, 0))) static void
+problem_add(struct config *c, bool is_warning, const char *key, const char *fmt, va_list args)
 {
     char text[768];
+    (void)vsnprintf(text, sizeof text, fmt, args);
+    c->problems = xrealloc(c->problems, (c->problem_count + 1) * sizeof *c->problems);
+    c->problems[c->problem_count++] = (struct config_problem){
+        .key = xstrdup(key), .message = xstrdup(text), .is_warning = is_warning};
+}
+
+void config_problem(struct config *c, const char *key, const char *fmt, ...)
+{
     va_list args;
     va_start(args, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, args);
+    problem_add(c, false, key, fmt, args);
     va_end(args);
-    c->problems = xrealloc(c->problems, (c->problem_count + 1) * sizeof *c->problems);
-    c->problems[c->problem_count++] =
-        (struct config_problem){.key = xstrdup(key), .message = xstrdup(text)};
+}
+
+void config_warning(struct config *c, const char *key, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    problem_add(c, true, key, fmt, args);
+    va_end(args);
 }
 
 bool config_has_problem(const struct config *c, const char *key)
 {
     for (size_t i = 0; i < c->problem_count; i++) {
-        if (strcmp(c->problems[i].key, key) == 0) {
+        if (!c->problems[i].is_warning && strcmp(c->problems[i].key, key) == 0) {
             return true;
         }
     }
     return false;
+}
+
+size_t config_error_count(const struct config *c)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < c->problem_count; i++) {
+        count += c->problems[i].is_warning ? 0 : 1;
+    }
+    return count;
 }
 
 /* --- one value ------------------------------------------------------------ */
@@ -233,6 +256,11 @@ static void key_take(struct config *c, const struct config_key *key, const cJSON
     char found[80];
     config_key_allowed(key, allowed, sizeof allowed);
     found_text(key, node, found, sizeof found);
+    if (key->fallback != NULL && strcmp(key->path, "tunnel.serviceTunnels.access") == 0) {
+        config_problem(c, key->path, "must be %s, not %s; nothing is published until then", allowed,
+                       found); /* the default would be the widest */
+        return;
+    }
     config_problem(c, key->path, "must be %s, not %s; %s%s", allowed, found,
                    key->fallback == NULL ? "ignored" : "using ",
                    key->fallback == NULL ? "" : key->fallback);
@@ -363,6 +391,9 @@ cJSON *config_problems_json(const struct config *c)
         const char *key = c->problems[i].key;
         (void)json_add_str(item, "key", *key == '\0' ? "config.json" : key);
         (void)json_add_str(item, "message", c->problems[i].message);
+        if (c->problems[i].is_warning) {
+            (void)json_add_bool(item, "warning", true);
+        }
         (void)cJSON_AddItemToArray(list, item);
     }
     return list;

@@ -4,7 +4,8 @@
  * problem, all defaults. Every wrong value is one problem that names its key,
  * what was found and what is allowed; the key takes its default or its block is
  * switched off (config_keys.c says which), and everything else works. Unknown
- * keys are ignored, and named with the nearest known key. Never reloaded.
+ * keys are ignored, and named with the nearest known key. config_adopt takes over what applies
+ * without a restart (daemon/config_edit.h changes the file).
  *
  * The keys are rows of one table (config_keys.h): the reader, the check, the
  * defaults and docs/CONFIG.md come from it.
@@ -35,6 +36,8 @@ struct config_ssl {
     uint32_t source;      /* enum config_ssl_source */
     char *cert;           /* owned; NULL unless given */
     char *key;            /* owned */
+    char *rsa_cert;       /* owned; a second pair for the same names; NULL unless given */
+    char *rsa_key;        /* owned */
     char *email;          /* owned; letsencrypt.email */
     bool accept_terms;    /* letsencrypt.acceptTerms */
     uint32_t directory;   /* enum config_directory */
@@ -54,8 +57,9 @@ struct config_ips {
 };
 
 struct config_problem {
-    char *key;     /* owned: "tunnel.port", or "" for the file as a whole */
-    char *message; /* owned: one sentence */
+    char *key;       /* owned: "tunnel.port", or "" for the file as a whole */
+    char *message;   /* owned: one sentence */
+    bool is_warning; /* every value is in force; still, a person should know */
 };
 
 struct config {
@@ -93,9 +97,11 @@ struct config {
     bool service_tunnels_enabled;
     struct config_ips service_whitelist;
     uint32_t service_host_mode; /* enum route_host_mode */
-    uint32_t service_access;    /* enum publish_access less one: public, secret, private */
-    char *service_secret;       /* owned; secret */
-    uint32_t service_rate;      /* requests a second and route; 0: no limit */
+    /* enum publish_access less one: public, secret, private; private, whatever the file says, while
+     * something about who may see services cannot be read. */
+    uint32_t service_access;
+    char *service_secret;  /* owned; secret */
+    uint32_t service_rate; /* requests a second and route; 0: no limit */
     uint32_t service_burst;
     uint32_t service_exchanges_max; /* per route; 0: no limit */
 
@@ -118,19 +124,27 @@ struct config *config_load(const char *home);
 /* The same for a text already in memory (ptr NULL: no file). */
 struct config *config_parse(const char *home, struct str text);
 void config_free(struct config *c);
+/* Warnings are no problems to these two. */
 bool config_has_problem(const struct config *c, const char *key);
+size_t config_error_count(const struct config *c);
+/* Moves the values that apply without a restart (config_key_is_live) and the problems from
+ * `fresh`, which gets the old ones and is then good for config_free only. */
+void config_adopt(struct config *c, struct config *fresh);
+/* The keys whose values differ in `fresh` and need a restart: ["tunnel.port"]. */
+cJSON *config_restart_json(const struct config *c, const struct config *fresh);
 /* "https" or "http", by tunnel.ssl. */
 const char *config_scheme(const struct config *c);
 /* The port that URLs carry. */
 uint32_t config_public_port(const struct config *c);
 
-/* [{"key","message"}] */
+/* [{"key","message","warning"?}], the last one true for warnings. */
 cJSON *config_problems_json(const struct config *c);
 /* docs/CONFIG.md, from the table. */
 void config_print_docs(FILE *out);
 /* The defaults as JSON that could stand in config.json. */
 void config_print_defaults(FILE *out);
-/* Prints every problem of home/config.json, one line each, or "ok"; the number of problems. */
+/* Prints every problem of home/config.json, one line each, or "ok"; the number of problems that
+ * are not warnings. */
 size_t config_print_check(FILE *out, const char *home);
 
 #endif

@@ -34,12 +34,18 @@ static const char HEAD[] =
     "- with `tunnel.ssl.enabled`, whatever is wrong with the certificate settings: a certificate "
     "of the "
     "local CA\n"
-    "  is served, never plaintext.\n"
+    "  is served, never plaintext;\n"
+    "- what cannot be read of who may see services (`tunnel.serviceTunnels`) publishes nothing.\n"
     "\n"
-    "The file is read when the daemon starts: `wos restart` after a change.\n"
-    "\n"
-    "| key | value | default | meaning |\n"
-    "|---|---|---|---|\n";
+    "`wos config set KEY VALUE` and `wos config unset KEY` check and write it. These keys then "
+    "apply at once, also on\n"
+    "connections that are open (healthcheck.* and serviceBind: with the next `wos up`); the "
+    "others, and a file changed\n"
+    "by hand, with `wos restart`:\n"
+    "\n";
+
+static const char TABLE[] = "| key | value | default | meaning |\n"
+                            "|---|---|---|---|\n";
 
 /* Table cells must not hold the column separator. */
 static void print_cell(FILE *out, const char *text)
@@ -56,6 +62,12 @@ static void print_cell(FILE *out, const char *text)
 void config_print_docs(FILE *out)
 {
     (void)fputs(HEAD, out);
+    for (size_t i = 0; i < config_live_key_count; i++) {
+        const char *key = config_live_keys[i];
+        bool is_block = key[strlen(key) - 1] == '.';
+        (void)fprintf(out, "- `%s%s`\n", key, is_block ? "*" : "");
+    }
+    (void)fprintf(out, "\n%s", TABLE);
     for (size_t i = 0; i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
         char allowed[256];
@@ -125,13 +137,14 @@ void config_print_defaults(FILE *out)
 size_t config_print_check(FILE *out, const char *home)
 {
     struct config *c = config_load(home);
-    size_t count = c->problem_count;
-    for (size_t i = 0; i < count; i++) {
+    size_t count = config_error_count(c);
+    for (size_t i = 0; i < c->problem_count; i++) {
         const struct config_problem *p = &c->problems[i];
         if (*p->key == '\0') {
             (void)fprintf(out, "%s\n", p->message);
         } else {
-            (void)fprintf(out, "%s: %s: %s\n", c->path, p->key, p->message);
+            (void)fprintf(out, "%s: %s%s: %s\n", c->path, p->is_warning ? "warning: " : "", p->key,
+                          p->message);
         }
     }
     if (count == 0) {

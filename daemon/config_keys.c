@@ -62,6 +62,10 @@ enum { HOUR_MS = 3600000 };
         STRING(at ".cert", field.cert, NULL,                                                       \
                "For files: the certificate chain in PEM, leaf first; relative to H."),             \
         STRING(at ".key", field.key, NULL, "For files: the private key in PEM; relative to H."),   \
+        STRING(at ".rsaCert", field.rsa_cert, NULL,                                                \
+               "For files: a second chain with another kind of key (RSA beside ECDSA) and the "    \
+               "same names, for old clients."),                                                    \
+        STRING(at ".rsaKey", field.rsa_key, NULL, "For files: the private key of rsaCert."),       \
         STRING(at ".letsencrypt.email", field.email, NULL, "The ACME account's contact."),         \
         BOOL(at ".letsencrypt.acceptTerms", field.accept_terms, "false",                           \
              "Must be true: agreement to the CA's terms of service."),                             \
@@ -118,13 +122,19 @@ const struct config_key config_keys[] = {
     SSL("tunnel.ssl", tunnel_ssl),
     WORD("tunnel.tls.minVersion", tls_min, "1.2|1.3", "1.2", "The oldest TLS version spoken."),
     INT("tunnel.redirectPort", redirect_port, 0, 65535, "0",
-        "Port of a plain HTTP listener that answers everything with a redirect to https; 0: none."),
+        "Port of a plain HTTP listener that answers requests for names of ours with a redirect "
+        "(308) to https; 0: none. Needs tunnel.ssl."),
     INT("tunnel.hsts", hsts_seconds, 0, 63072000, "0",
-        "Seconds browsers shall insist on https (Strict-Transport-Security); 0: not sent."),
+        "Seconds browsers shall insist on https (Strict-Transport-Security on every answer over "
+        "TLS, "
+        "unless the service sends its own); 0: not sent."),
     IPS("tunnel.trustedProxies", trusted_proxies,
-        "Whose X-Forwarded-* and Forwarded fields are believed: proxies in front of this one."),
+        "Whose X-Forwarded-* and Forwarded fields are believed: proxies in front of this one. They "
+        "must set or append to X-Forwarded-For; the right-most address that is none of theirs is "
+        "the client."),
     IPS("tunnel.proxyProtocol", proxy_protocol,
-        "Who begins each connection with a PROXY protocol header (version 1 or 2)."),
+        "Who begins each connection with a PROXY protocol header (version 1 or 2); a connection of "
+        "theirs without one is closed, and nobody else may send one."),
     BOOL("tunnel.accessLog.enabled", access_log_enabled, "true",
          "Whether each request leaves a line in H/logs/access.log."),
     INT("tunnel.accessLog.maxSize", access_log_size_max, 4096, 2000000000, "67108864",
@@ -144,11 +154,11 @@ const struct config_key config_keys[] = {
            "What opens routes with access secret: typed in once per browser, or sent as "
            "X-Wos-Secret."),
     INT("tunnel.serviceTunnels.rateLimit.requestsPerSecond", service_rate, 0, 1000000, "0",
-        "Requests a second to one route, from all clients; 0: no limit."),
+        "Requests a second to one route, from all clients; over it they get 429. 0: no limit."),
     INT("tunnel.serviceTunnels.rateLimit.burst", service_burst, 1, 1000000, "50",
         "Requests at once above that rate."),
     INT("tunnel.serviceTunnels.maxConcurrent", service_exchanges_max, 0, 1000000, "0",
-        "Requests and WebSockets under way to one route; 0: no limit."),
+        "Requests and WebSockets under way to one route; over it they get 429. 0: no limit."),
     BOOL("tunnel.webUi.enabled", web_ui_enabled, "false",
          "Whether the web UI has a public name, behind its secret."),
     STRING("tunnel.webUi.subdomain", web_ui_subdomain, NULL,
@@ -167,7 +177,7 @@ const struct config_key config_keys[] = {
     DURATION("tunnel.limits.bodyTimeout", limits.body_timeout_ms, "60000",
              "A request body without a new byte before the answer began."),
     DURATION("tunnel.limits.writeTimeout", limits.write_timeout_ms, "60000",
-             "A client that takes no byte."),
+             "A client that takes no byte of its answer, or opens no HTTP/2 window for it."),
     DURATION("tunnel.limits.connectTimeout", limits.connect_timeout_ms, "5000",
              "Connecting to the service."),
     DURATION0("tunnel.limits.responseTimeout", limits.response_timeout_ms, "0",
@@ -177,7 +187,7 @@ const struct config_key config_keys[] = {
     DURATION("tunnel.limits.upstreamIdleTimeout", limits.upstream_idle_timeout_ms, "60000",
              "A pooled connection to a service."),
     INT("tunnel.limits.upstreamIdleMax", limits.upstream_idle_max, 0, 10000, "512",
-        "Pooled connections per service and worker."),
+        "Pooled connections per service and worker; 0: none is kept."),
     INT("tunnel.limits.headerBytesMax", limits.header_bytes_max, 1024, 1048576, "65536",
         "Bytes of a request or response head."),
     INT("tunnel.limits.headerCountMax", limits.header_count_max, 10, 10000, "200",
@@ -187,13 +197,22 @@ const struct config_key config_keys[] = {
     INT("tunnel.limits.streamsMax", limits.streams_max, 1, 10000, "128",
         "Concurrent HTTP/2 requests of a connection."),
     INT("tunnel.limits.connectionsMax", limits.connections_max, 1, 10000000, "16000",
-        "Client connections of all workers."),
+        "Client connections of all workers; at most four fifths of the file descriptors that "
+        "ulimit -Hn allows. Over it the longest idle connection goes, or clients wait."),
     INT("tunnel.limits.connectionsPerAddress", limits.connections_per_address, 1, 10000000, "12000",
-        "Client connections of one address; of one /64 for IPv6."),
+        "Client connections of one address; of one /64 for IPv6. Over it the longest idle one of "
+        "them goes, or the new one is reset."),
     INT("tunnel.limits.resetsMax", limits.resets_max, 1, 1000000, "200",
-        "HTTP/2 streams a client may cancel in ten seconds of one connection."),
+        "HTTP/2 streams a client may cancel, or have reset, in ten seconds of one connection."),
     INT("tunnel.limits.controlFramesMax", limits.control_frames_max, 10, 1000000, "1000",
-        "PING, SETTINGS, PRIORITY and empty DATA frames in ten seconds of one connection."),
+        "HTTP/2 frames that carry nothing (PING, SETTINGS, …) in ten seconds of one connection."),
+    INT("tunnel.limits.failedSecretsFree", limits.failed_secrets_free, 0, 1000, "5",
+        "Wrong secrets of one address (IPv6: one /64) before it has to wait between tries."),
+    DURATION("tunnel.limits.failedSecretsDelayMax", limits.failed_secrets_delay_max_ms, "900000",
+             "The longest of those waits; the first is a second, each next twice as long."),
+    INT("tunnel.limits.failedSecretsPerMinute", limits.failed_secrets_per_minute, 1, 1000000, "100",
+        "Wrong secrets of all addresses in a minute before every address has to wait that was "
+        "not right lately."),
     WORD("terminalBackend", terminal_backend, "default|tmux", "default",
          "What terminals run in. Not used by this version."),
     STRING("editorCommand", editor_command, NULL,
@@ -229,6 +248,29 @@ bool config_key_is_block(const char *path)
     size_t len = strlen(path);
     for (size_t i = 0; i < config_key_count; i++) {
         if (strncmp(config_keys[i].path, path, len) == 0 && config_keys[i].path[len] == '.') {
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *const config_live_keys[] = {
+    "tunnel.serviceTunnels.", "tunnel.limits.",
+    "tunnel.accessLog.",      "tunnel.trustedProxies",
+    "tunnel.proxyProtocol",   "tunnel.hsts",
+    "tunnel.tls.minVersion",  "tunnel.webUi.whitelistIps",
+    "healthcheck.",           "serviceBind",
+    "terminalBackend", /* not used yet, like the next */
+    "editorCommand",
+};
+const size_t config_live_key_count = COUNT_OF(config_live_keys);
+
+bool config_key_is_live(const char *path)
+{
+    for (size_t i = 0; i < config_live_key_count; i++) {
+        const char *live = config_live_keys[i];
+        size_t len = strlen(live);
+        if (live[len - 1] == '.' ? strncmp(path, live, len) == 0 : strcmp(path, live) == 0) {
             return true;
         }
     }

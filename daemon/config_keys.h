@@ -42,6 +42,11 @@ const struct config_key *config_key_find(const char *path);
 bool config_key_is_block(const char *path);
 /* The key (or block) closest in spelling, or NULL when none is close. Borrowed. */
 const char *config_key_nearest(const char *path);
+/* Keys whose changed value applies at once, or to the next `wos up`; the others with `wos
+ * restart`. One that ends in a dot is a whole block. */
+extern const char *const config_live_keys[];
+extern const size_t config_live_key_count;
+bool config_key_is_live(const char *path);
 /* "an integer from 1 to 65535", "true or false", …, for messages and docs. */
 void config_key_allowed(const struct config_key *key, char *out, size_t size);
 

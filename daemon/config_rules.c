@@ -13,6 +13,8 @@
 #include "daemon/config_other.h"
 #include "routing/host.h"
 
+enum { ACCESS_SECRET = 1, ACCESS_PRIVATE = 2, SECRET_MIN = 12 };
+
 static void lower_case(char *text)
 {
     for (; *text != '\0'; text++) {
@@ -112,6 +114,29 @@ static void rules_web_ui(struct config *c)
     }
 }
 
+/* Whatever cannot be read of who may see services never becomes "everyone": published ports, too,
+ * are of this block. */
+static void rules_service_access(struct config *c)
+{
+    static const char *const keys[] = {"tunnel.serviceTunnels", "tunnel.serviceTunnels.access",
+                                       "tunnel.serviceTunnels.whitelistIps"};
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        if (config_has_problem(c, keys[i])) {
+            c->service_access = ACCESS_PRIVATE;
+            return;
+        }
+    }
+    if (c->service_secret != NULL && strlen(c->service_secret) < SECRET_MIN) {
+        config_warning(c, "tunnel.serviceTunnels.secret",
+                       "has less than %d characters and can be guessed", SECRET_MIN);
+    }
+    if (c->service_secret == NULL && c->service_access == ACCESS_SECRET) {
+        config_warning(c, "tunnel.serviceTunnels.access",
+                       "is secret and tunnel.serviceTunnels.secret is not set: services are closed "
+                       "to everyone");
+    }
+}
+
 static void rules_service_tunnels(struct config *c)
 {
     if (config_has_problem(c, "tunnel.serviceTunnels.whitelistIps") ||
@@ -199,6 +224,29 @@ static void rules_ssl(struct config *c, const cJSON *block, const char *at, stru
         config_problem(c, at, "%s; a certificate of the local CA is served instead", fault);
         ssl->source = SSL_SELF_SIGNED;
     }
+    bool has_rsa = ssl->rsa_cert != NULL || ssl->rsa_key != NULL;
+    if (has_rsa && (ssl->source != SSL_FILES || ssl->rsa_cert == NULL || ssl->rsa_key == NULL)) {
+        config_problem(c, at, "rsaCert and rsaKey need each other and source files; not served");
+        free(ssl->rsa_cert);
+        free(ssl->rsa_key);
+        ssl->rsa_cert = NULL;
+        ssl->rsa_key = NULL;
+    }
+}
+
+static void rules_redirect(struct config *c)
+{
+    if (c->redirect_port == 0) {
+        return;
+    }
+    const char *fault = !c->tunnel_ssl.enabled               ? "needs tunnel.ssl.enabled"
+                        : c->redirect_port == c->tunnel_port ? "is tunnel.port already"
+                        : c->redirect_port == c->web_port    ? "is web.port already"
+                                                             : NULL;
+    if (fault != NULL) {
+        config_problem(c, "tunnel.redirectPort", "%s; nothing redirects to https", fault);
+        c->redirect_port = 0;
+    }
 }
 
 static void rules_web(struct config *c, const cJSON *root)
@@ -218,11 +266,13 @@ void config_rules_apply(struct config *c, const cJSON *root)
     rules_tunnel(c);
     rules_web_public(c, root);
     rules_web_ui(c);
+    rules_service_access(c);
     rules_service_tunnels(c);
     rules_web(c, root);
     config_other_check(c, root);
     const cJSON *tunnel = json_get(root, "tunnel");
     rules_ssl(c, json_get(tunnel, "ssl"), "tunnel.ssl", &c->tunnel_ssl, c->tunnel_domain);
+    rules_redirect(c);
     if (c->tunnel_ssl.api_token_env != NULL && c->tunnel_ssl.api_token != NULL) {
         explicit_bzero(c->tunnel_ssl.api_token, strlen(c->tunnel_ssl.api_token));
         free(c->tunnel_ssl.api_token);

@@ -8,6 +8,9 @@
 
 void config_problem(struct config *c, const char *key, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* Something a person should know although every value is in force. */
+void config_warning(struct config *c, const char *key, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* After all keys were read one by one: aliases, blocks that need others, names.
  * `root` may be NULL or no object. */

@@ -20,8 +20,10 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "daemon/access_log_file.h"
 #include "daemon/api/api.h"
 #include "daemon/certkeeper.h"
+#include "daemon/logins.h"
 #include "daemon/published.h"
 #include "daemon/sessions.h"
 #include "daemon/supervisor.h"
@@ -141,6 +143,11 @@ void daemon_end(struct daemon *d, enum daemon_end how)
 static void daemon_on_signal(int signo, void *arg)
 {
     struct daemon *d = arg;
+    if (signo == SIGHUP && !d->on_terminal) {
+        log_info("daemon", "opening the access log anew on a signal");
+        access_log_file_reopen(d->access_log);
+        return;
+    }
     log_info("daemon", "ending on a signal", LOG_STR("signal", strsignal(signo)));
     daemon_end(d, DAEMON_END_STOP);
 }
@@ -153,6 +160,49 @@ static void daemon_on_snapshot(void *arg, uint64_t generation, struct str snapsh
     if (d->supervisor != NULL) {
         supervisor_publish(d->supervisor);
     }
+}
+
+static void log_problems(const struct config *c)
+{
+    for (size_t i = 0; i < c->problem_count; i++) {
+        log_warn("config", "a problem in config.json", LOG_STR("key", c->problems[i].key),
+                 LOG_STR("problem", c->problems[i].message));
+    }
+}
+
+cJSON *daemon_reload_config(struct daemon *d)
+{
+    struct config *fresh = config_load(d->home);
+    cJSON *restart = config_restart_json(d->config, fresh);
+    bool served = publisher_serves_services(d->publisher);
+    config_adopt(d->config, fresh);
+    config_free(fresh);
+    log_info("config", "config.json was saved; what can be applies now");
+    log_problems(d->config);
+    if (served != publisher_serves_services(d->publisher)) {
+        sessions_tunnels_changed(d->sessions);
+    }
+    publisher_config_changed(d->publisher);
+    return restart;
+}
+
+static void daemon_on_event(void *arg, const cJSON *event)
+{
+    struct daemon *d = arg;
+    logins_on_event(d->logins, event);
+}
+
+static void daemon_on_access_log(void *arg, int fd)
+{
+    struct daemon *d = arg;
+    supervisor_set_access_log(d->supervisor, fd);
+}
+
+/* True when a terminal's end would send SIGHUP to this process. */
+static bool has_terminal(void)
+{
+    autoclose int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    return fd >= 0;
 }
 
 static void web_ui_publish(struct daemon *d)
@@ -197,6 +247,7 @@ static int daemon_start(struct daemon *d, struct err *err)
     if (publisher_is_enabled(d->publisher) && d->config->tunnel_ssl.enabled) {
         d->certkeeper = certkeeper_new(d->loop, d->config, d->publisher);
     }
+    d->logins = logins_new(d->loop, d->home, d->publisher);
     web_ui_publish(d);
     d->published = published_new(d->home, d->publisher);
     d->sessions = sessions_new(d);
@@ -206,6 +257,9 @@ static int daemon_start(struct daemon *d, struct err *err)
         return -1;
     }
     d->supervisor = supervisor_new(d->loop, d->config, d->publisher);
+    supervisor_on_event(d->supervisor, daemon_on_event, d);
+    d->access_log = access_log_file_new(d->loop, d->config, daemon_on_access_log, d);
+    supervisor_set_access_log(d->supervisor, access_log_file_fd(d->access_log));
     daemon_write_metadata(d);
     return 0;
 }
@@ -223,8 +277,10 @@ static void daemon_fini(struct daemon *d)
     }
     sessions_free(d->sessions);
     supervisor_free(d->supervisor);
+    access_log_file_free(d->access_log);
     published_free(d->published);
     certkeeper_free(d->certkeeper);
+    logins_free(d->logins);
     publisher_free(d->publisher);
     operations_free(d->operations);
     fetch_client_free(d->fetch);
@@ -234,14 +290,6 @@ static void daemon_fini(struct daemon *d)
     free(d->daemon_id);
     free(d->started_at);
     metadata_remove();
-}
-
-static void log_problems(const struct config *c)
-{
-    for (size_t i = 0; i < c->problem_count; i++) {
-        log_warn("config", "a problem in config.json", LOG_STR("key", c->problems[i].key),
-                 LOG_STR("problem", c->problems[i].message));
-    }
 }
 
 static void print_where(const struct daemon *d)
@@ -272,6 +320,7 @@ int daemon_main(const char *home, bool foreground)
     }
     (void)signal(SIGPIPE, SIG_IGN);
     struct daemon d = {.home = real, .lock_fd = lock};
+    d.on_terminal = has_terminal();
     d.daemon_id = uuid_text();
     d.started_ms = clock_wall_ms();
     d.started_at = time_text(d.started_ms);

@@ -7,6 +7,7 @@
 #ifndef WOS_DAEMON_DAEMON_H
 #define WOS_DAEMON_DAEMON_H
 
+#include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -16,8 +17,10 @@
 #include "daemon/operations.h"
 #include "daemon/publisher.h"
 
+struct access_log_file;
 struct api;
 struct certkeeper;
+struct logins;
 struct sessions;
 struct published;
 struct supervisor;
@@ -35,11 +38,14 @@ struct daemon {
     struct operations *operations;
     struct publisher *publisher;
     struct certkeeper *certkeeper; /* NULL when the tunnel has no TLS */
+    struct logins *logins;
     struct published *published;
     struct supervisor *supervisor;
+    struct access_log_file *access_log; /* NULL without a tunnel */
     struct sessions *sessions;
     struct api *api;
     int lock_fd;
+    bool on_terminal; /* SIGHUP means that it went away */
     struct loop_timer end_timer;
     enum daemon_end end;
     uint64_t login_window_ms; /* wrong secrets at the public UI are counted per minute */
@@ -52,6 +58,9 @@ struct daemon {
 int daemon_main(const char *home, bool foreground);
 /* Writes H/daemon.json, which says where the daemon listens. */
 void daemon_write_metadata(const struct daemon *d);
+/* config.json was saved: takes over what applies without a restart and publishes it. The keys that
+ * wait for a restart, as a JSON list; the caller's. */
+cJSON *daemon_reload_config(struct daemon *d);
 /* Ends the daemon in 50 ms. STOP ends the gateway too, RESTART leaves it serving. */
 void daemon_end(struct daemon *d, enum daemon_end how);
 

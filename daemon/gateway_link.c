@@ -47,6 +47,7 @@ static void link_on_hello(struct gateway_link *link, const cJSON *body)
         .pid = (pid_t)json_get_int(body, "pid", 0),
         .generation = (uint64_t)json_get_int(body, "generation", 0),
         .workers = (size_t)json_get_int(body, "workers", 0),
+        .sandbox = json_get(body, "sandbox"),
     };
     if (hello.workers > SOCKETS_WORKERS_MAX) {
         hello.workers = 0;
@@ -90,6 +91,9 @@ static void link_on_frame(void *arg, uint32_t type, struct str payload, const in
         break;
     case LINK_STATS:
         link->ops.on_stats(link->arg, body);
+        break;
+    case LINK_EVENT:
+        link->ops.on_event(link->arg, body);
         break;
     default:
         log_debug("gateway", "ignored an unknown message", LOG_INT("type", type));
@@ -149,11 +153,8 @@ static void send_json(struct gateway_link *link, uint32_t type, const cJSON *bod
     frame_send(link->channel, type, str_of(text), fds, fd_count);
 }
 
-void gateway_link_send_setup(struct gateway_link *link, const struct socket_set *set)
+void gateway_link_send_listeners(struct gateway_link *link, const struct socket_set *set)
 {
-    autojson cJSON *setup = cJSON_CreateObject();
-    (void)json_add_int(setup, "workers", (int64_t)set->worker_count);
-    send_json(link, LINK_SETUP, setup, NULL, 0);
     for (size_t w = 0; w < set->worker_count; w++) {
         const struct worker_sockets *ws = &set->workers[w];
         autojson cJSON *body = cJSON_CreateObject();
@@ -164,6 +165,14 @@ void gateway_link_send_setup(struct gateway_link *link, const struct socket_set 
         }
         send_json(link, LINK_LISTENERS, body, ws->fds, ws->count);
     }
+}
+
+void gateway_link_send_setup(struct gateway_link *link, const struct socket_set *set)
+{
+    autojson cJSON *setup = cJSON_CreateObject();
+    (void)json_add_int(setup, "workers", (int64_t)set->worker_count);
+    send_json(link, LINK_SETUP, setup, NULL, 0);
+    gateway_link_send_listeners(link, set);
 }
 
 void gateway_link_send_snapshot(struct gateway_link *link, struct str snapshot)
@@ -185,5 +194,10 @@ void gateway_link_send_shutdown(struct gateway_link *link)
 
 void gateway_link_send_stats(struct gateway_link *link)
 {
-    frame_send(link->channel, LINK_STATS, STR("{}"), NULL, 0);
+    frame_send(link->channel, LINK_STATS, STR("{\"routes\":true}"), NULL, 0);
+}
+
+void gateway_link_send_access_log(struct gateway_link *link, int fd)
+{
+    frame_send(link->channel, LINK_ACCESS_LOG, STR("{}"), &fd, fd < 0 ? 0 : 1);
 }

@@ -25,8 +25,9 @@ struct gateway_hello {
     int64_t protocol;
     const char *build;
     pid_t pid;
-    uint64_t generation; /* what it serves; 0: nothing yet */
-    size_t workers;      /* 0: not set up */
+    uint64_t generation;  /* what it serves; 0: nothing yet */
+    size_t workers;       /* 0: not set up */
+    const cJSON *sandbox; /* what gateway/sandbox.h put on; may be NULL */
 };
 
 struct gateway_link_ops {
@@ -37,6 +38,8 @@ struct gateway_link_ops {
     /* error NULL: acknowledged. */
     void (*on_answer)(void *arg, uint64_t generation, const char *error);
     void (*on_stats)(void *arg, const cJSON *stats);
+    /* Something people shall hear of; the kinds are in gateway/link_protocol.h. */
+    void (*on_event)(void *arg, const cJSON *event);
     void (*on_close)(void *arg, const char *reason);
 };
 
@@ -47,10 +50,16 @@ struct gateway_link *gateway_link_open(struct loop *loop, const char *path,
                                        struct err *err);
 void gateway_link_free(struct gateway_link *link);
 
+/* The number of workers and their sockets, once per gateway. */
 void gateway_link_send_setup(struct gateway_link *link, const struct socket_set *set);
+/* More sockets for the same workers. */
+void gateway_link_send_listeners(struct gateway_link *link, const struct socket_set *set);
 void gateway_link_send_snapshot(struct gateway_link *link, struct str snapshot);
 void gateway_link_send_drain(struct gateway_link *link, uint32_t limit_ms);
 void gateway_link_send_shutdown(struct gateway_link *link);
+/* Asks for the counters, those of the routes too. */
 void gateway_link_send_stats(struct gateway_link *link);
+/* Where access lines go; -1: nowhere. */
+void gateway_link_send_access_log(struct gateway_link *link, int fd);
 
 #endif

@@ -2,6 +2,7 @@
 #include "daemon/gateway_spawn.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -105,4 +106,15 @@ struct subprocess *gateway_spawn(struct loop *loop, int listener, subprocess_exi
     struct subprocess *process = subprocess_start(loop, &spec, on_exit, arg, err);
     (void)files_limit(before);
     return process;
+}
+
+size_t gateway_workers_wanted(const struct config *c)
+{
+    if (c->tunnel_workers != 0) {
+        return c->tunnel_workers;
+    }
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    int count = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
+    return count < 1 ? 1 : (size_t)count;
 }

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/subprocess.h"
+#include "daemon/config.h"
 
 #define GATEWAY_SOCKET "gateway.sock"
 
@@ -16,5 +17,8 @@ int gateway_listen(struct err *err);
  * outlives the daemon unless it is told to end. */
 struct subprocess *gateway_spawn(struct loop *loop, int listener, subprocess_exit_fn *on_exit,
                                  void *arg, struct err *err);
+
+/* tunnel.workers, or one per core this process may use. */
+size_t gateway_workers_wanted(const struct config *c);
 
 #endif

@@ -16,7 +16,7 @@ struct item {
     char *name; /* owned */
     char *host; /* owned; NULL while the tunnel is disabled */
     uint16_t port;
-    enum publish_host mode;
+    struct publish_options options; /* a copy of its own */
 };
 
 struct published {
@@ -25,27 +25,6 @@ struct published {
     struct item *items;          /* owned; sorted by name */
     size_t count;
 };
-
-static const char *mode_name(enum publish_host mode)
-{
-    switch (mode) {
-    case PUBLISH_HOST_PRESERVE:
-        return "preserve";
-    case PUBLISH_HOST_REWRITE:
-        return "rewrite";
-    case PUBLISH_HOST_DEFAULT:
-        break;
-    }
-    return "default";
-}
-
-enum publish_host published_mode(const char *name)
-{
-    if (strcmp(name, "rewrite") == 0) {
-        return PUBLISH_HOST_REWRITE;
-    }
-    return strcmp(name, "preserve") == 0 ? PUBLISH_HOST_PRESERVE : PUBLISH_HOST_DEFAULT;
-}
 
 static bool name_is_label(const char *name)
 {
@@ -101,6 +80,7 @@ static void item_drop(struct published *p, struct item *item)
 {
     free(item->name);
     free(item->host);
+    publish_options_fini(&item->options);
     size_t index = (size_t)(item - p->items);
     memmove(item, item + 1, (p->count - index - 1) * sizeof *item);
     p->count--;
@@ -114,7 +94,7 @@ static int save(const struct published *p, struct err *err)
         cJSON *row = cJSON_CreateObject();
         (void)json_add_str(row, "name", p->items[i].name);
         (void)json_add_int(row, "port", p->items[i].port);
-        (void)json_add_str(row, "host", mode_name(p->items[i].mode));
+        publish_options_add(&p->items[i].options, row);
         (void)cJSON_AddItemToArray(list, row);
     }
     autofree char *text = json_print(root);
@@ -133,11 +113,22 @@ static void publish_all(struct published *p, publisher_done_fn *done, void *arg)
                 .service = item->name,
                 .port = item->port,
                 .state = ROUTE_LIVE,
-                .options = {.host_mode = item->mode},
+                .options = item->options,
             };
         }
     }
     publisher_set_routes(p->publisher, PUBLISHER_OWNER_PUBLISH, routes, count, done, arg);
+}
+
+/* Takes the stored options. Those that cannot be read say nothing of who may see it: nobody. */
+static void item_options(struct item *item, const cJSON *row)
+{
+    struct err err = {.msg = ""};
+    if (publish_options_read(row, &item->options, &err) < 0) {
+        log_error("publish", "a published name is private until it is published again",
+                  LOG_STR("name", item->name), LOG_STR("error", err.msg));
+        item->options = (struct publish_options){.access = PUBLISH_ACCESS_PRIVATE};
+    }
 }
 
 static void load(struct published *p)
@@ -167,7 +158,7 @@ static void load(struct published *p)
         }
         struct item *item = insert(p, name);
         item->port = (uint16_t)port;
-        item->mode = published_mode(json_get_str(row, "host", "default"));
+        item_options(item, row);
         if (publisher_is_enabled(p->publisher) && item_claim(p, item, &err) < 0) {
             log_warn("publish", "a published name is not served", LOG_STR("name", name),
                      LOG_STR("error", err.msg));
@@ -200,8 +191,9 @@ void published_free(struct published *p)
     free(p);
 }
 
-int published_add(struct published *p, const char *name, uint16_t port, enum publish_host mode,
-                  publisher_done_fn *done, void *arg, struct err *err)
+int published_add(struct published *p, const char *name, uint16_t port,
+                  const struct publish_options *options, publisher_done_fn *done, void *arg,
+                  struct err *err)
 {
     if (!name_is_label(name)) {
         return err_set(err, ERR_USAGE,
@@ -220,7 +212,9 @@ int published_add(struct published *p, const char *name, uint16_t port, enum pub
         return -1;
     }
     item->port = port;
-    item->mode = mode;
+    struct publish_options before = item->options;
+    publish_options_copy(&item->options, options);
+    publish_options_fini(&before);
     publish_all(p, done, arg);
     if (save(p, err) < 0) {
         log_error("publish", "a published name is served but will not outlive the daemon",
@@ -247,12 +241,16 @@ static cJSON *item_json(const struct published *p, const struct item *item)
     cJSON *out = cJSON_CreateObject();
     (void)json_add_str(out, "name", item->name);
     if (item->host != NULL) {
-        autofree char *url = publisher_url(p->publisher, item->host);
         (void)json_add_str(out, "hostname", item->host);
+    }
+    if (item->host != NULL &&
+        !publisher_is_private(p->publisher, PUBLISHER_OWNER_PUBLISH, &item->options)) {
+        autofree char *url = publisher_url(p->publisher, item->host);
         (void)json_add_str(out, "url", url);
     }
     (void)json_add_int(out, "port", item->port);
-    (void)json_add_str(out, "host", mode_name(item->mode));
+    publish_options_add(&item->options, out);
+    publisher_add_access(p->publisher, PUBLISHER_OWNER_PUBLISH, item->name, 0, out);
     return out;
 }
 

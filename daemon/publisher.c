@@ -7,53 +7,12 @@
 #include <string.h>
 
 #include "base/auto.h"
-#include "base/json.h"
-#include "base/map.h"
-#include "daemon/names.h"
-#include "daemon/waiters.h"
+#include "base/log.h"
+#include "daemon/accesskey.h"
+#include "daemon/publisher_private.h"
+#include "daemon/trust.h"
 
-enum { PUBLISHER_MAGIC = 0x7075626c, WAIT_MS = 30000, POLICY_SERVICE = 0, POLICY_WEB_UI = 1 };
-
-struct entry {
-    char *host; /* owned, like the other strings */
-    char *worktree;
-    char *service;
-    uint16_t service_port;
-    uint16_t port;
-    enum route_state state;
-    enum route_host_mode host_mode;
-    enum route_backend backend;
-    uint64_t since_ms; /* wall clock: when the state began */
-};
-
-struct owner {
-    char *name;            /* owned */
-    struct entry *entries; /* owned */
-    size_t count;
-};
-
-struct publisher {
-    uint32_t magic;
-    struct loop *loop;           /* borrowed */
-    const struct config *config; /* borrowed */
-    publisher_sink_fn *sink;
-    void *sink_arg; /* borrowed */
-    struct names names;
-    struct map owners; /* name → struct owner, owned */
-    struct waiters waiters;
-    struct loop_timer flush_timer; /* encodes what changed in this turn */
-    struct loop_timer wait_timer;
-    bool is_stale;
-    uint64_t generation;
-    uint64_t served;
-    struct buf encoded;                                /* owned; holds keys: wiped */
-    char *error;                                       /* owned */
-    char *fault;                                       /* owned */
-    struct buf chain_pem;                              /* owned */
-    struct buf key_pem;                                /* owned; secret */
-    uint8_t ticket_keys[SNAPSHOT_TICKET_KEYS_MAX][80]; /* secret */
-    uint32_t ticket_key_count;
-};
+enum { PUBLISHER_MAGIC = 0x7075626c, WAIT_MS = 30000 };
 
 static void secret_clear(struct buf *b)
 {
@@ -101,17 +60,28 @@ static void publisher_wait(struct publisher *p, publisher_done_fn *done, void *a
 
 /* --- the snapshot ------------------------------------------------------------ */
 
-static enum route_class class_of(const struct owner *owner)
+static enum route_class class_of(const char *owner)
 {
-    if (strcmp(owner->name, PUBLISHER_OWNER_PUBLISH) == 0) {
+    if (strcmp(owner, PUBLISHER_OWNER_PUBLISH) == 0) {
         return ROUTE_PUBLISHED;
     }
-    return strcmp(owner->name, PUBLISHER_OWNER_DAEMON) == 0 ? ROUTE_WEB_UI : ROUTE_SERVICE;
+    return strcmp(owner, PUBLISHER_OWNER_DAEMON) == 0 ? ROUTE_WEB_UI : ROUTE_SERVICE;
 }
 
-static struct route route_of(const struct owner *owner, const struct entry *e)
+enum route_class owner_class(const struct owner *owner)
 {
-    enum route_class route_class = class_of(owner);
+    return class_of(owner->name);
+}
+
+bool publisher_is_private(const struct publisher *p, const char *owner,
+                          const struct publish_options *options)
+{
+    return route_access_of(p->config, class_of(owner), options).access == PUBLISH_ACCESS_PRIVATE;
+}
+
+static struct route route_of(const struct publisher *p, const struct owner *owner,
+                             const struct entry *e, uint32_t policy)
+{
     return (struct route){
         .host = str_of(e->host),
         .owner = str_of(owner->name),
@@ -119,17 +89,30 @@ static struct route route_of(const struct owner *owner, const struct entry *e)
         .service = str_of(e->service),
         .service_port = e->service_port,
         .port = e->port,
-        .route_class = (uint8_t)route_class,
+        .route_class = (uint8_t)owner_class(owner),
         .state = (uint8_t)e->state,
-        .host_mode = (uint8_t)e->host_mode,
-        .backend = (uint8_t)e->backend,
+        .host_mode = (uint8_t)route_host_mode_of(p->config, &e->options),
+        .backend = (uint8_t)e->options.backend,
         .since_ms = e->since_ms,
-        .policy = route_class == ROUTE_WEB_UI ? POLICY_WEB_UI : POLICY_SERVICE,
+        .policy = policy,
     };
 }
 
-/* malloc'ed array of all routes that may be served. */
-static struct route *collect_routes(const struct publisher *p, uint32_t *out_count)
+/* The index of the entry's policy; false when it must not be published. */
+static bool entry_policy(const struct publisher *p, const struct owner *owner,
+                         const struct entry *e, struct policy_table *policies, uint32_t *out_index)
+{
+    enum route_class route_class = owner_class(owner);
+    if (publisher_is_private(p, owner->name, &e->options)) {
+        return false;
+    }
+    struct policy policy = route_policy_of(p->config, route_class, &e->options);
+    return policy_table_add(policies, &policy, out_index);
+}
+
+/* malloc'ed array of all routes that may be served, with their policies. */
+static struct route *collect_routes(const struct publisher *p, struct policy_table *policies,
+                                    uint32_t *out_count)
 {
     size_t total = 0;
     size_t at = 0;
@@ -142,15 +125,30 @@ static struct route *collect_routes(const struct publisher *p, uint32_t *out_cou
     at = 0;
     while ((item = map_next(&p->owners, &at)) != NULL) {
         const struct owner *owner = item->value;
-        if (class_of(owner) == ROUTE_SERVICE && !publisher_serves_services(p)) {
+        if (owner_class(owner) == ROUTE_SERVICE && !publisher_serves_services(p)) {
             continue;
         }
         for (size_t i = 0; i < owner->count && count < SNAPSHOT_ROUTES_MAX; i++) {
-            routes[count++] = route_of(owner, &owner->entries[i]);
+            uint32_t policy;
+            if (entry_policy(p, owner, &owner->entries[i], policies, &policy)) {
+                routes[count++] = route_of(p, owner, &owner->entries[i], policy);
+            }
         }
     }
     *out_count = count;
     return routes;
+}
+
+/* What opens routes of access secret. Nothing does without a secret or without a key. */
+static struct snapshot_access access_of(const struct publisher *p)
+{
+    struct snapshot_access access = {.revoked = p->revoked, .revoked_count = p->revoked_count};
+    if (p->has_access_key && p->config->service_secret != NULL) {
+        access.has_secret = true;
+        memcpy(access.key, p->access_key, sizeof access.key);
+        accesskey_digest(p->access_key, p->config->service_secret, access.digest);
+    }
+    return access;
 }
 
 /* Encodes the next generation into p->encoded. False when there is nothing to serve with. */
@@ -160,19 +158,17 @@ static bool snapshot_build(struct publisher *p)
     if (!publisher_is_enabled(p)) {
         return false;
     }
-    if (c->tunnel_ssl.enabled && p->chain_pem.len == 0) {
+    if (c->tunnel_ssl.enabled && p->pairs[0].chain.len == 0) {
         text_set(&p->error, "there is no certificate to serve; nothing is published without one");
         return false;
     }
     uint32_t route_count;
-    autofree struct route *routes = collect_routes(p, &route_count);
-    struct policy policies[2] = {
-        [POLICY_SERVICE] = {.allow = c->service_whitelist.items,
-                            .allow_count = c->service_whitelist.count},
-        [POLICY_WEB_UI] = {.allow = c->web_ui_whitelist.items,
-                           .allow_count = c->web_ui_whitelist.count},
-    };
-    struct snapshot_cert cert = {buf_str(&p->chain_pem), buf_str(&p->key_pem)};
+    struct policy_table policies = {.count = 0};
+    autofree struct route *routes = collect_routes(p, &policies, &route_count);
+    struct snapshot_cert certs[COUNT_OF(p->pairs)];
+    for (size_t i = 0; i < COUNT_OF(certs); i++) {
+        certs[i] = (struct snapshot_cert){buf_str(&p->pairs[i].chain), buf_str(&p->pairs[i].key)};
+    }
     struct snapshot_spec spec = {
         .generation = ++p->generation,
         .tls = c->tunnel_ssl.enabled,
@@ -181,19 +177,28 @@ static bool snapshot_build(struct publisher *p)
         .tls_min = c->tls_min == 0 ? 2 : 3,
         .hsts_seconds = c->hsts_seconds,
         .limits = c->limits,
+        .access = access_of(p),
         .trusted_proxies = {c->trusted_proxies.items, c->trusted_proxies.count},
         .proxy_protocol = {c->proxy_protocol.items, c->proxy_protocol.count},
         .routes = routes,
         .route_count = route_count,
-        .policies = policies,
-        .policy_count = COUNT_OF(policies),
-        .certs = &cert,
-        .cert_count = c->tunnel_ssl.enabled ? 1 : 0,
+        .policies = policies.items,
+        .policy_count = policies.count,
+        .certs = certs,
+        .cert_count = !c->tunnel_ssl.enabled       ? 0
+                      : p->pairs[1].chain.len == 0 ? 1
+                                                   : 2,
         .ticket_keys = (const uint8_t(*)[80])p->ticket_keys,
         .ticket_key_count = c->tunnel_ssl.enabled ? p->ticket_key_count : 0,
     };
+    struct buf ca_pem = {0};
+    trust_read(c->home, routes, route_count, &ca_pem);
+    spec.ca_pem = buf_str(&ca_pem);
     secret_fini(&p->encoded);
     snapshot_encode(&spec, &p->encoded);
+    OPENSSL_cleanse(&spec.access, sizeof spec.access);
+    policy_table_fini(&policies);
+    buf_fini(&ca_pem);
     p->is_stale = false;
     waiters_assign(&p->waiters, p->generation);
     return true;
@@ -243,6 +248,7 @@ static void entries_free(struct owner *owner)
         free(owner->entries[i].host);
         free(owner->entries[i].worktree);
         free(owner->entries[i].service);
+        publish_options_fini(&owner->entries[i].options);
     }
     free(owner->entries);
     owner->entries = NULL;
@@ -273,9 +279,11 @@ void publisher_free(struct publisher *p)
     map_fini(&p->owners);
     names_fini(&p->names);
     secret_fini(&p->encoded);
-    buf_fini(&p->chain_pem);
-    secret_fini(&p->key_pem);
+    pem_pair_fini(&p->pairs[0]);
+    pem_pair_fini(&p->pairs[1]);
     OPENSSL_cleanse(p->ticket_keys, sizeof p->ticket_keys);
+    OPENSSL_cleanse(p->access_key, sizeof p->access_key);
+    free(p->revoked);
     free(p->error);
     free(p->fault);
     p->magic = 0;
@@ -336,13 +344,10 @@ char *publisher_url(const struct publisher *p, const char *host)
 
 /* --- routes -------------------------------------------------------------------- */
 
-static struct entry entry_copy(const struct publisher *p, const struct publish_route *r)
+static struct entry entry_copy(const struct publish_route *r)
 {
-    enum route_host_mode mode = (enum route_host_mode)p->config->service_host_mode;
-    enum publish_host asked = r->options.host_mode;
-    if (asked != PUBLISH_HOST_DEFAULT) {
-        mode = asked == PUBLISH_HOST_REWRITE ? ROUTE_HOST_REWRITE : ROUTE_HOST_PRESERVE;
-    }
+    struct publish_options options;
+    publish_options_copy(&options, &r->options);
     return (struct entry){
         .host = xstrdup(r->host),
         .worktree = xstrdup(r->worktree == NULL ? "" : r->worktree),
@@ -350,10 +355,34 @@ static struct entry entry_copy(const struct publisher *p, const struct publish_r
         .service_port = r->service_port,
         .port = r->port,
         .state = r->state,
-        .host_mode = mode,
-        .backend = r->options.backend,
+        .options = options,
         .since_ms = (uint64_t)clock_wall_ms(),
     };
+}
+
+/* The owner's entry before, by its host; or NULL. */
+static const struct entry *entry_find(const struct owner *owner, const char *host)
+{
+    for (size_t i = 0; i < owner->count; i++) {
+        if (strcmp(owner->entries[i].host, host) == 0) {
+            return &owner->entries[i];
+        }
+    }
+    return NULL;
+}
+
+/* Tells the log once when a route does not get the access it asks for, or is closed. */
+static void entry_note(const struct publisher *p, const struct owner *owner, struct entry *e)
+{
+    struct route_access now = route_access_of(p->config, owner_class(owner), &e->options);
+    bool is_new = now.access != e->noted.access || now.is_capped != e->noted.is_capped ||
+                  now.is_closed != e->noted.is_closed;
+    e->noted = now;
+    autofree char *warning = is_new ? entry_warning(p, owner, e) : NULL;
+    if (warning != NULL) {
+        log_warn("publish", "a route is less open than it asks for", LOG_STR("host", e->host),
+                 LOG_STR("owner", owner->name), LOG_STR("reason", warning));
+    }
 }
 
 void publisher_set_routes(struct publisher *p, const char *owner_name,
@@ -369,7 +398,12 @@ void publisher_set_routes(struct publisher *p, const char *owner_name,
     }
     struct entry *entries = xcalloc(count + 1, sizeof *entries);
     for (size_t i = 0; i < count; i++) {
-        entries[i] = entry_copy(p, &routes[i]);
+        entries[i] = entry_copy(&routes[i]);
+        const struct entry *before = entry_find(owner, routes[i].host);
+        if (before != NULL) {
+            entries[i].noted = before->noted;
+        }
+        entry_note(p, owner, &entries[i]);
     }
     entries_free(owner);
     owner->entries = entries;
@@ -418,17 +452,46 @@ void publisher_cancel(struct publisher *p, const void *arg)
 void publisher_set_tls(struct publisher *p, const struct publisher_tls *tls)
 {
     CHECK(tls->ticket_key_count <= SNAPSHOT_TICKET_KEYS_MAX);
-    p->chain_pem.len = 0;
-    buf_add_str(&p->chain_pem, tls->chain_pem);
-    if (p->key_pem.ptr != NULL) {
-        secret_fini(&p->key_pem); /* growing would leave a copy of the old key behind */
-    }
-    buf_reserve(&p->key_pem, tls->key_pem.len + 1);
-    buf_add_str(&p->key_pem, tls->key_pem);
+    pem_pair_set(&p->pairs[0], tls->chain_pem, tls->key_pem);
+    pem_pair_set(&p->pairs[1], tls->second_chain_pem, tls->second_key_pem);
     for (uint32_t i = 0; i < tls->ticket_key_count; i++) {
         memcpy(p->ticket_keys[i], tls->ticket_keys[i], sizeof p->ticket_keys[i]);
     }
     p->ticket_key_count = tls->ticket_key_count;
+    publisher_touch(p);
+}
+
+void publisher_set_access(struct publisher *p, const uint8_t key[SNAPSHOT_ACCESS_KEY],
+                          const uint64_t *revoked, uint32_t revoked_count)
+{
+    CHECK(revoked_count <= SNAPSHOT_REVOKED_MAX);
+    memcpy(p->access_key, key, sizeof p->access_key);
+    p->has_access_key = true;
+    free(p->revoked);
+    p->revoked = xcalloc(revoked_count + 1, sizeof *p->revoked);
+    if (revoked_count > 0) {
+        memcpy(p->revoked, revoked, revoked_count * sizeof *revoked);
+    }
+    p->revoked_count = revoked_count;
+    publisher_touch(p);
+}
+
+void publisher_config_changed(struct publisher *p)
+{
+    size_t at = 0;
+    const struct map_entry *item;
+    while ((item = map_next(&p->owners, &at)) != NULL) {
+        struct owner *owner = item->value;
+        for (size_t i = 0; i < owner->count; i++) {
+            entry_note(p, owner, &owner->entries[i]);
+        }
+    }
+    publisher_touch(p);
+}
+
+void publisher_await(struct publisher *p, publisher_done_fn *done, void *arg)
+{
+    publisher_wait(p, done, arg);
     publisher_touch(p);
 }
 
@@ -491,93 +554,4 @@ uint64_t publisher_served_generation(const struct publisher *p)
 const char *publisher_error(const struct publisher *p)
 {
     return p->fault != NULL ? p->fault : p->error;
-}
-
-/* --- for people -------------------------------------------------------------------- */
-
-static cJSON *route_json(const struct publisher *p, const struct owner *owner,
-                         const struct entry *e)
-{
-    autofree char *url = publisher_url(p, e->host);
-    cJSON *out = cJSON_CreateObject();
-    (void)json_add_str(out, "host", e->host);
-    (void)json_add_str(out, "url", url);
-    (void)json_add_str(out, "class", route_class_name(class_of(owner)));
-    (void)json_add_str(out, "owner", owner->name);
-    (void)json_add_str(out, "worktree", e->worktree);
-    (void)json_add_str(out, "service", e->service);
-    if (e->service_port != 0) {
-        (void)json_add_int(out, "servicePort", e->service_port);
-    }
-    (void)json_add_int(out, "port", e->port);
-    (void)json_add_str(out, "state", route_state_name(e->state));
-    (void)json_add_str(out, "hostMode",
-                       e->host_mode == ROUTE_HOST_REWRITE ? "rewrite" : "preserve");
-    return out;
-}
-
-static int entry_by_host(const void *a, const void *b)
-{
-    return strcmp(json_get_str(*(cJSON *const *)a, "host", ""),
-                  json_get_str(*(cJSON *const *)b, "host", ""));
-}
-
-cJSON *publisher_routes_json(const struct publisher *p)
-{
-    size_t count = 0;
-    cJSON **rows = NULL;
-    size_t at = 0;
-    const struct map_entry *item;
-    while ((item = map_next(&p->owners, &at)) != NULL) {
-        const struct owner *owner = item->value;
-        rows = xrealloc(rows, (count + owner->count + 1) * sizeof *rows);
-        for (size_t i = 0; i < owner->count; i++) {
-            rows[count++] = route_json(p, owner, &owner->entries[i]);
-        }
-    }
-    if (count > 0) {
-        qsort(rows, count, sizeof *rows, entry_by_host);
-    }
-    cJSON *list = cJSON_CreateArray();
-    for (size_t i = 0; i < count; i++) {
-        (void)cJSON_AddItemToArray(list, rows[i]);
-    }
-    free(rows);
-    return list;
-}
-
-static int entry_by_service(const void *a, const void *b)
-{
-    const struct entry *x = a;
-    const struct entry *y = b;
-    int order = strcmp(x->service, y->service);
-    return order != 0 ? order : (int)x->service_port - (int)y->service_port;
-}
-
-cJSON *publisher_tunnels_json(const struct publisher *p, const char *owner_name)
-{
-    cJSON *list = cJSON_CreateArray();
-    const struct owner *owner = map_get(&p->owners, str_of(owner_name));
-    if (owner == NULL || owner->count == 0) {
-        return list;
-    }
-    autofree struct entry *rows = xcalloc(owner->count, sizeof *rows);
-    memcpy(rows, owner->entries, owner->count * sizeof *rows);
-    qsort(rows, owner->count, sizeof *rows, entry_by_service);
-    for (size_t i = 0; i < owner->count; i++) {
-        cJSON *row = cJSON_CreateObject();
-        (void)json_add_str(row, "service", rows[i].service);
-        (void)json_add_int(row, "containerPort", rows[i].service_port);
-        (void)json_add_int(row, "hostPort", rows[i].port);
-        (void)json_add_str(row, "state", p->fault == NULL ? "active" : "failed");
-        if (p->fault == NULL) {
-            autofree char *url = publisher_url(p, rows[i].host);
-            (void)json_add_str(row, "url", url);
-            (void)json_add_str(row, "hostname", rows[i].host);
-        } else {
-            (void)json_add_str(row, "message", p->fault);
-        }
-        (void)cJSON_AddItemToArray(list, row);
-    }
-    return list;
 }

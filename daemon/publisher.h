@@ -24,39 +24,13 @@
 #include "base/loop.h"
 #include "base/str.h"
 #include "daemon/config.h"
+#include "daemon/publish_options.h"
 #include "routing/snapshot.h"
 
 struct publisher;
 
 #define PUBLISHER_OWNER_PUBLISH "publish"
 #define PUBLISHER_OWNER_DAEMON "daemon"
-
-enum publish_host {
-    PUBLISH_HOST_DEFAULT, /* tunnel.serviceTunnels.host */
-    PUBLISH_HOST_PRESERVE,
-    PUBLISH_HOST_REWRITE,
-};
-
-/* Who may see it. The machine's tunnel.serviceTunnels.access is the widest: a route that asks for
- * more is capped to that. A private one keeps its name and is not published. */
-enum publish_access {
-    PUBLISH_ACCESS_DEFAULT, /* tunnel.serviceTunnels.access */
-    PUBLISH_ACCESS_PUBLIC,
-    PUBLISH_ACCESS_SECRET,
-    PUBLISH_ACCESS_PRIVATE,
-};
-
-/* What a port of deploy.yaml or a `wos publish` may say of its route; zero is all defaults. */
-struct publish_options {
-    enum publish_host host_mode;
-    enum publish_access access;
-    enum route_backend backend;
-    const struct ip_prefix *whitelist; /* beside the class-wide one: a peer has to pass both */
-    uint32_t whitelist_count;
-    uint32_t rate_per_second; /* 0: tunnel.serviceTunnels.rateLimit */
-    uint32_t rate_burst;
-    uint32_t exchanges_max; /* 0: tunnel.serviceTunnels.maxConcurrent */
-};
 
 /* One wanted route; everything is copied. */
 struct publish_route {
@@ -80,6 +54,8 @@ typedef void publisher_sink_fn(void *arg, uint64_t generation, struct str snapsh
 struct publisher_tls {
     struct str chain_pem;
     struct str key_pem;
+    struct str second_chain_pem; /* another kind of key for the same names; empty: none */
+    struct str second_key_pem;
     const uint8_t (*ticket_keys)[80];
     uint32_t ticket_key_count;
 };
@@ -114,6 +90,9 @@ void publisher_forget_name(struct publisher *p, const char *owner, const char *s
                            uint16_t service_port);
 /* Whose name the host is, or NULL. Borrowed. */
 const char *publisher_name_owner(const struct publisher *p, const char *host);
+/* True when a route of the owner with these options is not published (access private). */
+bool publisher_is_private(const struct publisher *p, const char *owner,
+                          const struct publish_options *options);
 /* "https://host[:port]"; malloc'ed. */
 char *publisher_url(const struct publisher *p, const char *host);
 
@@ -137,6 +116,15 @@ void publisher_cancel(struct publisher *p, const void *arg);
  * published then (never plaintext instead). */
 void publisher_set_tls(struct publisher *p, const struct publisher_tls *tls);
 
+/* The key behind routes of access secret and the logins (ascending) that no longer count. Until
+ * it was called such routes are closed. Copied. */
+void publisher_set_access(struct publisher *p, const uint8_t key[SNAPSHOT_ACCESS_KEY],
+                          const uint64_t *revoked, uint32_t revoked_count);
+/* The configuration's values were replaced: all of them are looked at anew and published. */
+void publisher_config_changed(struct publisher *p);
+/* Publishes what there is again and says when that is served, as publisher_set_routes does. */
+void publisher_await(struct publisher *p, publisher_done_fn *done, void *arg);
+
 /* Why nothing can be served now ("port 5858 is in use …"), or NULL when it can:
  * whoever waits is told at once, instead of after the time-out. */
 void publisher_set_fault(struct publisher *p, const char *fault);
@@ -156,6 +144,9 @@ uint64_t publisher_served_generation(const struct publisher *p);
 const char *publisher_error(const struct publisher *p);
 /* ROUTE objects of docs/API.md, sorted by host. */
 cJSON *publisher_routes_json(const struct publisher *p);
+/* Adds effectiveAccess and warning of the owner's route to one port of a service. */
+void publisher_add_access(const struct publisher *p, const char *owner, const char *service,
+                          uint16_t service_port, cJSON *out);
 /* TUNNEL objects of one owner, sorted by service, then port. */
 cJSON *publisher_tunnels_json(const struct publisher *p, const char *owner);
 

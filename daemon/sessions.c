@@ -37,7 +37,8 @@ struct sessions {
 static void asked_free(struct session *session)
 {
     for (size_t i = 0; i < session->asked_count; i++) {
-        const struct deployment_port *port = &session->asked[i];
+        struct deployment_port *port = &session->asked[i];
+        publish_options_fini(&port->options);
         free((char *)(uintptr_t)port->service);
         free((char *)(uintptr_t)port->hostname);
         free((char *)(uintptr_t)port->url);
@@ -46,19 +47,6 @@ static void asked_free(struct session *session)
     free(session->asked);
     session->asked = NULL;
     session->asked_count = 0;
-}
-
-static enum publish_host publish_host_of(enum manifest_host mode)
-{
-    switch (mode) {
-    case MANIFEST_HOST_PRESERVE:
-        return PUBLISH_HOST_PRESERVE;
-    case MANIFEST_HOST_REWRITE:
-        return PUBLISH_HOST_REWRITE;
-    case MANIFEST_HOST_DEFAULT:
-        break;
-    }
-    return PUBLISH_HOST_DEFAULT;
 }
 
 /* The name of one port: the one it had, or a new one. Sets hostname and url, or error. */
@@ -76,7 +64,9 @@ static void port_name(struct session *session, struct deployment_port *port, con
     char *host = publisher_name(p, session->name, wt->label, port->service, port->container_port,
                                 is_first, &err);
     port->hostname = host;
-    port->url = host == NULL ? NULL : publisher_url(p, host);
+    port->url = host == NULL || publisher_is_private(p, session->name, &port->options)
+                    ? NULL
+                    : publisher_url(p, host);
     port->error = host == NULL ? xstrdup(err.msg) : NULL;
 }
 
@@ -91,6 +81,7 @@ static void asked_take(struct session *session, const struct deployment_port *po
         struct deployment_port *port = &session->asked[i];
         *port = ports[i];
         port->service = xstrdup(ports[i].service);
+        publish_options_copy(&port->options, &ports[i].options);
         port->hostname = port->url = port->error = NULL;
         bool is_first = true;
         for (size_t k = 0; k < i; k++) {
@@ -117,7 +108,7 @@ static void asked_publish(struct session *session, publisher_done_fn *done)
                 .service_port = port->container_port,
                 .port = port->host_port,
                 .state = port->state,
-                .options = {.host_mode = publish_host_of(port->host_mode)},
+                .options = port->options,
             };
         }
     }
@@ -395,6 +386,22 @@ static void session_publish_again(struct session *session)
         log_info("session", "restored", LOG_STR("session", session->name), LOG_INT("ports", count));
     }
     free(ports);
+}
+
+void sessions_tunnels_changed(struct sessions *s)
+{
+    struct publisher *p = s->d->publisher;
+    size_t at = 0;
+    const struct map_entry *entry;
+    while ((entry = map_next(&s->by_name, &at)) != NULL) {
+        struct session *session = entry->value;
+        if (!publisher_serves_services(p)) {
+            publisher_drop_routes(p, session->name);
+        } else if (!deployment_is_busy(session->deployment) &&
+                   strcmp(deployment_status(session->deployment), "stopped") != 0) {
+            session_publish_again(session);
+        }
+    }
 }
 
 void sessions_restore(struct sessions *s)

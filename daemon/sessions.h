@@ -25,6 +25,9 @@ void sessions_free(struct sessions *s);
 /* Finds every session on disk; those with living services get their routes back, and every
  * name a session ever had is taken again. */
 void sessions_restore(struct sessions *s);
+/* tunnel.serviceTunnels.enabled changed: services lose their routes, or those of deployed sessions
+ * get them again (a session with an operation under way with its next one). */
+void sessions_tunnels_changed(struct sessions *s);
 
 /* NULL when there is none. */
 struct session *sessions_find(const struct sessions *s, const char *name);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "gateway/link_protocol.h"
 
 enum { BACKLOG = 4096 }; /* the kernel cuts it to net.core.somaxconn */
 
@@ -30,7 +31,7 @@ void sockets_fini(struct socket_set *set)
         }
     }
     free(set->workers);
-    *set = (struct socket_set){NULL, 0};
+    *set = (struct socket_set){.is_redirect = set->is_redirect};
 }
 
 bool sockets_is_empty(const struct socket_set *set)
@@ -112,19 +113,18 @@ static bool family_is_absent(void)
     return errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL || errno == EPROTONOSUPPORT;
 }
 
-static int bind_error(uint16_t port, struct err *err)
+static int bind_error(const struct socket_set *set, uint16_t port, struct err *err)
 {
+    const char *key = set->is_redirect ? "tunnel.redirectPort" : "tunnel.port";
     if (errno == EADDRINUSE) {
         return err_set(err, ERR_BUSY,
-                       "port %u is in use by another program; set tunnel.port to a free one in "
-                       "config.json",
-                       port);
+                       "port %u is in use by another program; set %s to a free one in config.json",
+                       port, key);
     }
     if (errno == EACCES) {
-        return err_set(err, ERR_REFUSED,
-                       "port %u needs privileges; set tunnel.port to one above 1023 and "
-                       "tunnel.publicPort to what people use",
-                       port);
+        return err_set(err, ERR_REFUSED, "port %u needs privileges; set %s to one above 1023%s",
+                       port, key,
+                       set->is_redirect ? "" : " and tunnel.publicPort to what people use");
     }
     return err_set_sys(err, "cannot listen on port %u", port);
 }
@@ -132,7 +132,7 @@ static int bind_error(uint16_t port, struct err *err)
 /* Without SO_REUSEPORT a bind fails while anybody listens there, also a program of the
  * same user that set it: it would get a share of our connections. listen() makes the kernel
  * check again. */
-static int port_probe(uint16_t port, struct err *err)
+static int port_probe(const struct socket_set *set, uint16_t port, struct err *err)
 {
     static const int families[] = {AF_INET, AF_INET6};
     for (size_t i = 0; i < COUNT_OF(families); i++) {
@@ -142,7 +142,7 @@ static int port_probe(uint16_t port, struct err *err)
         }
         int rc = fd < 0 ? -1 : listen(fd, 1);
         if (rc < 0) {
-            rc = bind_error(port, err);
+            rc = bind_error(set, port, err);
         }
         if (fd >= 0) {
             (void)close(fd);
@@ -163,14 +163,14 @@ static int bind_worker(struct socket_set *set, size_t worker, uint16_t port, str
             continue;
         }
         if (fd < 0 || listen(fd, BACKLOG) < 0) {
-            int rc = bind_error(port, err);
+            int rc = bind_error(set, port, err);
             if (fd >= 0) {
                 (void)close(fd);
             }
             return rc;
         }
-        autofree char *address =
-            xasprintf("%s:%u", families[i] == AF_INET ? "0.0.0.0" : "[::]", port);
+        autofree char *address = xasprintf("%s%s:%u", set->is_redirect ? LINK_REDIRECT : "",
+                                           families[i] == AF_INET ? "0.0.0.0" : "[::]", port);
         sockets_add(set, worker, address, fd);
     }
     return 0;
@@ -193,7 +193,7 @@ int sockets_bind(struct socket_set *set, uint16_t port, struct err *err)
         was_bound[w] = set->workers[w].count > 0;
         has_any = has_any || was_bound[w];
     }
-    if (!has_any && port_probe(port, err) < 0) {
+    if (!has_any && port_probe(set, port, err) < 0) {
         return -1;
     }
     for (size_t w = 0; w < set->worker_count; w++) {
@@ -212,7 +212,7 @@ int sockets_bind(struct socket_set *set, uint16_t port, struct err *err)
 
 void sockets_respread(struct socket_set *set, size_t worker_count)
 {
-    struct socket_set next = {NULL, 0};
+    struct socket_set next = {.is_redirect = set->is_redirect};
     sockets_init(&next, worker_count);
     for (size_t w = 0; w < set->worker_count; w++) {
         struct worker_sockets *ws = &set->workers[w];

@@ -27,8 +27,10 @@ struct worker_sockets {
 struct socket_set {
     struct worker_sockets *workers; /* owned */
     size_t worker_count;
+    bool is_redirect; /* of tunnel.redirectPort: said in addresses (LINK_REDIRECT) and errors */
 };
 
+/* Keeps is_redirect, as sockets_fini does. */
 void sockets_init(struct socket_set *set, size_t worker_count);
 void sockets_fini(struct socket_set *set);
 bool sockets_is_empty(const struct socket_set *set);

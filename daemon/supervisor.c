@@ -1,7 +1,6 @@
 /* supervisor: see supervisor.h. Made by daemon.c; talks to gateways through gateway_link.c. */
 #include "daemon/supervisor.h"
 
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,8 @@
 #include "base/subprocess.h"
 #include "daemon/gateway_link.h"
 #include "daemon/gateway_spawn.h"
+#include "daemon/gateway_stats.h"
+#include "daemon/redirect_listener.h"
 #include "daemon/sockets.h"
 #include "gateway/link_protocol.h"
 
@@ -25,7 +26,6 @@ enum {
     PORT_RETRY_MS = 5000,
     STABLE_MS = 30000, /* after this long the pauses start small again */
     SHUTDOWN_MS = 5000,
-    STATS_MS = 5000,
 };
 
 /* Of one gateway as this daemon sees it. */
@@ -44,11 +44,13 @@ struct gateway {
     struct subprocess *process; /* owned; NULL when an earlier daemon started it */
     bool is_ours;               /* started by this daemon: it needs its set-up */
     pid_t pid;
-    char *build; /* owned */
+    char *build;    /* owned */
+    cJSON *sandbox; /* owned; may be NULL */
     int64_t protocol;
     uint64_t generation;
-    struct socket_set sockets; /* owned: what it greeted with */
-    uint64_t sent;             /* newest generation sent, not answered; 0: none under way */
+    struct socket_set sockets;   /* owned: what it greeted with */
+    struct socket_set redirects; /* owned: the same, of the redirect port */
+    uint64_t sent;               /* newest generation sent, not answered; 0: none under way */
 };
 
 struct supervisor {
@@ -57,29 +59,21 @@ struct supervisor {
     const struct config *config; /* borrowed */
     struct publisher *publisher; /* borrowed */
     struct socket_set sockets;   /* owned */
-    struct gateway *current;     /* owned; NULL while there is none */
-    struct gateway *old;         /* owned list: replaced ones, draining or about to */
+    struct redirect_listener redirect;
+    struct gateway *current; /* owned; NULL while there is none */
+    struct gateway *old;     /* owned list: replaced ones, draining or about to */
     struct loop_timer retry_timer;
     struct loop_timer greeting_timer;
-    struct loop_timer stats_timer;
+    struct gateway_stats stats;
+    int access_fd; /* borrowed; -1: no access log */
     uint32_t backoff_ms;
-    uint64_t started_ms; /* when the current one began */
-    char *error;         /* owned; NULL: none */
-    cJSON *stats;        /* owned; the last answer */
+    uint64_t started_ms;           /* when the current one began */
+    char *error;                   /* owned; NULL: none */
+    supervisor_event_fn *on_event; /* may be NULL */
+    void *on_event_arg;            /* borrowed */
     bool is_ending;
     uint64_t end_deadline_ms;
 };
-
-static size_t wanted_workers(const struct config *c)
-{
-    if (c->tunnel_workers != 0) {
-        return c->tunnel_workers;
-    }
-    cpu_set_t cpus;
-    CPU_ZERO(&cpus);
-    int count = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
-    return count < 1 ? 1 : (size_t)count;
-}
 
 static void set_error(struct supervisor *s, const char *error)
 {
@@ -103,7 +97,9 @@ static void gateway_free(struct gateway *g)
         subprocess_release(g->process);
     }
     sockets_fini(&g->sockets);
+    sockets_fini(&g->redirects);
     free(g->build);
+    cJSON_Delete(g->sandbox);
     free(g);
 }
 
@@ -144,20 +140,24 @@ static void gateway_on_hello(void *arg, const struct gateway_hello *hello)
     g->generation = hello->generation;
     free(g->build);
     g->build = xstrdup(hello->build);
+    cJSON_Delete(g->sandbox);
+    g->sandbox = hello->sandbox == NULL ? NULL : cJSON_Duplicate(hello->sandbox, true);
     if (hello->workers > 0 && g->sockets.worker_count == 0) {
         sockets_init(&g->sockets, hello->workers);
+        sockets_init(&g->redirects, hello->workers);
     }
 }
 
 static void gateway_on_listener(void *arg, size_t worker, const char *address, int fd)
 {
     struct gateway *g = arg;
-    if (worker >= g->sockets.worker_count ||
-        g->sockets.workers[worker].count >= SOCKETS_PER_WORKER_MAX) {
+    bool is_redirect = str_starts(str_of(address), STR(LINK_REDIRECT));
+    struct socket_set *set = is_redirect ? &g->redirects : &g->sockets;
+    if (worker >= set->worker_count || set->workers[worker].count >= SOCKETS_PER_WORKER_MAX) {
         (void)close(fd);
         return;
     }
-    sockets_add(&g->sockets, worker, address, fd);
+    sockets_add(set, worker, address, fd);
 }
 
 /* The sockets a found gateway holds become ours, if we have none. True when they are the
@@ -167,13 +167,13 @@ static bool take_sockets(struct supervisor *s, struct gateway *g)
     if (!sockets_have_port(&g->sockets, (uint16_t)s->config->tunnel_port)) {
         return false;
     }
-    bool is_wanted = g->sockets.worker_count == wanted_workers(s->config);
+    bool is_wanted = g->sockets.worker_count == gateway_workers_wanted(s->config);
     if (sockets_is_empty(&s->sockets)) {
         sockets_fini(&s->sockets);
         s->sockets = g->sockets;
-        g->sockets = (struct socket_set){NULL, 0};
+        g->sockets = (struct socket_set){.workers = NULL};
     }
-    return is_wanted;
+    return redirect_listener_take(&s->redirect, &g->redirects) && is_wanted;
 }
 
 static void drain_old(struct supervisor *s)
@@ -195,6 +195,10 @@ static void found_gateway(struct supervisor *s, struct gateway *g)
         log_info("gateway", "kept the gateway that was running", LOG_INT("pid", g->pid));
         publisher_raise_generation(s->publisher, g->generation);
         g->state = GATEWAY_LOADING;
+        if (sockets_is_empty(&s->redirect.set)) {
+            redirect_listener_bind(&s->redirect, s->sockets.worker_count);
+            gateway_link_send_listeners(g->link, &s->redirect.set);
+        }
         gateway_send_snapshot(g);
         return;
     }
@@ -222,6 +226,7 @@ static void gateway_on_ready(void *arg)
         return;
     }
     loop_timer_clear(&s->greeting_timer);
+    gateway_link_send_access_log(g->link, s->access_fd);
     if (!g->is_ours) {
         found_gateway(s, g);
         return;
@@ -229,6 +234,7 @@ static void gateway_on_ready(void *arg)
     sockets_fini(&g->sockets);
     g->state = GATEWAY_LOADING;
     gateway_link_send_setup(g->link, &s->sockets);
+    gateway_link_send_listeners(g->link, &s->redirect.set);
     gateway_send_snapshot(g);
 }
 
@@ -265,8 +271,7 @@ static void gateway_on_stats(void *arg, const cJSON *stats)
 {
     struct gateway *g = arg;
     if (g == g->s->current) {
-        cJSON_Delete(g->s->stats);
-        g->s->stats = cJSON_Duplicate(stats, true);
+        gateway_stats_answer(&g->s->stats, stats);
     }
 }
 
@@ -352,9 +357,18 @@ static void supervisor_on_greeting(void *arg)
 
 /* --- starting one ----------------------------------------------------------------- */
 
+static void gateway_on_event(void *arg, const cJSON *event)
+{
+    struct gateway *g = arg;
+    CHECK(g->s->magic == SUPERVISOR_MAGIC);
+    if (g->s->on_event != NULL) {
+        g->s->on_event(g->s->on_event_arg, event);
+    }
+}
+
 static const struct gateway_link_ops link_ops = {
-    gateway_on_hello,  gateway_on_listener, gateway_on_ready,
-    gateway_on_answer, gateway_on_stats,    gateway_on_close,
+    gateway_on_hello, gateway_on_listener, gateway_on_ready, gateway_on_answer,
+    gateway_on_stats, gateway_on_event,    gateway_on_close,
 };
 
 static bool gateway_connect(struct supervisor *s, struct err *err)
@@ -397,7 +411,7 @@ static int gateway_start(struct supervisor *s, struct err *err)
 static bool supervisor_bind(struct supervisor *s)
 {
     struct err err = {.msg = ""};
-    size_t workers = wanted_workers(s->config);
+    size_t workers = gateway_workers_wanted(s->config);
     if (s->sockets.worker_count == 0) {
         sockets_init(&s->sockets, workers);
     } else if (s->sockets.worker_count != workers) {
@@ -408,7 +422,19 @@ static bool supervisor_bind(struct supervisor *s)
         retry_later(s, PORT_RETRY_MS);
         return false;
     }
+    redirect_listener_bind(&s->redirect, workers);
     return true;
+}
+
+/* The redirect port could be had at last. */
+static void supervisor_on_redirect(void *arg)
+{
+    struct supervisor *s = arg;
+    CHECK(s->magic == SUPERVISOR_MAGIC);
+    struct gateway *g = s->current;
+    if (g != NULL && (g->state == GATEWAY_LOADING || g->state == GATEWAY_SERVING)) {
+        gateway_link_send_listeners(g->link, &s->redirect.set);
+    }
 }
 
 /* True while the socket's name may lead to a gateway that was found and shall be replaced. */
@@ -442,16 +468,6 @@ static void supervisor_try(void *arg)
     }
 }
 
-static void supervisor_on_stats(void *arg)
-{
-    struct supervisor *s = arg;
-    CHECK(s->magic == SUPERVISOR_MAGIC);
-    if (s->current != NULL && s->current->state == GATEWAY_SERVING) {
-        gateway_link_send_stats(s->current->link);
-    }
-    loop_timer_set(&s->stats_timer, STATS_MS);
-}
-
 /* --- for the daemon ------------------------------------------------------------------ */
 
 struct supervisor *supervisor_new(struct loop *loop, const struct config *config,
@@ -465,10 +481,17 @@ struct supervisor *supervisor_new(struct loop *loop, const struct config *config
     s->backoff_ms = BACKOFF_FIRST_MS;
     loop_timer_init(&s->retry_timer, loop, supervisor_try, s);
     loop_timer_init(&s->greeting_timer, loop, supervisor_on_greeting, s);
-    loop_timer_init(&s->stats_timer, loop, supervisor_on_stats, s);
+    gateway_stats_init(&s->stats, loop);
+    s->access_fd = -1;
+    redirect_listener_init(&s->redirect, loop, config, supervisor_on_redirect, s);
     loop_timer_set(&s->retry_timer, 0);
-    loop_timer_set(&s->stats_timer, STATS_MS);
     return s;
+}
+
+void supervisor_on_event(struct supervisor *s, supervisor_event_fn *fn, void *arg)
+{
+    s->on_event = fn;
+    s->on_event_arg = arg;
 }
 
 void supervisor_free(struct supervisor *s)
@@ -479,7 +502,7 @@ void supervisor_free(struct supervisor *s)
     CHECK(s->magic == SUPERVISOR_MAGIC);
     loop_timer_fini(&s->retry_timer);
     loop_timer_fini(&s->greeting_timer);
-    loop_timer_fini(&s->stats_timer);
+    gateway_stats_fini(&s->stats);
     gateway_free(s->current);
     while (s->old != NULL) {
         struct gateway *next = s->old->next;
@@ -487,8 +510,8 @@ void supervisor_free(struct supervisor *s)
         s->old = next;
     }
     sockets_fini(&s->sockets);
+    redirect_listener_fini(&s->redirect);
     free(s->error);
-    cJSON_Delete(s->stats);
     s->magic = 0;
     free(s);
 }
@@ -501,11 +524,38 @@ void supervisor_publish(struct supervisor *s)
     }
 }
 
+void supervisor_set_access_log(struct supervisor *s, int fd)
+{
+    s->access_fd = fd;
+    if (s->current != NULL && s->current->state != GATEWAY_GREETING) {
+        gateway_link_send_access_log(s->current->link, fd);
+    }
+    for (struct gateway *g = s->old; g != NULL; g = g->next) {
+        if (g->link != NULL) {
+            gateway_link_send_access_log(g->link, fd);
+        }
+    }
+}
+
+void supervisor_ask_stats(struct supervisor *s, gateway_stats_fn *fn, void *arg)
+{
+    bool is_serving = s->current != NULL && s->current->state == GATEWAY_SERVING;
+    if (is_serving) {
+        gateway_link_send_stats(s->current->link);
+    }
+    gateway_stats_wait(&s->stats, is_serving, fn, arg);
+}
+
+void supervisor_forget_stats(struct supervisor *s, const void *arg)
+{
+    gateway_stats_cancel(&s->stats, arg);
+}
+
 void supervisor_shutdown(struct supervisor *s)
 {
     s->is_ending = true;
     s->end_deadline_ms = clock_now_ms() + SHUTDOWN_MS;
-    loop_timer_clear(&s->retry_timer);
+    loop_timer_set(&s->retry_timer, SHUTDOWN_MS + 1); /* the loop turns at the deadline */
     if (s->current != NULL) {
         gateway_link_send_shutdown(s->current->link);
     }
@@ -514,7 +564,6 @@ void supervisor_shutdown(struct supervisor *s)
             gateway_link_send_shutdown(g->link);
         }
     }
-    loop_timer_set(&s->stats_timer, SHUTDOWN_MS + 1); /* the loop turns at the deadline */
 }
 
 bool supervisor_is_down(const struct supervisor *s)
@@ -531,11 +580,12 @@ void supervisor_add_status(const struct supervisor *s, cJSON *tunnel)
     if (!is_serving && s->error != NULL) {
         (void)json_add_str(tunnel, "error", s->error);
     }
+    redirect_listener_add_status(&s->redirect, tunnel);
     (void)json_add_int(tunnel, "workers", (int64_t)s->sockets.worker_count);
     if (g != NULL && g->pid > 0) {
         (void)json_add_int(tunnel, "gatewayPid", g->pid);
     }
-    if (s->stats != NULL) {
-        (void)cJSON_AddItemToObject(tunnel, "stats", cJSON_Duplicate(s->stats, true));
+    if (g != NULL && g->sandbox != NULL) {
+        (void)cJSON_AddItemToObject(tunnel, "sandbox", cJSON_Duplicate(g->sandbox, true));
     }
 }

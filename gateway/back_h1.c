@@ -1,9 +1,6 @@
 /* back_h1: see back_h1.h. The worker's thread. */
 #include "gateway/back_h1.h"
 
-#include <openssl/evp.h>
-#include <openssl/rand.h>
-#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,6 +8,7 @@
 #include "gateway/conn.h"
 #include "gateway/h1.h"
 #include "gateway/upstream.h"
+#include "gateway/wskey.h"
 
 enum { BACK_MAGIC = 0x6261636b };
 
@@ -27,10 +25,10 @@ struct back_h1 {
     struct conn *conn;   /* owned */
     struct exchange *x;  /* borrowed; NULL when idle */
     struct h1_body body; /* of the response */
-    bool tls;
     bool reused;
     uint64_t sent_before; /* conn->bytes_out when the exchange began */
     bool answered;        /* some byte of an answer came */
+    uint32_t interims;    /* 1xx answers to this request */
     bool chunk_request;   /* the request body is sent chunked */
     bool keep;            /* the service lets us keep the connection */
     bool is_upgrade;
@@ -71,80 +69,49 @@ static struct exchange *back_detach(struct back_h1 *b)
     return x;
 }
 
-static bool can_retry(const struct back_h1 *b, const struct exchange *x)
-{
-    static const struct str idempotent[] = {
-        {"GET", 3}, {"HEAD", 4}, {"OPTIONS", 7}, {"PUT", 3}, {"DELETE", 6}, {"TRACE", 5},
-    };
-    if (!b->reused || b->answered || x->retried || x->has_body) {
-        return false;
-    }
-    for (size_t i = 0; i < COUNT_OF(idempotent); i++) {
-        if (str_eq(x->request.method, idempotent[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The connection ended before the answer did. `b` is dropped. */
+/* The answer cannot be had, or not to its end. `b` is dropped. */
 static void back_failed(struct back_h1 *b, uint16_t status, const char *text)
 {
     struct exchange *x = back_detach(b);
-    bool retry = x != NULL && can_retry(b, x);
     back_drop(b);
-    if (x == NULL) {
-        return;
+    if (x != NULL) {
+        exchange_fail(x, status, text);
     }
-    if (retry) {
+}
+
+/* `x` has lost its connection by the service's doing. Only a kept one may have been closed
+ * by a service that never saw the request. */
+static void retry_or_fail(const struct back_h1 *b, struct exchange *x, const char *text)
+{
+    if (b->reused && !b->answered && exchange_can_repeat(x)) {
         x->retried = true;
         back_h1_start(x);
-        return;
+    } else {
+        exchange_fail(x, 502, text);
     }
-    exchange_fail(x, status, text);
 }
 
-/* RFC 6455 4.1: a fresh key for the service, since HTTP/2 clients send none. */
-static void make_ws_key(char *out, size_t size)
+/* The connection ended before the answer did. `b` is dropped. */
+static void back_died(struct back_h1 *b, const char *text)
 {
-    unsigned char raw[16];
-    CHECK(size >= 25 && RAND_bytes(raw, sizeof raw) == 1);
-    CHECK(EVP_EncodeBlock((unsigned char *)out, raw, sizeof raw) == 24);
-}
-
-static bool ws_accept_matches(const char *key, struct str accept)
-{
-    char text[64];
-    unsigned char hash[SHA_DIGEST_LENGTH];
-    unsigned char expect[32];
-    int len = snprintf(text, sizeof text, "%s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key);
-    CHECK(EVP_Digest(text, (size_t)len, hash, NULL, EVP_sha1(), NULL) == 1);
-    int n = EVP_EncodeBlock(expect, hash, sizeof hash);
-    return str_eq(accept, (struct str){(const char *)expect, (size_t)n});
+    struct exchange *x = back_detach(b);
+    back_drop(b);
+    if (x != NULL) {
+        retry_or_fail(b, x, text);
+    }
 }
 
 static void send_head(struct back_h1 *b, struct exchange *x)
 {
     struct conn *c = b->conn;
     struct worker *w = c->worker;
-    char peer[64];
-    peer_format(x->peer, peer, sizeof peer);
     bool from_h2 = x->request.is_h2 && x->request.protocol.len > 0;
     if (from_h2) {
-        make_ws_key(x->ws_key, sizeof x->ws_key);
+        wskey_make(x->ws_key);
     }
     b->is_upgrade = from_h2 || x->request.wants_upgrade;
     b->chunk_request = x->has_body && x->request.content_length == LENGTH_NONE && !from_h2;
-    struct head_forward fwd = {
-        .peer = peer,
-        .peer_is_v6 = strchr(peer, ':') != NULL,
-        .proto = x->tls ? "https" : "http",
-        .public_port = x->view->snapshot->spec.public_port,
-        .route = x->route,
-        .upgrade_from_h2 = from_h2,
-        .ws_key = x->ws_key,
-        .has_body = x->has_body,
-    };
+    struct head_forward fwd = exchange_forward(x, from_h2);
     if (c->ssl == NULL) {
         head_write_request(&w->wbufs, &c->out, &x->request, &fwd);
         conn_mark_dirty(c);
@@ -156,28 +123,61 @@ static void send_head(struct back_h1 *b, struct exchange *x)
     wbuf_release(&w->wbufs, &text);
 }
 
+static void drop_idle(void *owner)
+{
+    struct back_h1 *b = owner;
+    CHECK(b->magic == BACK_MAGIC);
+    back_drop(b);
+}
+
+/* False: there is nothing to check the service's certificate with. */
+static bool find_tls(const struct exchange *x, SSL_CTX **out_tls)
+{
+    *out_tls = x->route->backend == BACKEND_HTTPS ? x->view->client
+               : x->route->backend == BACKEND_HTTPS_INSECURE
+                   ? tlsctx_client_insecure(x->worker->tlsctx)
+                   : NULL;
+    return *out_tls != NULL || x->route->backend == BACKEND_HTTP;
+}
+
+static struct back_h1 *back_dial(struct exchange *x, SSL_CTX *tls)
+{
+    struct back_h1 *b = xcalloc(1, sizeof *b);
+    b->magic = BACK_MAGIC;
+    b->link = (struct upstream_link){
+        .owner = b, .drop = drop_idle, .backend = (enum route_backend)x->route->backend};
+    b->conn = conn_dial(x->worker, x->route->port, tls, &back_conn_ops, b);
+    return b;
+}
+
 void back_h1_start(struct exchange *x)
 {
     struct worker *w = x->worker;
-    bool tls = x->route->backend == BACKEND_HTTPS_INSECURE;
-    struct upstream_link *link = x->retried ? NULL : upstream_take(w, x->route->port, tls);
-    const struct limits *limits = worker_limits(x->worker);
+    const struct limits *limits = worker_limits(w);
+    struct upstream_link *link =
+        x->retried ? NULL : upstream_take(w, x->route->port, (enum route_backend)x->route->backend);
     struct back_h1 *b;
+    SSL_CTX *tls;
     if (link != NULL) {
         b = link->owner;
         CHECK(b->magic == BACK_MAGIC && b->state == BACK_IDLE);
         b->reused = true;
         stat_add(&w->stats.upstream_reuses, 1);
+    } else if (find_tls(x, &tls)) {
+        b = back_dial(x, tls);
     } else {
-        b = xcalloc(1, sizeof *b);
-        b->magic = BACK_MAGIC;
-        b->tls = tls;
-        b->link.owner = b;
-        b->conn = conn_dial(w, x->route->port, tls, &back_conn_ops, b);
+        exchange_fail(x, 502, "no certificate authority to check its certificate with");
+        return;
     }
     b->state = BACK_HEAD;
     b->x = x;
     b->answered = false;
+    b->interims = 0;
+    x->upstream_port = x->route->port;
+    x->upstream_reused = link != NULL;
+    x->upstream_connected = link != NULL;
+    x->upstream_v6 = link != NULL && !b->conn->try_v6;
+    stat_add(&w->stats.upstream_retries, x->retried ? 1 : 0);
     b->sent_before = b->conn->bytes_out;
     x->back = &back_ops;
     x->back_owner = b;
@@ -197,6 +197,10 @@ static void back_body(struct exchange *x, const char *data, size_t len)
     CHECK(b->magic == BACK_MAGIC);
     if (len == 0) {
         return;
+    }
+    if (b->state == BACK_HEAD && b->conn->state == CONN_OPEN && !b->conn->blocked) {
+        /* The wait for the answer begins with the last byte of the request. */
+        conn_set_deadline(b->conn, worker_limits(x->worker)->response_timeout_ms);
     }
     if (b->state == BACK_TUNNEL || !b->chunk_request) {
         conn_write(b->conn, data, len);
@@ -253,9 +257,9 @@ static void response_done(struct back_h1 *b, const struct head *trailers, bool c
 {
     struct exchange *x = back_detach(b);
     struct worker *w = x->worker;
-    bool keep =
-        clean && b->keep && x->request_ended && b->conn->state == CONN_OPEN && !b->conn->got_eof &&
-        upstream_put(w, &b->link, x->route->port, b->tls, worker_limits(w)->upstream_idle_max);
+    bool keep = clean && b->keep && x->request_ended && b->conn->state == CONN_OPEN &&
+                !b->conn->got_eof &&
+                upstream_put(w, &b->link, x->route->port, worker_limits(w)->upstream_idle_max);
     b->conn->awaiting = false;
     if (keep) {
         b->state = BACK_IDLE;
@@ -284,6 +288,17 @@ static enum h1_framing response_framing(const struct exchange *x, const struct h
     return H1_BODY_CLOSE;
 }
 
+/* The head is of a body that must not come (HEAD, 204, 304). Services that send it all the same
+ * would have it read as their next answer: the connection is not used again. */
+static bool body_may_follow(const struct exchange *x, const struct head *h)
+{
+    bool is_head = str_eq(x->request.method, STR("HEAD"));
+    if (!is_head && h->status != 204 && h->status != 304) {
+        return false;
+    }
+    return h->chunked || h->content_length > 0 || (is_head && h->content_length == LENGTH_NONE);
+}
+
 static void start_tunnel(struct back_h1 *b)
 {
     struct exchange *x = b->x;
@@ -307,10 +322,13 @@ static bool on_head(struct back_h1 *b, struct head *h)
         return false;
     }
     if (h->status == 101) {
-        bool legal = b->is_upgrade;
+        struct str asked = x->request.is_h2 ? STR("websocket") : x->request.upgrade;
+        bool legal = b->is_upgrade && str_eq_nocase(h->upgrade, asked);
         if (legal && x->ws_key[0] != '\0') {
             const struct head_field *accept = head_find(h, STR("sec-websocket-accept"));
-            legal = accept != NULL && ws_accept_matches(x->ws_key, accept->value);
+            char expected[WSKEY_ACCEPT_SIZE];
+            legal =
+                accept != NULL && str_eq(accept->value, wskey_accept(str_of(x->ws_key), expected));
         }
         if (!legal) {
             back_failed(b, 502, "switched protocols without being asked");
@@ -320,12 +338,16 @@ static bool on_head(struct back_h1 *b, struct head *h)
         return true;
     }
     if (h->status < 200) {
+        if (++b->interims > EXCHANGE_INTERIMS_MAX) {
+            back_failed(b, 502, "too many 1xx answers");
+            return false;
+        }
         exchange_response_interim(x, h);
         return b->conn != NULL && b->x == x;
     }
     uint64_t length;
     enum h1_framing framing = response_framing(x, h, &length);
-    b->keep = !h->wants_close && framing != H1_BODY_CLOSE;
+    b->keep = !h->wants_close && framing != H1_BODY_CLOSE && !body_may_follow(x, h);
     b->state = BACK_BODY;
     h1_body_init(&b->body, framing, length);
     conn_set_deadline(b->conn, worker_limits(x->worker)->tunnel_idle_timeout_ms);
@@ -384,6 +406,35 @@ static size_t read_body(struct back_h1 *b, const char *data, size_t len)
     }
 }
 
+/* The service closed an idle connection, or spoke unasked, in the turn in which we took it: not a
+ * byte of the request has left, so any request can go over a fresh one. */
+static bool redial(struct back_h1 *b)
+{
+    struct conn *old = b->conn;
+    struct exchange *x = b->x;
+    if (!b->reused || b->answered || b->state != BACK_HEAD || old->bytes_out != b->sent_before ||
+        (old->ssl != NULL && wbuf_len(&old->out) > 0)) {
+        return false;
+    }
+    struct conn *c =
+        conn_dial(old->worker, x->route->port, old->ssl == NULL ? NULL : SSL_get_SSL_CTX(old->ssl),
+                  &back_conn_ops, b);
+    b->conn = c;
+    b->reused = false;
+    b->sent_before = 0;
+    c->out = old->out;
+    c->stage = old->stage;
+    c->pauses = old->pauses;
+    c->awaiting = true;
+    old->out = (struct wbuf){0};
+    old->stage = (struct wbuf){0};
+    conn_mark_dirty(c);
+    conn_set_deadline(c, worker_limits(x->worker)->connect_timeout_ms);
+    conn_abort(old);
+    x->front->want(x, false);
+    return true;
+}
+
 static size_t back_on_data(struct conn *c, const char *data, size_t len)
 {
     struct back_h1 *b = c->owner;
@@ -391,6 +442,9 @@ static size_t back_on_data(struct conn *c, const char *data, size_t len)
     if (b->state == BACK_IDLE) {
         back_drop(b); /* an answer nobody asked for */
         return len;
+    }
+    if (redial(b)) {
+        return len; /* … which came in the turn in which we took the connection */
     }
     size_t at = 0;
     while (at < len && b->conn != NULL && b->x != NULL && b->state == BACK_HEAD) {
@@ -409,44 +463,28 @@ static size_t back_on_data(struct conn *c, const char *data, size_t len)
     return at;
 }
 
-/* The service closed an idle connection in the turn in which we took it: not a
- * byte of the request has left, so any request can go over a fresh one. */
-static bool redial(struct back_h1 *b)
+/* Over TLS only close_notify is an end: a FIN alone may be anybody's (RFC 9112 9.8). */
+static bool end_is_proper(const struct back_h1 *b)
 {
-    struct conn *old = b->conn;
-    struct exchange *x = b->x;
-    if (!b->reused || b->answered || b->state != BACK_HEAD || old->ssl != NULL ||
-        old->bytes_out != b->sent_before) {
-        return false;
-    }
-    struct conn *c = conn_dial(old->worker, x->route->port, false, &back_conn_ops, b);
-    b->conn = c;
-    b->reused = false;
-    b->sent_before = 0;
-    c->out = old->out;
-    c->pauses = old->pauses;
-    c->awaiting = true;
-    old->out = (struct wbuf){0};
-    conn_mark_dirty(c);
-    conn_set_deadline(c, worker_limits(x->worker)->connect_timeout_ms);
-    conn_abort(old);
-    x->front->want(x, false);
-    return true;
+    SSL *ssl = b->conn->ssl;
+    return ssl == NULL || (SSL_get_shutdown(ssl) & SSL_RECEIVED_SHUTDOWN) != 0;
 }
 
-static void on_end(struct back_h1 *b, const char *text)
+static void on_end(struct back_h1 *b)
 {
     struct exchange *x = b->x;
     if (x == NULL) {
         back_drop(b);
         return;
     }
-    if ((b->state == BACK_BODY || b->state == BACK_TUNNEL) && b->body.framing == H1_BODY_CLOSE) {
+    if (b->state == BACK_TUNNEL ||
+        (b->state == BACK_BODY && b->body.framing == H1_BODY_CLOSE && end_is_proper(b))) {
         response_done(b, NULL, false);
         return;
     }
     if (!redial(b)) {
-        back_failed(b, 502, text);
+        back_died(b, b->answered ? "closed the connection before the end of its answer"
+                                 : "closed the connection without an answer");
     }
 }
 
@@ -462,13 +500,11 @@ static void on_dead(struct back_h1 *b, struct conn *c)
     if (x == NULL) {
         return;
     }
-    if (can_retry(b, x)) {
-        x->retried = true;
-        back_h1_start(x);
-    } else if (b->state == BACK_TUNNEL) {
+    if (b->state == BACK_TUNNEL) {
+        x->aborted = ABORT_SERVICE;
         exchange_response_end(x, NULL);
     } else {
-        exchange_fail(x, 502, text);
+        retry_or_fail(b, x, text);
     }
 }
 
@@ -480,6 +516,8 @@ static void back_on_event(struct conn *c, enum conn_event event)
     switch (event) {
     case CONN_READY:
         if (x != NULL) {
+            x->upstream_connected = true;
+            x->upstream_v6 = !c->try_v6;
             conn_set_deadline(c, worker_limits(x->worker)->response_timeout_ms);
             x->front->want(x, true);
         }
@@ -495,8 +533,7 @@ static void back_on_event(struct conn *c, enum conn_event event)
         }
         break;
     case CONN_EOF:
-        on_end(b, b->answered ? "closed the connection before the end of its answer"
-                              : "closed the connection without an answer");
+        on_end(b);
         break;
     case CONN_DEADLINE:
         if (x == NULL) {
@@ -506,7 +543,9 @@ static void back_on_event(struct conn *c, enum conn_event event)
                         b->state == BACK_HEAD ? "no answer in time"
                                               : "stalled in the middle of its answer");
         } else {
-            back_failed(b, 504, "connecting timed out");
+            back_failed(b, 504,
+                        c->state == CONN_HANDSHAKE ? "the TLS handshake timed out"
+                                                   : "connecting timed out");
         }
         break;
     case CONN_DRAIN:
@@ -524,15 +563,3 @@ static void back_on_flush(struct conn *c)
 
 static const struct conn_ops back_conn_ops = {back_on_data, back_on_event, back_on_flush};
 static const struct back_ops back_ops = {back_body, back_end, back_cancel, back_want};
-
-static void drop_idle(void *owner)
-{
-    struct back_h1 *b = owner;
-    CHECK(b->magic == BACK_MAGIC);
-    back_drop(b);
-}
-
-void back_h1_pools_free(struct worker *w)
-{
-    upstream_free_all(w, drop_idle);
-}

@@ -3,15 +3,18 @@
 #include "gateway/conn.h"
 
 #include <errno.h>
+#include <linux/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "gateway/account.h"
 #include "gateway/conn_private.h"
 #include "gateway/tls.h"
 
 enum {
+    SEND_EARLY = 64 * 1024,     /* bytes that do not wait for the end of the turn */
     READ_ROUNDS = 2,            /* batches of a connection in one turn */
     CLOSE_FLUSH_MS = 10000,     /* for the last bytes to be taken */
     LINGER_MS = 2000,           /* for the peer to see our FIN */
@@ -114,6 +117,27 @@ static void write_tls(struct conn *c, const char *data, size_t len)
     wbuf_add(pool, &c->stage, data, len);
 }
 
+/* What would not fit the buffer of one turn leaves at once: growing it costs more than
+ * the system call. An error is left for conn_flush, which may call the owner. */
+static void send_early(struct conn *c)
+{
+    size_t len = wbuf_len(&c->out);
+    if (len < SEND_EARLY || !c->can_write || c->state != CONN_OPEN || c->error != 0) {
+        return;
+    }
+    ssize_t n = send(c->fd, wbuf_data(&c->out), len, MSG_NOSIGNAL);
+    if (n >= 0) {
+        c->bytes_out += (uint64_t)n;
+        c->progress = true;
+        c->can_write = (size_t)n == len;
+        wbuf_consume(&c->worker->wbufs, &c->out, (size_t)n);
+    } else if (errno == EAGAIN) {
+        c->can_write = false;
+    } else if (errno != EINTR) {
+        c->error = errno;
+    }
+}
+
 void conn_write(struct conn *c, const void *data, size_t len)
 {
     CHECK(c->magic == CONN_MAGIC);
@@ -123,8 +147,10 @@ void conn_write(struct conn *c, const void *data, size_t len)
     conn_mark_dirty(c);
     if (c->ssl == NULL) {
         wbuf_add(&c->worker->wbufs, &c->out, data, len);
+        send_early(c);
     } else if (c->state == CONN_OPEN) {
         write_tls(c, data, len);
+        send_early(c);
     } else {
         wbuf_add(&c->worker->wbufs, &c->stage, data, len);
     }
@@ -164,8 +190,25 @@ void conn_on_due(struct deadline *d, void *arg)
     if (c->state >= CONN_FLUSHING) {
         conn_end(c);
     } else {
+        c->in_deadline = true;
         c->ops->on_event(c, CONN_DEADLINE);
+        c->in_deadline = false;
     }
+}
+
+static uint64_t bytes_acked(const struct conn *c)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof info;
+    return getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 ? info.tcpi_bytes_acked : 0;
+}
+
+bool conn_is_taking(struct conn *c)
+{
+    uint64_t acked = bytes_acked(c);
+    bool is_taking = c->state == CONN_OPEN && acked >= c->acked_seen + CONN_PROGRESS;
+    c->acked_seen = acked;
+    return is_taking;
 }
 
 /* Hands bytes to the owner and keeps what it left. */
@@ -196,7 +239,11 @@ static enum tls_result receive(struct conn *c, size_t *out_len)
     struct worker *w = c->worker;
     *out_len = 0;
     if (c->ssl != NULL) {
-        return tls_read(c, w->plain, WORKER_PLAIN_SIZE, out_len);
+        enum tls_result result = tls_read(c, w->plain, WORKER_PLAIN_SIZE, out_len);
+        if (wbuf_len(&c->out) > 0) {
+            conn_mark_dirty(c); /* OpenSSL answered by itself: an alert, a key update */
+        }
+        return result;
     }
     if (!c->can_read) {
         return c->got_eof ? TLS_EOF : TLS_AGAIN;
@@ -248,21 +295,47 @@ static bool handshake(struct conn *c)
     if (result != TLS_OK) {
         if (c->is_front) {
             stat_add(&w->stats.handshake_failures, 1);
+            if (c->bytes_in > 0) { /* else it only looked whether the port is open */
+                account_refusal(w, (const struct sockaddr *)&c->peer, REFUSED_HANDSHAKE,
+                                conn_error_text(c));
+            }
+        }
+        if (c->is_front && tls_dropped_for_http(c)) {
+            c->state = CONN_OPEN;
+            c->ops->on_event(c, CONN_READY);
+            return false;
         }
         conn_flush(c); /* the alert */
         conn_die(c, c->error != 0 ? c->error : ECONNRESET);
         return false;
     }
     if (c->is_front) {
+        c->tls_version = SSL_get_version(c->ssl);
+        c->tls_cipher = SSL_get_cipher_name(c->ssl);
+        c->tls_resumed = SSL_session_reused(c->ssl) == 1;
         stat_add(&w->stats.handshakes, 1);
+        stat_add(&w->stats.handshakes_resumed, c->tls_resumed ? 1 : 0);
     }
     c->state = CONN_OPEN;
     c->ops->on_event(c, CONN_READY);
     return c->state == CONN_OPEN;
 }
 
+bool conn_start_tls(struct conn *c, const char *data, size_t len)
+{
+    CHECK(c->magic == CONN_MAGIC && c->state == CONN_OPEN && c->ssl == NULL);
+    if (!tls_attach(c, tlsctx_server(c->worker->tlsctx), true)) {
+        return false;
+    }
+    wbuf_add(&c->worker->wbufs, &c->cipher_in, data, len);
+    c->state = CONN_HANDSHAKE;
+    conn_mark_again(c); /* not from inside the owner's callback */
+    return true;
+}
+
 static void end_of_input(struct conn *c, enum tls_result result)
 {
+    c->error = c->error == 0 ? c->send_error : c->error; /* a reset, told to whoever sent first */
     if (result == TLS_ERROR || c->error != 0) {
         conn_mark_dirty(c);
         conn_flush(c); /* an alert, if OpenSSL made one */
@@ -374,6 +447,17 @@ static void start_linger(struct conn *c)
     conn_mark_again(c);
 }
 
+/* A service may answer, close, and so refuse the rest of the request: its answer is still to be
+ * read. The reading ends with what the sending ended with. */
+static void hear_out(struct conn *c, int error)
+{
+    c->send_error = error;
+    wbuf_release(&c->worker->wbufs, &c->out);
+    c->shut_write = true;
+    c->can_read = true;
+    conn_mark_again(c);
+}
+
 /* Sends c->out; false if the connection ended. */
 static bool send_out(struct conn *c)
 {
@@ -389,6 +473,10 @@ static bool send_out(struct conn *c)
             if (errno == EINTR) {
                 continue;
             }
+            if (!c->is_front && c->state == CONN_OPEN) {
+                hear_out(c, errno);
+                return true;
+            }
             conn_die(c, errno);
             return false;
         }
@@ -398,6 +486,21 @@ static bool send_out(struct conn *c)
         c->can_write = (size_t)n == len;
     }
     return true;
+}
+
+void conn_push(struct conn *c)
+{
+    if (c->state != CONN_OPEN) {
+        return;
+    }
+    size_t staged = wbuf_len(&c->stage);
+    if (c->ssl != NULL && staged > 0) {
+        (void)tls_write(c, wbuf_data(&c->stage), staged); /* it ends in any case */
+        wbuf_release(&c->worker->wbufs, &c->stage);
+    }
+    size_t len = wbuf_len(&c->out);
+    ssize_t n = c->can_write && len > 0 ? send(c->fd, wbuf_data(&c->out), len, MSG_NOSIGNAL) : 0;
+    c->bytes_out += n > 0 ? (uint64_t)n : 0;
 }
 
 void conn_flush(struct conn *c)
@@ -440,6 +543,9 @@ void conn_flush(struct conn *c)
         (void)shutdown(c->fd, SHUT_WR);
     }
     if ((empty == c->blocked || (c->blocked && c->progress)) && c->state == CONN_OPEN) {
+        if (!empty) {
+            c->acked_seen = bytes_acked(c);
+        }
         c->blocked = !empty;
         c->progress = false;
         c->ops->on_event(c, empty ? CONN_DRAINED : CONN_BLOCKED);

@@ -26,7 +26,7 @@
 #include "gateway/wbuf.h"
 #include "gateway/worker.h"
 
-enum { CONN_MAGIC = 0x636f6e6e, CONN_RECORD = 16384 };
+enum { CONN_MAGIC = 0x636f6e6e, CONN_RECORD = 16384, CONN_PROGRESS = 1024 };
 
 enum conn_state {
     CONN_CONNECTING, /* dialled, not there yet; writes queue up */
@@ -45,7 +45,7 @@ enum conn_pause {
 };
 
 enum conn_event {
-    CONN_READY,    /* connected, handshake done */
+    CONN_READY,    /* connected, handshake done (see conn_start_tls) */
     CONN_EOF,      /* the peer will send no more (FIN or close_notify) */
     CONN_BLOCKED,  /* the socket took less than all at the end of a turn; again at progress */
     CONN_DRAINED,  /* … and now has taken it all */
@@ -82,11 +82,20 @@ struct conn {
     bool try_v6; /* dialling: ::1 not tried yet */
     bool shut_write;
     bool alpn_h2;
-    bool awaiting;         /* the owner is in the middle of a message: look for a hidden reset */
-    bool edge_both;        /* this event may hide an error behind its data */
-    bool progress;         /* some bytes left since the last CONN_BLOCKED */
-    uint16_t port;         /* dialled */
-    int error;             /* errno, or negative for TLS */
+    bool is_redirect;        /* accepted on the plain port that sends people to https */
+    bool awaiting;           /* the owner is in the middle of a message: look for a hidden reset */
+    bool edge_both;          /* this event may hide an error behind its data */
+    bool in_deadline;        /* CONN_DEADLINE is being told */
+    bool killed;             /* by the worker, which ends */
+    bool tls_resumed;        /* front: of the handshake */
+    bool is_idle;            /* in the worker's list of client connections without a request */
+    bool progress;           /* some bytes left since the last CONN_BLOCKED */
+    uint16_t port;           /* dialled */
+    int error;               /* errno, or negative for TLS */
+    int send_error;          /* errno of a sending that failed; reading goes on to the end */
+    char *detail;            /* owned: more than the number says, or NULL */
+    const char *tls_version; /* constant; NULL until a front's handshake is done */
+    const char *tls_cipher;
     SSL *ssl;              /* owned; NULL without TLS */
     struct worker *worker; /* borrowed */
     const struct conn_ops *ops;
@@ -100,19 +109,32 @@ struct conn {
     struct conn *again_next;
     struct conn *front_next;
     struct conn **front_prev;
+    uint64_t sni_hash;      /* host_hash of the name asked for in TLS; 0: none */
+    struct conn *idle_next; /* while is_idle: admit.h */
+    struct conn *idle_prev;
+    uint64_t idle_since_ms;
+    struct limit_cell *address_cell; /* shared: its address is counted there; may be NULL */
     uint64_t bytes_in;
     uint64_t bytes_out;
+    uint64_t acked_seen;      /* bytes the peer had acknowledged when last asked */
     uint64_t linger_end;      /* bytes_in at which a lingering connection is cut */
     struct sockaddr_in6 peer; /* or a sockaddr_in in its first bytes */
     struct event event;
 };
 
-/* Takes fd. TLS when tls is true (handshake starts with the first bytes). */
+/* Takes fd. TLS when tls is true (handshake starts with the first bytes); CONN_READY without
+ * c->ssl then means that the client spoke plain HTTP. */
 struct conn *conn_accept(struct worker *w, int fd, const struct sockaddr *peer, socklen_t peer_len,
                          bool tls, const struct conn_ops *ops, void *owner);
-/* 127.0.0.1:port, then [::1]:port. Failure comes as CONN_DEAD, never from inside. */
-struct conn *conn_dial(struct worker *w, uint16_t port, bool tls, const struct conn_ops *ops,
+/* 127.0.0.1:port, then [::1]:port; TLS with the context `tls`, borrowed for the call, unless NULL
+ * (certs/tlsctx.h). Failure comes as CONN_DEAD, never from inside. */
+struct conn *conn_dial(struct worker *w, uint16_t port, SSL_CTX *tls, const struct conn_ops *ops,
                        void *owner);
+
+/* For a connection accepted without TLS: starts it now, with these first bytes of it.
+ * CONN_READY follows; without TLS (c->ssl NULL) when the client spoke plain HTTP. False when out
+ * of memory. */
+bool conn_start_tls(struct conn *c, const char *data, size_t len);
 
 /* Queues bytes; they leave at the end of the turn. */
 void conn_write(struct conn *c, const void *data, size_t len);
@@ -136,8 +158,16 @@ void conn_abort(struct conn *c);
 void conn_reset(struct conn *c);
 /* Ends it as if it had died: the owner gets CONN_DEAD. For the worker. */
 void conn_kill(struct conn *c);
+/* Ends an idle one for want of room, with close_notify where that can leave at once. */
+void conn_evict(struct conn *c);
+/* Whether the peer took at least CONN_PROGRESS bytes since it was last asked, or since it
+ * blocked: what a write deadline has to know, as a full socket shows small steps only here. */
+bool conn_is_taking(struct conn *c);
 /* "connection refused", "TLS: certificate unknown", … for CONN_DEAD. */
 const char *conn_error_text(const struct conn *c);
+
+/* Who ends what is under way on it now: its client, a deadline, or the worker's end. */
+enum exchange_abort conn_abort_reason(const struct conn *c);
 
 /* For the worker: end of turn, and deadlines. */
 void conn_flush(struct conn *c);

@@ -67,7 +67,7 @@ static void dial_next(struct conn *c, int error)
     loop_defer(c->worker->loop, dial_on_failed, c);
 }
 
-struct conn *conn_dial(struct worker *w, uint16_t port, bool tls, const struct conn_ops *ops,
+struct conn *conn_dial(struct worker *w, uint16_t port, SSL_CTX *tls, const struct conn_ops *ops,
                        void *owner)
 {
     struct conn *c = conn_new(w, ops, owner);
@@ -75,8 +75,8 @@ struct conn *conn_dial(struct worker *w, uint16_t port, bool tls, const struct c
     c->try_v6 = true;
     c->state = CONN_CONNECTING;
     stat_add(&w->stats.upstream_dials, 1);
-    if (tls) {
-        CHECK(tls_attach(c, tlsctx_client_insecure(w->tlsctx), false));
+    if (tls != NULL) {
+        CHECK(tls_attach(c, tls, false));
     }
     int error = dial_start(c);
     if (error != 0) {

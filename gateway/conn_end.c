@@ -7,13 +7,16 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "gateway/admit.h"
 #include "gateway/conn_private.h"
+#include "gateway/tls.h"
 
 static void conn_free(void *arg)
 {
     struct conn *c = arg;
     CHECK(c->magic == CONN_MAGIC && c->state == CONN_GONE && !c->in_dirty && !c->in_again);
     c->magic = 0;
+    free(c->detail);
     free(c);
 }
 
@@ -84,6 +87,7 @@ void conn_end(struct conn *c)
         if (c->front_next != NULL) {
             c->front_next->front_prev = c->front_prev;
         }
+        admit_release(c);
         worker_on_front_closed(w);
     }
     loop_defer(w->loop, conn_free, c);
@@ -115,20 +119,40 @@ void conn_reset(struct conn *c)
 {
     CHECK(c->magic == CONN_MAGIC);
     const struct linger now = {.l_onoff = 1};
+    conn_push(c); /* what was whole is the client's */
     if (c->fd >= 0) {
         (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now); /* a FIN then, at worst */
     }
     conn_end(c);
 }
 
+void conn_evict(struct conn *c)
+{
+    CHECK(c->magic == CONN_MAGIC);
+    if (c->state == CONN_OPEN) {
+        tls_send_close_notify(c);
+        conn_flush(c);
+    }
+    conn_die(c, ECONNABORTED);
+}
+
 void conn_kill(struct conn *c)
 {
     CHECK(c->magic == CONN_MAGIC);
+    c->killed = true;
     conn_die(c, ETIMEDOUT);
+}
+
+enum exchange_abort conn_abort_reason(const struct conn *c)
+{
+    return c->killed ? ABORT_SHUTDOWN : c->in_deadline ? ABORT_TIMEOUT : ABORT_CLIENT;
 }
 
 const char *conn_error_text(const struct conn *c)
 {
+    if (c->detail != NULL) {
+        return c->detail;
+    }
     if (c->error < 0) {
         const char *text = ERR_reason_error_string(ERR_PACK(ERR_LIB_SSL, 0, -c->error));
         return text == NULL ? "TLS error" : text;

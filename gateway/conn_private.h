@@ -13,6 +13,9 @@ void conn_leave_dirty(struct conn *c);
 void conn_end(struct conn *c);
 /* Ends it and, if it still has an owner, tells CONN_DEAD. */
 void conn_die(struct conn *c, int error);
+/* Sends what the socket takes of the queue at once, and tells nobody: for a connection about to
+ * end. */
+void conn_push(struct conn *c);
 /* The dialled socket became writable: connected, or the next address. */
 void conn_dial_finish(struct conn *c);
 

@@ -1,11 +1,19 @@
 /* exchange: see exchange.h. The worker's thread. */
 #include "gateway/exchange.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/auto.h"
+#include "gateway/access.h"
+#include "gateway/account.h"
 #include "gateway/back_h1.h"
+#include "gateway/back_h2.h"
+#include "gateway/client_address.h"
+#include "gateway/conn.h"
+#include "gateway/cookie.h"
+#include "gateway/notice.h"
+#include "gateway/redirect.h"
+#include "gateway/tls.h"
 
 enum { RECYCLED_MAX = 256 };
 
@@ -25,6 +33,7 @@ struct exchange *exchange_new(struct worker *w, const struct front_ops *front, v
                            .arena = arena,
                            .front = front,
                            .front_owner = owner,
+                           .abort_code = EXCHANGE_ABORT_CODE,
                            .started_us = clock_now_us()};
     x->view = view_pin(w->view);
     return x;
@@ -55,107 +64,151 @@ void exchange_discard(struct exchange *x)
 
 static void exchange_finish(struct exchange *x)
 {
-    struct worker_stats *stats = &x->worker->stats;
-    stat_add(&stats->requests, 1);
-    stat_add(&stats->responses[x->head_sent ? x->response.status / 100 % 6 : 0], 1);
+    account_exchange(x);
+    quota_leave(x->quota);
     exchange_discard(x);
 }
 
-const char *status_phrase(uint16_t status)
+/* The one X-Request-Id of a head, if it has just one and that is sane. */
+static struct str given_id(const struct head *h)
 {
-    static const struct {
-        uint16_t status;
-        const char *phrase;
-    } phrases[] = {
-        {200, "OK"},
-        {400, "Bad Request"},
-        {403, "Forbidden"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {408, "Request Timeout"},
-        {413, "Content Too Large"},
-        {414, "URI Too Long"},
-        {417, "Expectation Failed"},
-        {421, "Misdirected Request"},
-        {431, "Request Header Fields Too Large"},
-        {500, "Internal Server Error"},
-        {501, "Not Implemented"},
-        {502, "Bad Gateway"},
-        {503, "Service Unavailable"},
-        {504, "Gateway Timeout"},
-        {505, "HTTP Version Not Supported"},
-    };
-    for (size_t i = 0; i < COUNT_OF(phrases); i++) {
-        if (phrases[i].status == status) {
-            return phrases[i].phrase;
+    struct str found = STR_NONE;
+    for (uint32_t i = 0; i < h->count; i++) {
+        if (!str_eq_nocase(h->fields[i].name, STR("x-request-id"))) {
+            continue;
         }
+        if (found.len > 0 || !request_id_is_sane(h->fields[i].value)) {
+            return STR_NONE;
+        }
+        found = h->fields[i].value;
     }
-    return "";
+    return found;
 }
 
-void exchange_reply(struct exchange *x, uint16_t status, const char *text)
+struct str exchange_id(struct exchange *x)
 {
-    CHECK(x->magic == EXCHANGE_MAGIC && !x->head_sent);
-    struct head *h = &x->response;
+    struct worker *w = x->worker;
+    if (x->id.len > 0) {
+        return x->id;
+    }
+    if (x->view != NULL && x->front_conn != NULL &&
+        peer_list_has(&x->view->snapshot->spec.trusted_proxies,
+                      (const struct sockaddr *)&x->front_conn->peer)) {
+        x->id = given_id(&x->request);
+    }
+    if (x->id.len == 0) {
+        char *id = arena_alloc(&x->arena, REQUEST_ID_LEN);
+        request_id_make(&w->ids, ((int64_t)x->started_us + w->wall_offset_us) / 1000, id);
+        x->id = (struct str){id, REQUEST_ID_LEN};
+    }
+    return x->id;
+}
+
+static enum exchange_deny deny_of_status(uint16_t status)
+{
+    switch (status) {
+    case 408:
+        return EXCHANGE_DENY_TIMEOUT;
+    case 413:
+    case 414:
+    case 431:
+        return EXCHANGE_DENY_LIMIT;
+    case 400:
+    case 405:
+    case 417:
+    case 421:
+    case 501:
+    case 505:
+        return EXCHANGE_DENY_MALFORMED;
+    default:
+        return EXCHANGE_ALLOWED; /* an upstream error */
+    }
+}
+
+void exchange_answer(struct exchange *x, const struct reply *r)
+{
+    CHECK(x->magic == EXCHANGE_MAGIC && x->back_owner == NULL && !x->head_sent);
+    if (x->deny == EXCHANGE_ALLOWED) {
+        exchange_deny(x, deny_of_status(r->status));
+    }
     bool is_head = str_eq(x->request.method, STR("HEAD"));
-    const char *body = arena_printf(&x->arena, "%s\n", text);
-    size_t len = strlen(body);
-    head_init(h, false);
-    h->status = status;
-    h->reason = str_of(status_phrase(status));
-    h->content_length = (int64_t)len;
-    enum { FIELDS_MAX = 8 };
-    (void)head_add(h, &x->arena, STR("content-type"), STR("text/plain; charset=utf-8"), FIELDS_MAX);
-    (void)head_add(h, &x->arena, STR("cache-control"), STR("no-store"), FIELDS_MAX);
-    (void)head_add(h, &x->arena, STR("content-length"), str_of(arena_printf(&x->arena, "%zu", len)),
-                   FIELDS_MAX);
-    if (status == 405) {
-        (void)head_add(h, &x->arena, STR("allow"),
-                       STR("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"), FIELDS_MAX);
-    }
-    if (status == 503) {
-        (void)head_add(h, &x->arena, STR("retry-after"), STR("1"), FIELDS_MAX);
-    }
+    struct str body = reply_build(r, &x->request, &x->response, &x->arena);
     x->head_sent = true;
-    x->front->head(x, h, is_head);
+    x->first_byte_us = clock_now_us();
+    x->front->head(x, &x->response, is_head);
     if (!is_head) {
-        x->front->body(x, body, len);
+        x->response_bytes = body.len;
+        x->front->body(x, body.ptr, body.len);
     }
     x->front->end(x, NULL);
     exchange_finish(x);
 }
 
+void exchange_reply(struct exchange *x, uint16_t status, const char *text)
+{
+    struct reply r = reply_plain(status, text);
+    exchange_answer(x, &r);
+}
+
 void exchange_fail(struct exchange *x, uint16_t status, const char *text)
 {
     CHECK(x->magic == EXCHANGE_MAGIC && x->back_owner == NULL);
-    stat_add(&x->worker->stats.upstream_errors, 1);
+    account_upstream_fault(x, status, text);
     if (x->head_sent) {
+        x->aborted = ABORT_SERVICE;
         x->front->abort(x);
         exchange_finish(x);
         return;
     }
-    exchange_reply(x, status,
-                   arena_printf(&x->arena, "tunnel: upstream error (%.*s -> 127.0.0.1:%u: %s)",
-                                STR_ARG(x->route->host), x->route->port, text));
-}
-
-static void reply_not_serving(struct exchange *x, const struct route *route)
-{
-    const char *what = route->state == ROUTE_STARTING ? "is starting" : "is not running";
-    exchange_reply(x, 503,
-                   arena_printf(&x->arena, "tunnel: %.*s: the service %.*s %s",
-                                STR_ARG(route->host), STR_ARG(route->service), what));
+    struct reply r = reply_upstream(x->route, status, text, &x->arena);
+    exchange_answer(x, &r);
 }
 
 bool exchange_check(struct exchange *x)
 {
     CHECK(x->magic == EXCHANGE_MAGIC);
     struct head_fault fault = head_check(&x->request);
+    if (x->request.is_h2 && head_fault_is_malformed(fault)) {
+        x->abort_code = EXCHANGE_ABORT_MALFORMED; /* RFC 9113 8.1.1: not answered */
+        x->front->abort(x);
+        exchange_finish(x);
+        return false;
+    }
     if (fault.status != 0) {
         exchange_reply(x, fault.status, arena_printf(&x->arena, "tunnel: %s", fault.why));
         return false;
     }
+    x->told_by_proxy = client_address_find(&x->request, &x->view->snapshot->spec.trusted_proxies,
+                                           x->peer, &x->arena, &x->client, &x->told);
+    if (x->told_by_proxy) {
+        x->peer = (const struct sockaddr *)&x->client;
+    }
     return true;
+}
+
+/* False: refused with a reply. */
+static bool enter_quota(struct exchange *x, const struct route *route)
+{
+    struct reply r = reply_plain(429, "tunnel: too many requests to this service");
+    r.message = "The service gets more requests than it may at the moment. Try again in a moment.";
+    r.code = "too-many-requests";
+    r.retry_after_s =
+        quota_enter(x->view->quotas, x->view->snapshot, route, x->started_us, &x->quota);
+    if (r.retry_after_s == 0) {
+        return true;
+    }
+    exchange_deny(x, EXCHANGE_DENY_RATE);
+    exchange_answer(x, &r);
+    return false;
+}
+
+/* RFC 9110 7.6.2: OPTIONS and TRACE that must go no further ask who is here. */
+static void answer_last_hop(struct exchange *x)
+{
+    bool options = str_eq(x->request.method, STR("OPTIONS"));
+    struct reply r = reply_plain(options ? 200 : 405, "tunnel: Max-Forwards ends here");
+    r.allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+    exchange_answer(x, &r);
 }
 
 void exchange_start(struct exchange *x, bool has_body)
@@ -165,21 +218,85 @@ void exchange_start(struct exchange *x, bool has_body)
     const struct snapshot *snapshot = x->view->snapshot;
     x->has_body = has_body;
     x->request_ended = !has_body;
-    const struct route *route = route_match(snapshot, (struct str){h->host.name, h->host.len});
-    if (route == NULL) {
-        exchange_reply(x, 404, "tunnel: no route for host");
+    if (x->front_conn->is_redirect) {
+        redirect_reply(x);
         return;
     }
-    if (!policy_allows(&snapshot->spec.policies[route->policy], x->peer)) {
-        exchange_reply(x, 403, "tunnel: forbidden");
+    const struct route *route = route_match(snapshot, (struct str){h->host.name, h->host.len});
+    if (route == NULL) {
+        exchange_deny(x, EXCHANGE_DENY_UNKNOWN_HOST);
+        struct reply r = reply_no_route((struct str){h->host.name, h->host.len}, &x->arena);
+        exchange_answer(x, &r);
+        return;
+    }
+    if (x->tls && !tls_is_for(x->front_conn, &h->host)) {
+        exchange_reply(x, 421, "tunnel: this connection is for another host");
+        return;
+    }
+    const struct policy *policy = &snapshot->spec.policies[route->policy];
+    x->route = route;
+    if (!policy_allows(policy, exchange_client(x))) {
+        struct reply r = reply_forbidden();
+        notice_denied(x, NOTICE_ADDRESS);
+        exchange_answer(x, &r);
+        return;
+    }
+    if (!access_admit(x, policy)) {
         return;
     }
     if (route->state == ROUTE_STARTING || route->state == ROUTE_STOPPED) {
-        reply_not_serving(x, route);
+        exchange_deny(x, EXCHANGE_DENY_STATE);
+        struct reply r = reply_not_serving(route, (uint64_t)clock_wall_ms(), &x->arena);
+        exchange_answer(x, &r);
         return;
     }
-    x->route = route;
-    back_h1_start(x);
+    if (h->max_forwards == 0) {
+        answer_last_hop(x);
+        return;
+    }
+    if (has_body && str_eq(h->method, STR("TRACE"))) {
+        exchange_reply(x, 400, "tunnel: TRACE has no content");
+        return;
+    }
+    if (quota_is_needed(policy) && !enter_quota(x, route)) {
+        return;
+    }
+    if (route->backend == BACKEND_H2C) {
+        back_h2_start(x);
+    } else {
+        back_h1_start(x);
+    }
+}
+
+struct head_forward exchange_forward(struct exchange *x, bool as_connect)
+{
+    const struct peer_text *peer = peer_text(&x->worker->peers, x->peer);
+    return (struct head_forward){
+        .peer = peer->text,
+        .peer_is_v6 = peer->is_v6,
+        .told = x->told_by_proxy ? &x->told : NULL,
+        .proto = x->tls ? "https" : "http",
+        .public_port = x->view->snapshot->spec.public_port,
+        .route = x->route,
+        .upgrade_from_h2 = as_connect,
+        .ws_key = x->ws_key,
+        .has_body = x->has_body,
+        .request_id = exchange_id(x),
+    };
+}
+
+bool exchange_can_repeat(const struct exchange *x)
+{
+    static const struct str idempotent[] = {
+        {"GET", 3}, {"HEAD", 4}, {"OPTIONS", 7}, {"PUT", 3}, {"DELETE", 6}, {"TRACE", 5},
+    };
+    bool body_left = !x->has_body || (!x->body_sent && !x->request_ended);
+    for (size_t i = 0; !x->retried && body_left && i < COUNT_OF(idempotent); i++) {
+        if (str_eq(x->request.method, idempotent[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void exchange_request_body(struct exchange *x, const char *data, size_t len)
@@ -202,6 +319,9 @@ void exchange_request_end(struct exchange *x, const struct head *trailers)
 void exchange_front_gone(struct exchange *x)
 {
     CHECK(x->magic == EXCHANGE_MAGIC);
+    if (x->aborted == ABORT_NONE) {
+        x->aborted = x->front_conn == NULL ? ABORT_CLIENT : conn_abort_reason(x->front_conn);
+    }
     if (x->back_owner != NULL) {
         x->back->cancel(x);
     }
@@ -221,22 +341,26 @@ void exchange_release_view(struct exchange *x)
     *copy = *x->route;
     copy->host = arena_str(&x->arena, x->route->host);
     copy->service = arena_str(&x->arena, x->route->service);
+    copy->worktree = arena_str(&x->arena, x->route->worktree);
     copy->owner = STR_NONE;
-    copy->worktree = STR_NONE;
     x->route = copy;
+    stat_add(&x->worker->stats.tunnels, 1);
     view_unpin(x->view);
     x->view = NULL;
 }
 
-void exchange_response_interim(struct exchange *x, const struct head *head)
+void exchange_response_interim(struct exchange *x, struct head *head)
 {
+    cookie_strip_set(head);
     x->front->head(x, head, false);
 }
 
 void exchange_response_head(struct exchange *x, bool end)
 {
     CHECK(x->magic == EXCHANGE_MAGIC && !x->head_sent);
+    cookie_strip_set(&x->response);
     x->head_sent = true;
+    x->first_byte_us = clock_now_us();
     x->front->head(x, &x->response, end);
 }
 

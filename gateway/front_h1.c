@@ -6,8 +6,10 @@
 #include <stdlib.h>
 
 #include "base/auto.h"
+#include "gateway/admit.h"
 #include "gateway/exchange.h"
 #include "gateway/h1.h"
+#include "gateway/hsts.h"
 
 enum { FRONT_MAGIC = 0x66723168 };
 
@@ -25,6 +27,7 @@ struct front_h1 {
     struct exchange *x;  /* borrowed; NULL between requests */
     struct h1_body body; /* of the request */
     bool in_head;        /* the first byte of a head came */
+    size_t head_seen;    /* bytes of it that were looked at */
     bool close_after;    /* this answer is the last */
     bool chunked;        /* the answer is sent chunked */
 };
@@ -59,7 +62,9 @@ static void next_request(struct front_h1 *f)
     struct conn *c = f->conn;
     f->state = FRONT_HEAD;
     f->in_head = false;
+    f->head_seen = 0;
     f->chunked = false;
+    admit_set_idle(c, true);
     conn_set_deadline(c, worker_limits(c->worker)->idle_timeout_ms);
     conn_resume(c, CONN_PAUSE_ORDER);
     conn_resume(c, CONN_PAUSE_PEER);
@@ -112,12 +117,15 @@ static void write_head(struct front_h1 *f, const struct head *h, bool end)
     wbuf_add_str(pool, &out, STR("\r\n"));
     for (uint32_t i = 0; i < h->count; i++) {
         const struct head_field *field = &h->fields[i];
-        if (head_is_hop_by_hop(h, field->name) ||
+        if (head_is_hop_by_hop(h, field->name) || head_is_request_id(field->name) ||
             str_eq_nocase(field->name, STR("content-length"))) {
             continue;
         }
         has_date = has_date || str_eq_nocase(field->name, STR("date"));
         add_field(pool, &out, field->name, field->value);
+    }
+    if (h->status == 101 || h->status >= 200) {
+        add_field(pool, &out, STR("x-request-id"), exchange_id(f->x));
     }
     if (h->status == 101) {
         wbuf_add_str(pool, &out, STR("connection: Upgrade\r\n"));
@@ -127,6 +135,10 @@ static void write_head(struct front_h1 *f, const struct head *h, bool end)
             add_field(pool, &out, STR("date"), worker_date(c->worker));
         }
         add_framing(f, &out, h, end);
+        struct str hsts = hsts_value(f->x, h);
+        if (hsts.len > 0) {
+            add_field(pool, &out, STR("strict-transport-security"), hsts);
+        }
     }
     wbuf_add_str(pool, &out, STR("\r\n"));
     conn_write(c, wbuf_data(&out), wbuf_len(&out));
@@ -231,6 +243,7 @@ static void start_exchange(struct front_h1 *f, struct exchange *x)
                  : has_body ? H1_BODY_LENGTH
                             : H1_BODY_NONE,
                  has_body && !h->chunked ? (uint64_t)h->content_length : 0);
+    f->body.strict = true;
     f->state = has_body ? FRONT_BODY : FRONT_WAIT;
     c->awaiting = has_body;
     conn_set_deadline(c, has_body ? worker_limits(c->worker)->body_timeout_ms : 0);
@@ -246,8 +259,17 @@ static bool read_head(struct front_h1 *f, const char *data, size_t len, size_t *
 {
     struct conn *c = f->conn;
     const struct limits *limits = worker_limits(c->worker);
+    /* A head that comes in small pieces is parsed once a line at most. */
+    if (f->head_seen < len && len <= limits->header_bytes_max &&
+        memchr(data + f->head_seen, '\n', len - f->head_seen) == NULL && f->in_head) {
+        f->head_seen = len;
+        return false;
+    }
+    f->head_seen = len;
+    admit_set_idle(c, false);
     struct exchange *x = exchange_new(c->worker, &front_ops, f);
     struct head_fault fault;
+    x->front_conn = c;
     x->peer = (const struct sockaddr *)&c->peer;
     x->tls = c->ssl != NULL;
     switch (h1_parse_request(&x->request, &x->arena, data, len, limits, out_used, &fault)) {
@@ -292,7 +314,12 @@ static bool read_body(struct front_h1 *f, const char *data, size_t len, size_t *
     }
     if (piece.len > 0) {
         exchange_request_body(x, piece.ptr, piece.len);
-        conn_set_deadline(f->conn, worker_limits(x->worker)->body_timeout_ms);
+        if (f->x == NULL) {
+            return false; /* it was refused half-way */
+        }
+        if ((f->conn->pauses & CONN_PAUSE_PEER) == 0) { /* else the service is slow */
+            conn_set_deadline(f->conn, worker_limits(x->worker)->body_timeout_ms);
+        }
     }
     if (result == H1_DONE) {
         f->state = FRONT_WAIT;
@@ -357,9 +384,17 @@ static void on_eof(struct front_h1 *f)
 static void on_deadline(struct front_h1 *f)
 {
     struct exchange *x = f->x;
+    if (f->conn->blocked && conn_is_taking(f->conn)) {
+        conn_set_deadline(f->conn, worker_limits(f->conn->worker)->write_timeout_ms);
+        return;
+    }
     if (x == NULL && f->state == FRONT_HEAD && f->in_head) {
         x = exchange_new(f->conn->worker, &front_ops, f);
         head_init(&x->request, true);
+        x->tls = f->conn->ssl != NULL;
+        x->request.minor = 1;
+        x->front_conn = f->conn;
+        x->peer = (const struct sockaddr *)&f->conn->peer;
         f->x = x;
         f->close_after = true;
         exchange_reply(x, 408, "tunnel: the request head did not come in time");
@@ -380,6 +415,16 @@ static void on_deadline(struct front_h1 *f)
     front_leave(f, false);
 }
 
+/* How long the client may keep us waiting where nothing is left to be sent to it. */
+static uint64_t reading_timeout_ms(const struct front_h1 *f)
+{
+    const struct limits *limits = worker_limits(f->conn->worker);
+    if (f->x == NULL) {
+        return f->in_head ? limits->header_timeout_ms : limits->idle_timeout_ms;
+    }
+    return f->state == FRONT_BODY ? limits->body_timeout_ms : 0;
+}
+
 static void front_on_event(struct conn *c, enum conn_event event)
 {
     struct front_h1 *f = c->owner;
@@ -392,10 +437,8 @@ static void front_on_event(struct conn *c, enum conn_event event)
         break;
     case CONN_BLOCKED:
     case CONN_DRAINED:
-        conn_set_deadline(c, event == CONN_BLOCKED    ? worker_limits(c->worker)->write_timeout_ms
-                             : f->x == NULL           ? worker_limits(c->worker)->idle_timeout_ms
-                             : f->state == FRONT_BODY ? worker_limits(c->worker)->body_timeout_ms
-                                                      : 0);
+        conn_set_deadline(c, event == CONN_BLOCKED ? worker_limits(c->worker)->write_timeout_ms
+                                                   : reading_timeout_ms(f));
         if (f->x != NULL) {
             exchange_front_ready(f->x, event == CONN_DRAINED);
         } else if (event == CONN_BLOCKED) {

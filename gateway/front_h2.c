@@ -9,10 +9,12 @@
 #include <stdlib.h>
 
 #include "base/auto.h"
+#include "gateway/admit.h"
 #include "gateway/front_h2_stream.h"
 
 enum {
     WINDOW_CONNECTION = 1 << 20,
+    QUEUE_ITEMS = 1000,    /* frames nghttp2 may hold for a client, beside 4 a stream */
     GOAWAY_WAIT_MS = 1000, /* between the two GOAWAYs, for requests on their way */
 };
 
@@ -57,11 +59,14 @@ static enum front_wait present_wait(const struct front_h2 *f)
     if (f->draining && !f->goaway_sent) {
         return WAIT_GOAWAY;
     }
-    if (f->unstarted > 0) {
+    if (f->unstarted > 0 || !f->guard.got_settings) {
         return WAIT_HEAD;
     }
     if (f->uploading > 0) {
         return WAIT_BODY;
+    }
+    if (f->queued > 0) {
+        return WAIT_WINDOW;
     }
     return f->streams != NULL ? WAIT_STREAMS : WAIT_REQUEST;
 }
@@ -73,40 +78,108 @@ static void arm_deadline(struct front_h2 *f)
         [WAIT_REQUEST] = limits->idle_timeout_ms, [WAIT_HEAD] = limits->header_timeout_ms,
         [WAIT_BODY] = limits->body_timeout_ms,    [WAIT_STREAMS] = limits->tunnel_idle_timeout_ms,
         [WAIT_WRITE] = limits->write_timeout_ms,  [WAIT_GOAWAY] = GOAWAY_WAIT_MS,
+        [WAIT_WINDOW] = limits->write_timeout_ms,
     };
     enum front_wait wait = present_wait(f);
-    /* Bytes do not put these off: a head has to be complete by then. */
-    if ((wait == WAIT_HEAD || wait == WAIT_GOAWAY) && wait == f->wait) {
+    /* What the client sends does not put these off: a head has to be complete by then, only a
+     * request ends being idle, only taking bytes counts as taking them. */
+    bool absolute = wait == WAIT_HEAD || wait == WAIT_GOAWAY || wait == WAIT_WINDOW ||
+                    wait == WAIT_WRITE || (wait == WAIT_REQUEST && f->last_id == f->idle_id);
+    if (absolute && wait == f->wait) {
         return;
     }
     f->wait = wait;
-    conn_set_deadline(f->conn, after_ms[wait]);
+    f->idle_id = f->last_id;
+    /* Idle is also who has not said a word yet. */
+    admit_set_idle(f->conn, wait == WAIT_REQUEST || (wait == WAIT_HEAD && f->unstarted == 0));
+    uint64_t after = after_ms[wait];
+    if (wait == WAIT_WINDOW) {
+        uint64_t waited = loop_now_ms(f->conn->worker->loop) - f->moved_ms;
+        after = waited < after ? after - waited : 1;
+    }
+    conn_set_deadline(f->conn, after);
+}
+
+/* Answers wait, and the client has not let a byte of them go for too long. */
+static bool is_stalled(const struct front_h2 *f)
+{
+    return f->queued > 0 && !f->conn->blocked &&
+           loop_now_ms(f->conn->worker->loop) - f->moved_ms >=
+               worker_limits(f->conn->worker)->write_timeout_ms;
+}
+
+void h2_terminate(struct front_h2 *f, uint32_t error)
+{
+    if (!f->failed && f->conn != NULL) {
+        f->failed = true;
+        (void)nghttp2_session_terminate_session(f->session, error); /* fails only without memory */
+        conn_mark_dirty(f->conn);
+    }
+}
+
+static uint32_t error_of(ssize_t result)
+{
+    switch (result) {
+    case NGHTTP2_ERR_BAD_CLIENT_MAGIC:
+        return NGHTTP2_PROTOCOL_ERROR;
+    case NGHTTP2_ERR_FLOODED:
+    case NGHTTP2_ERR_TOO_MANY_CONTINUATIONS:
+        return NGHTTP2_ENHANCE_YOUR_CALM;
+    default:
+        return NGHTTP2_INTERNAL_ERROR;
+    }
+}
+
+/* What only shows after nghttp2 took the bytes. */
+static uint32_t check_session(const struct front_h2 *f, const struct limits *limits)
+{
+    if (nghttp2_session_get_outbound_queue_size(f->session) >
+        QUEUE_ITEMS + 4 * (size_t)limits->streams_max) {
+        return NGHTTP2_ENHANCE_YOUR_CALM;
+    }
+    if (is_stalled(f)) {
+        return NGHTTP2_ENHANCE_YOUR_CALM;
+    }
+    if (!f->guard.got_ack &&
+        loop_now_ms(f->conn->worker->loop) - f->opened_ms > limits->header_timeout_ms) {
+        return NGHTTP2_SETTINGS_TIMEOUT; /* RFC 9113 6.5.3 */
+    }
+    return NGHTTP2_NO_ERROR;
 }
 
 static size_t front_on_data(struct conn *c, const char *data, size_t len)
 {
     struct front_h2 *f = c->owner;
     CHECK(f->magic == FRONT_H2_MAGIC && f->conn == c);
-    ssize_t used = nghttp2_session_mem_recv(f->session, (const uint8_t *)data, len);
-    conn_mark_dirty(c);
-    if (used < 0) {
-        /* GOAWAY is queued for what nghttp2 could still say; then it ends. */
-        f->failed = true;
+    if (f->failed) {
         return len;
     }
-    arm_deadline(f);
-    return (size_t)used;
+    const struct limits *limits = worker_limits(c->worker);
+    uint32_t error;
+    size_t allowed = h2_guard_check(&f->guard, limits, loop_now_ms(c->worker->loop),
+                                    (const uint8_t *)data, len, &error);
+    ssize_t used = nghttp2_session_mem_recv(f->session, (const uint8_t *)data, allowed);
+    conn_mark_dirty(c);
+    if (used < 0) {
+        error = error_of(used);
+    } else if (error == NGHTTP2_NO_ERROR) {
+        error = check_session(f, limits);
+    }
+    if (error != NGHTTP2_NO_ERROR) {
+        h2_terminate(f, error);
+    } else {
+        arm_deadline(f);
+    }
+    return len;
 }
 
 static void front_on_flush(struct conn *c)
 {
     struct front_h2 *f = c->owner;
     CHECK(f->magic == FRONT_H2_MAGIC && f->conn == c);
-    if (present_wait(f) != f->wait) {
-        arm_deadline(f);
-    }
-    while (!c->blocked) {
-        if (conn_pending(c) >= H2_FLUSH_MAX) {
+    /* What says why it ends goes out even to a client that reads nothing. */
+    while (!c->blocked || f->failed) {
+        if (conn_pending(c) >= H2_FLUSH_MAX && !f->failed) {
             if (c->can_write) {
                 conn_mark_dirty(c); /* again, after this send */
             }
@@ -115,14 +188,14 @@ static void front_on_flush(struct conn *c)
         const uint8_t *data;
         ssize_t len = nghttp2_session_mem_send(f->session, &data);
         if (len < 0) {
-            f->failed = true;
+            f->failed = true; /* without memory: nothing more can be said */
         }
         if (len <= 0) {
             break;
         }
         conn_write(c, data, (size_t)len);
     }
-    if (conn_pending(c) >= H2_FLUSH_MAX && c->can_write) {
+    if (conn_pending(c) >= H2_FLUSH_MAX && c->can_write && !f->failed) {
         conn_mark_dirty(c); /* a stream had more: again, after this send */
         return;
     }
@@ -133,14 +206,38 @@ static void front_on_flush(struct conn *c)
     }
     if (f->goaway_sent && f->streams == NULL) {
         front_leave(f, true);
+        return;
+    }
+    if (present_wait(f) != f->wait) {
+        arm_deadline(f);
     }
 }
 
 static void on_deadline(struct front_h2 *f)
 {
     struct conn *c = f->conn;
+    if (c->blocked && conn_is_taking(c)) {
+        f->wait = WAIT_NONE;
+        arm_deadline(f);
+        return;
+    }
     if (c->blocked || f->goaway_sent || f->wait == WAIT_HEAD) {
         front_leave(f, false);
+        return;
+    }
+    if (f->wait == WAIT_WINDOW) {
+        if (is_stalled(f)) {
+            h2_terminate(f, NGHTTP2_ENHANCE_YOUR_CALM);
+        } else {
+            f->wait = WAIT_NONE;
+            arm_deadline(f);
+        }
+        return;
+    }
+    const uint64_t silent_ms = loop_now_ms(c->worker->loop) - f->moved_ms;
+    const uint64_t allowed_ms = worker_limits(c->worker)->tunnel_idle_timeout_ms;
+    if (f->wait == WAIT_STREAMS && silent_ms < allowed_ms) {
+        conn_set_deadline(c, allowed_ms - silent_ms); /* the service still has things to say */
         return;
     }
     if (f->wait == WAIT_BODY) {
@@ -182,9 +279,11 @@ static void front_on_event(struct conn *c, enum conn_event event)
         front_leave(f, true);
         break;
     case CONN_BLOCKED:
+        f->wait = WAIT_NONE; /* it took some */
         arm_deadline(f);
         break;
     case CONN_DRAINED:
+        f->moved_ms = loop_now_ms(c->worker->loop);
         conn_mark_dirty(c);
         arm_deadline(f);
         break;
@@ -213,6 +312,10 @@ static nghttp2_session *session_new(struct front_h2 *f, const struct limits *lim
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_max_send_header_block_length(option, 1 << 20);
+    nghttp2_option_set_builtin_recv_extension_type(option, NGHTTP2_PRIORITY_UPDATE);
+    /* The guard counts these, with limits of the configuration. */
+    nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX);
+    nghttp2_option_set_max_continuations(option, UINT32_MAX);
     CHECK(nghttp2_session_server_new2(&session, callbacks, f, option) == 0);
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
@@ -221,6 +324,7 @@ static nghttp2_session *session_new(struct front_h2 *f, const struct limits *lim
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_WINDOW_STREAM},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, limits->header_bytes_max},
         {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
+        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
     CHECK(nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, COUNT_OF(settings)) == 0);
     CHECK(nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, WINDOW_CONNECTION) ==
@@ -233,6 +337,8 @@ void front_h2_open(struct conn *c)
     struct front_h2 *f = xcalloc(1, sizeof *f);
     f->magic = FRONT_H2_MAGIC;
     f->conn = c;
+    f->opened_ms = loop_now_ms(c->worker->loop);
+    h2_guard_init(&f->guard);
     f->session = session_new(f, worker_limits(c->worker));
     c->ops = &front_conn_ops;
     c->owner = f;

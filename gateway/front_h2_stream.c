@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/auto.h"
+#include "gateway/hsts.h"
 
 static const struct front_ops front_ops;
 
@@ -51,12 +52,15 @@ static struct h2_stream *stream_new(struct front_h2 *f, int32_t id)
         s->next->prev = &s->next;
     }
     f->streams = s;
+    f->last_id = id;
     f->unstarted++;
     s->x = exchange_new(w, &front_ops, s);
+    s->x->front_conn = f->conn;
     s->x->peer = (const struct sockaddr *)&f->conn->peer;
     s->x->tls = f->conn->ssl != NULL;
     head_init(&s->x->request, true);
     s->x->request.is_h2 = true;
+    s->priority.urgency = PRIORITY_URGENCY_DEFAULT;
     return s;
 }
 
@@ -115,6 +119,11 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     enum { ENTRY_OVERHEAD = 32 };
     s->header_bytes += name_len + value_len + ENTRY_OVERHEAD;
     s->too_many = s->too_many || s->header_bytes > limits->header_bytes_max;
+    if (s->header_bytes > (size_t)limits->header_bytes_max * H2_GUARD_HEAD_FACTOR) {
+        /* One byte of an indexed field can stand for thousands. */
+        h2_terminate(s->front, NGHTTP2_ENHANCE_YOUR_CALM);
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    }
     if (s->too_many) {
         /* Not one byte is kept of a list that small frames can make huge. */
         return s->trailers != NULL ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
@@ -142,6 +151,22 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     return 0;
 }
 
+/* RFC 9113 8.2.1: nghttp2 would leave such a field out and go on. */
+static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
+                             const uint8_t *name, size_t name_len, const uint8_t *value,
+                             size_t value_len, uint8_t flags, void *arg)
+{
+    (void)session;
+    (void)frame;
+    (void)name;
+    (void)name_len;
+    (void)value;
+    (void)value_len;
+    (void)flags;
+    (void)arg;
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* RST_STREAM PROTOCOL_ERROR */
+}
+
 static void start(struct h2_stream *s, bool has_body)
 {
     struct exchange *x = s->x;
@@ -149,6 +174,7 @@ static void start(struct h2_stream *s, bool has_body)
     s->started = true;
     s->front->unstarted--;
     s->is_connect = h->protocol.len > 0;
+    h2_priority_start(s);
     if (s->too_many) {
         exchange_reply(x, 431, "tunnel: too many header fields");
     } else if (h->target.len > worker_limits(x->worker)->uri_bytes_max) {
@@ -169,10 +195,22 @@ static void request_ended(struct h2_stream *s)
     }
 }
 
+/* A body is to follow, of nothing. The service must not see such a request whole while
+ * data may still come (nghttp2 then resets the stream): it is started at its end. */
+static bool waits_for_end(const struct h2_stream *s)
+{
+    const struct head_field *length = head_find(&s->x->request, STR("content-length"));
+    return length != NULL && str_eq(length->value, STR("0"));
+}
+
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
     struct front_h2 *f = arg;
     CHECK(f->magic == FRONT_H2_MAGIC);
+    if (frame->hd.type == NGHTTP2_PRIORITY_UPDATE && frame->ext.payload != NULL) {
+        h2_priority_update(f, frame->ext.payload);
+        return 0;
+    }
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) {
         return 0;
     }
@@ -181,9 +219,11 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
         return 0;
     }
     bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
-    if (frame->hd.type == NGHTTP2_HEADERS && !s->started && s->x != NULL) {
+    if (!s->started && s->x != NULL) {
         s->request_ended = end;
-        start(s, !end);
+        if (end || !waits_for_end(s)) {
+            start(s, !end);
+        }
     } else if (end) {
         request_ended(s);
     }
@@ -223,15 +263,33 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
         return 0;
     }
     size_t unconsumed = s->unconsumed;
+    if (s->request_ended) {
+        h2_guard_stream_ended(&f->guard, (uint32_t)id);
+    }
     (void)nghttp2_session_set_stream_user_data(session, id, NULL);
     h2_stream_gone(s, f->conn->worker);
     return unconsumed > 0 ? nghttp2_session_consume_connection(session, unconsumed) : 0;
 }
 
+/* True for a reset that the client's frames ask for: not ours, not the service's. */
+static bool is_provoked(uint32_t error)
+{
+    return error == NGHTTP2_PROTOCOL_ERROR || error == NGHTTP2_FLOW_CONTROL_ERROR ||
+           error == NGHTTP2_STREAM_CLOSED || error == NGHTTP2_FRAME_SIZE_ERROR ||
+           error == NGHTTP2_REFUSED_STREAM;
+}
+
 /* RFC 9113 8.1: the answer is complete, the rest of the request is not wanted. */
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
-    (void)arg;
+    struct front_h2 *f = arg;
+    if (frame->hd.type == NGHTTP2_RST_STREAM && is_provoked(frame->rst_stream.error_code) &&
+        f->conn != NULL) {
+        struct worker *w = f->conn->worker;
+        if (!h2_guard_count_reset(&f->guard, worker_limits(w), loop_now_ms(w->loop))) {
+            h2_terminate(f, NGHTTP2_ENHANCE_YOUR_CALM);
+        }
+    }
     if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
         (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
         struct h2_stream *s = stream_of(session, frame->hd.stream_id);
@@ -273,7 +331,7 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
     struct h2_stream *s = source->ptr;
     (void)session;
     CHECK(frame->data.padlen == 0 && len <= wbuf_len(&s->queue));
-    if (f->conn->blocked || conn_pending(f->conn) >= H2_FLUSH_MAX) {
+    if (!f->failed && (f->conn->blocked || conn_pending(f->conn) >= H2_FLUSH_MAX)) {
         return NGHTTP2_ERR_WOULDBLOCK; /* this frame comes first next time */
     }
     conn_write(f->conn, head, 9);
@@ -283,6 +341,8 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
     conn_write(f->conn, wbuf_data(&s->queue), len);
     wbuf_consume(&f->conn->worker->wbufs, &s->queue, len);
     f->queued -= len;
+    f->moved_ms = loop_now_ms(f->conn->worker->loop);
+    h2_guard_data_sent(&f->guard, len, wbuf_len(&s->queue) > 0);
     if (s->paused && s->x != NULL && wbuf_len(&s->queue) < H2_QUEUE_MAX / 2) {
         s->paused = false;
         exchange_front_ready(s->x, true);
@@ -294,6 +354,7 @@ void h2_stream_set_callbacks(nghttp2_session_callbacks *callbacks)
 {
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+    nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, on_invalid_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
@@ -330,7 +391,7 @@ static struct str lower(struct arena *arena, struct str name)
 
 static bool is_forwarded(const struct exchange *x, const struct head *h, struct str name)
 {
-    if (head_is_hop_by_hop(h, name)) {
+    if (head_is_hop_by_hop(h, name) || head_is_request_id(name)) {
         return false;
     }
     if (h->status == 204 && str_eq_nocase(name, STR("content-length"))) {
@@ -346,7 +407,7 @@ static void front_head(struct exchange *x, const struct head *response, bool end
     bool interim = response->status < 200 && !x->tunnel;
     bool has_date = interim;
     size_t count = 0;
-    nghttp2_nv *fields = arena_alloc(&x->arena, (response->count + 2) * sizeof *fields);
+    nghttp2_nv *fields = arena_alloc(&x->arena, (response->count + 4) * sizeof *fields);
     const char *status = arena_printf(&x->arena, "%03u", x->tunnel ? 200u : response->status);
     fields[count++] = field_of(STR(":status"), str_of(status));
     for (uint32_t i = 0; i < response->count; i++) {
@@ -356,8 +417,20 @@ static void front_head(struct exchange *x, const struct head *response, bool end
             fields[count++] = field_of(lower(&x->arena, field->name), field->value);
         }
     }
+    if (!interim) {
+        h2_priority_answer(s, response);
+    }
     if (!has_date) {
         fields[count++] = field_of(STR("date"), worker_date(x->worker));
+    }
+    struct str hsts = interim ? STR_NONE : hsts_value(x, response);
+    if (hsts.len > 0) {
+        fields[count++] = field_of(STR("strict-transport-security"), hsts);
+    }
+    if (!interim) {
+        /* Never the same again: kept out of the peer's table, where it would push others out. */
+        fields[count] = field_of(STR("x-request-id"), exchange_id(x));
+        fields[count++].flags = NGHTTP2_NV_FLAG_NO_INDEX;
     }
     int result;
     if (interim) {
@@ -399,6 +472,9 @@ static void front_body(struct exchange *x, const char *data, size_t len)
 {
     struct h2_stream *s = x->front_owner;
     wbuf_add(&x->worker->wbufs, &s->queue, data, len);
+    if (s->front->queued == 0) {
+        s->front->moved_ms = loop_now_ms(x->worker->loop);
+    }
     s->front->queued += len;
     if (!s->paused && (wbuf_len(&s->queue) >= H2_QUEUE_MAX || s->front->queued >= H2_QUEUED_MAX)) {
         s->paused = true;
@@ -452,8 +528,7 @@ static void front_abort(struct exchange *x)
     struct h2_stream *s = x->front_owner;
     CHECK(s->x == x);
     s->x = NULL;
-    (void)nghttp2_submit_rst_stream(s->front->session, NGHTTP2_FLAG_NONE, s->id,
-                                    NGHTTP2_INTERNAL_ERROR);
+    (void)nghttp2_submit_rst_stream(s->front->session, NGHTTP2_FLAG_NONE, s->id, x->abort_code);
     conn_mark_dirty(s->front->conn);
 }
 

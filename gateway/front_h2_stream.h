@@ -7,6 +7,8 @@
 
 #include "gateway/conn.h"
 #include "gateway/exchange.h"
+#include "gateway/front_h2_guard.h"
+#include "gateway/priority.h"
 
 enum {
     FRONT_H2_MAGIC = 0x66723268,
@@ -14,6 +16,8 @@ enum {
     H2_QUEUE_MAX = 128 * 1024, /* answer bytes a stream holds before its service waits */
     H2_QUEUED_MAX = 2 << 20,   /* … all streams of a connection together */
     H2_FLUSH_MAX = 128 * 1024, /* plain bytes serialised before a send */
+    H2_EARLY_MAX = 4,          /* PRIORITY_UPDATEs kept for streams to come */
+    H2_EARLY_VALUE = 28,       /* longer ones nghttp2 skips */
 };
 
 struct h2_stream;
@@ -25,8 +29,16 @@ enum front_wait {
     WAIT_HEAD,
     WAIT_BODY, /* a request body, before its answer began */
     WAIT_STREAMS,
+    WAIT_WINDOW, /* answers that the client's windows do not let go */
     WAIT_WRITE,
     WAIT_GOAWAY,
+};
+
+/* RFC 9218 7.1: the priority of a request that is not there yet. */
+struct h2_early {
+    int32_t id; /* 0: free */
+    uint8_t len;
+    char value[H2_EARLY_VALUE];
 };
 
 struct front_h2 {
@@ -35,12 +47,19 @@ struct front_h2 {
     nghttp2_session *session;  /* owned */
     struct h2_stream *streams; /* owned */
     enum front_wait wait;
+    int32_t last_id; /* of the streams that came */
+    int32_t idle_id; /* … when the connection's idle time began */
     bool failed;
     bool draining;
     bool goaway_sent;
     uint32_t unstarted; /* streams whose head is not complete */
     uint32_t uploading; /* streams that only the client's next bytes can move on */
     size_t queued;      /* answer bytes all streams hold */
+    uint64_t moved_ms;  /* when such a byte last left, or the first came */
+    uint64_t opened_ms;
+    struct h2_guard guard;
+    struct h2_early early[H2_EARLY_MAX];
+    uint8_t early_at;
 };
 
 struct h2_stream {
@@ -56,6 +75,7 @@ struct h2_stream {
     size_t end_count;
     size_t header_bytes; /* of heads and trailers, counted as RFC 9113 6.5.2 does */
     size_t unconsumed;   /* request bytes whose window is not given back */
+    struct priority priority;
     bool is_connect;
     bool too_many; /* header fields */
     bool started;
@@ -67,10 +87,21 @@ struct h2_stream {
     bool deferred;  /* nghttp2 waits for h2 data */
 };
 
+/* Ends the connection with GOAWAY and this error, at the end of the turn. */
+void h2_terminate(struct front_h2 *f, uint32_t error);
 void h2_stream_set_callbacks(nghttp2_session_callbacks *callbacks);
-/* The client is gone: ends the exchange and frees the stream. */
 /* Answers 408 where a request body stopped coming before any answer. */
 void h2_stream_refuse_stalled(struct front_h2 *f);
+/* The client is gone: ends the exchange and frees the stream. */
 void h2_stream_gone(struct h2_stream *s, struct worker *w);
+
+/* front_h2_priority.c. The priority of a request whose head is complete, and
+ * what the service shall know of it. */
+void h2_priority_start(struct h2_stream *s);
+/* A PRIORITY_UPDATE came, for a request that is here or to come. */
+void h2_priority_update(struct front_h2 *f, const nghttp2_ext_priority_update *update);
+/* The service's own field overrides the client's wishes, the later ones too
+ * (RFC 9218 section 8). */
+void h2_priority_answer(struct h2_stream *s, const struct head *response);
 
 #endif

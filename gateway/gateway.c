@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -18,6 +19,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "gateway/link_protocol.h"
+#include "gateway/throttle.h"
 #include "gateway/tls.h"
 
 /* One publish on its way through the workers. */
@@ -36,6 +38,7 @@ struct view_letter {
 struct listener_letter {
     struct worker *worker;
     int fd;
+    bool redirect;
 };
 
 struct drain_letter {
@@ -88,6 +91,44 @@ static struct certset *make_certs(struct gateway *g, const struct snapshot_spec 
     return set;
 }
 
+/* The old context where nothing changed: reading a hundred authorities takes a while. Where they
+ * cannot be read only the services that need them are not served. */
+static SSL_CTX *make_client(const struct gateway *g, const struct snapshot_spec *spec)
+{
+    struct err err = {0};
+    if (spec->ca_pem.len == 0) {
+        return NULL;
+    }
+    if (g->client != NULL && str_eq(g->snapshot->spec.ca_pem, spec->ca_pem)) {
+        CHECK(SSL_CTX_up_ref(g->client) == 1);
+        return g->client;
+    }
+    SSL_CTX *client = tlsctx_client_new(spec->ca_pem, &err);
+    if (client == NULL) {
+        log_error("gateway", "services with TLS cannot be checked", LOG_STR("error", err.msg));
+    }
+    return client;
+}
+
+static SSL_CTX *client_ref(SSL_CTX *client)
+{
+    CHECK(client == NULL || SSL_CTX_up_ref(client) == 1);
+    return client;
+}
+
+/* Once for each value that the operator set. */
+static void warn_if_capped(struct gateway *g, const struct limits *limits)
+{
+    uint64_t cap = limit_connections_cap(g->limit);
+    if (limits->connections_max > cap && limits->connections_max != g->capped) {
+        g->capped = limits->connections_max;
+        log_warn("gateway",
+                 "the limit of file descriptors (ulimit -n) allows fewer connections than "
+                 "tunnel.limits.connectionsMax",
+                 LOG_INT("connections_max", limits->connections_max), LOG_INT("allowed", cap));
+    }
+}
+
 void gateway_publish(struct gateway *g, struct str bytes)
 {
     struct err err = {0};
@@ -106,13 +147,18 @@ void gateway_publish(struct gateway *g, struct str bytes)
             return;
         }
         tlsctx_set_ticket_keys(g->tlsctx, spec->ticket_keys, spec->ticket_key_count);
+        tlsctx_set_min_version(g->tlsctx, spec->tls_min == 3 ? TLS1_3_VERSION : TLS1_2_VERSION);
     }
+    SSL_CTX *client = make_client(g, spec);
+    struct quota_set *quotas = quota_set_new(snapshot, g->snapshot, g->quotas);
+    warn_if_capped(g, &spec->limits);
     struct publish *p = xcalloc(1, sizeof *p);
     *p = (struct publish){.gateway = g, .generation = spec->generation, .waiting = g->worker_count};
     for (unsigned i = 0; i < g->worker_count; i++) {
         struct view_letter *letter = xcalloc(1, sizeof *letter);
         letter->worker = g->workers[i];
-        letter->view = view_new(snapshot_ref(snapshot), certs == NULL ? NULL : certset_ref(certs));
+        letter->view = view_new(snapshot_ref(snapshot), certs == NULL ? NULL : certset_ref(certs),
+                                client_ref(client), quota_set_ref(quotas));
         letter->publish = p;
         mail_post(g->workers[i]->mail, worker_on_view, letter);
     }
@@ -121,8 +167,52 @@ void gateway_publish(struct gateway *g, struct str bytes)
     }
     snapshot_unref(g->snapshot);
     certset_unref(g->certs);
+    SSL_CTX_free(g->client);
+    g->published_ms = clock_wall_ms();
+    quota_set_unref(g->quotas);
     g->snapshot = snapshot;
     g->certs = certs;
+    g->client = client;
+    g->quotas = quotas;
+}
+
+/* Writes what the workers have handed over. */
+static void write_access_lines(struct gateway *g)
+{
+    uint64_t dropped = 0;
+    struct str lines;
+    for (unsigned i = 0; i < WORKERS_MAX && g->access_logs[i] != NULL; i++) {
+        struct access_log *log = g->access_logs[i];
+        while (access_log_next(log, &lines)) {
+            access_writer_put(&g->access, lines);
+            access_log_done(log);
+        }
+        dropped += __atomic_load_n(&log->dropped, __ATOMIC_RELAXED);
+    }
+    access_writer_report(&g->access, dropped);
+}
+
+static void on_access_lines(void *arg)
+{
+    struct gateway *g = arg;
+    CHECK(g->magic == GATEWAY_MAGIC);
+    write_access_lines(g);
+}
+
+/* In the worker's thread. */
+static void worker_on_access_lines(void *arg)
+{
+    struct gateway *g = arg;
+    mail_post(g->mail, on_access_lines, g);
+}
+
+void gateway_set_access_log(struct gateway *g, int fd)
+{
+    write_access_lines(g);
+    access_writer_set_fd(&g->access, fd);
+    for (unsigned i = 0; i < g->worker_count; i++) {
+        access_log_enable(g->access_logs[i], fd >= 0);
+    }
 }
 
 void gateway_setup(struct gateway *g, unsigned workers)
@@ -133,9 +223,13 @@ void gateway_setup(struct gateway *g, unsigned workers)
     }
     workers = workers < 1 ? 1 : workers > WORKERS_MAX ? WORKERS_MAX : workers;
     for (unsigned i = 0; i < workers; i++) {
-        g->workers[i] = worker_new(i, g->tlsctx, &err);
+        g->workers[i] = worker_new(i, g->tlsctx, g->limit, &err);
         if (g->workers[i] != NULL) {
-            g->workers[i]->worker_count = workers;
+            g->workers[i]->gateway = g;
+            g->workers[i]->throttle = g->throttle;
+            g->access_logs[i] = access_log_new(worker_on_access_lines, g);
+            access_log_enable(g->access_logs[i], g->access.fd >= 0);
+            g->workers[i]->access = g->access_logs[i];
         }
         if (g->workers[i] == NULL || worker_start(g->workers[i], &err) < 0) {
             log_error("gateway", "cannot start a worker", LOG_STR("error", err.msg));
@@ -148,7 +242,7 @@ void gateway_setup(struct gateway *g, unsigned workers)
 static void worker_on_listener(void *arg)
 {
     struct listener_letter *letter = arg;
-    worker_add_listener(letter->worker, letter->fd);
+    worker_add_listener(letter->worker, letter->fd, letter->redirect);
     free(letter);
 }
 
@@ -170,7 +264,9 @@ void gateway_add_listeners(struct gateway *g, unsigned worker, const cJSON *addr
         g->kept[g->kept_count++] = (struct kept_listener){
             .fd = kept, .address = xstrdup(address->valuestring), .worker = worker};
         struct listener_letter *letter = xcalloc(1, sizeof *letter);
-        *letter = (struct listener_letter){g->workers[worker], fds[i]};
+        *letter =
+            (struct listener_letter){g->workers[worker], fds[i],
+                                     str_starts(str_of(address->valuestring), STR(LINK_REDIRECT))};
         mail_post(g->workers[worker]->mail, worker_on_listener, letter);
     }
 }
@@ -232,13 +328,34 @@ static void on_signal(int signo, void *arg)
     }
 }
 
-static void raise_descriptors(void)
+/* As many as the hard limit allows; how many that is. */
+static uint64_t raise_descriptors(void)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit); /* fewer clients then, nothing worse */
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    if (limit.rlim_cur < limit.rlim_max) {
+        struct rlimit raised = {limit.rlim_max, limit.rlim_max};
+        if (setrlimit(RLIMIT_NOFILE, &raised) == 0) { /* else fewer clients, nothing worse */
+            limit = raised;
+        }
     }
+    return limit.rlim_cur;
+}
+
+/* Freed buffers stay with the allocator, scattered; after a burst of connections they are
+ * worth returning. Here, as a worker would stop for it. */
+static void on_trim_due(void *arg)
+{
+    struct gateway *g = arg;
+    CHECK(g->magic == GATEWAY_MAGIC);
+    enum { TRIM_EVERY_MS = 5000, BURST_MIN = 128 };
+    uint64_t peak = limit_take_peak(g->limit);
+    g->peak = g->peak > peak ? g->peak : peak;
+    if (g->peak >= BURST_MIN && limit_connections(g->limit) < g->peak / 2) {
+        (void)malloc_trim(0);
+        g->peak = limit_connections(g->limit);
+    }
+    loop_timer_set(&g->trim, TRIM_EVERY_MS);
 }
 
 static void gateway_fini(struct gateway *g)
@@ -249,16 +366,32 @@ static void gateway_fini(struct gateway *g)
     }
     for (unsigned i = 0; i < g->worker_count; i++) {
         worker_join(g->workers[i]);
+        g->access_logs[i]->notify = on_access_lines; /* its end is ours to run */
         worker_free(g->workers[i]);
+        access_log_publish(g->access_logs[i]);
     }
+    g->access.reported_ms = 0; /* the last report does not wait for its time */
+    write_access_lines(g);
+    for (unsigned i = 0; i < g->worker_count; i++) {
+        access_log_free(g->access_logs[i]);
+        g->access_logs[i] = NULL;
+    }
+    g->worker_count = 0; /* letters that are left look for nothing */
     for (size_t i = 0; i < g->kept_count; i++) {
         (void)close(g->kept[i].fd);
         free(g->kept[i].address);
     }
     free(g->kept);
     snapshot_unref(g->snapshot);
+    g->snapshot = NULL;
     certset_unref(g->certs);
+    SSL_CTX_free(g->client);
+    quota_set_unref(g->quotas);
+    limit_free(g->limit);
+    loop_timer_fini(&g->trim);
     mail_free(g->mail);
+    throttle_free(g->throttle);
+    access_writer_fini(&g->access);
     tlsctx_free(g->tlsctx);
     loop_free(g->loop);
 }
@@ -271,7 +404,10 @@ static int gateway_init(struct gateway *g, struct err *err)
         loop_watch_signals(g->loop, signals, COUNT_OF(signals), on_signal, g, err) < 0) {
         return -1;
     }
+    g->throttle = throttle_new();
     g->mail = mail_new(g->loop, err);
+    loop_timer_init(&g->trim, g->loop, on_trim_due, g);
+    on_trim_due(g);
     g->tlsctx = g->mail == NULL ? NULL : tlsctx_new(tls_find_context, err);
     return g->tlsctx == NULL ? -1 : link_open(g, err);
 }
@@ -281,7 +417,10 @@ int gateway_main(void)
     struct gateway g = {.magic = GATEWAY_MAGIC};
     struct err err = {0};
     (void)signal(SIGPIPE, SIG_IGN);
-    raise_descriptors();
+    (void)signal(SIGXFSZ, SIG_IGN); /* the access log may not grow: lines are lost, not we */
+    access_writer_init(&g.access);
+    g.started_ms = clock_wall_ms();
+    g.limit = limit_new(raise_descriptors());
     (void)build_id();
     if (gateway_init(&g, &err) < 0) {
         log_error("gateway", "cannot start", LOG_STR("error", err.msg));

@@ -9,6 +9,9 @@
 #include "base/mail.h"
 #include "certs/certset.h"
 #include "certs/tlsctx.h"
+#include "gateway/access_log.h"
+#include "gateway/access_writer.h"
+#include "gateway/limit.h"
 #include "gateway/sandbox.h"
 #include "gateway/worker.h"
 #include "routing/snapshot.h"
@@ -24,13 +27,20 @@ struct kept_listener {
 
 struct gateway {
     uint32_t magic;
-    struct loop *loop;                   /* owned */
-    struct mailbox *mail;                /* owned: from the workers */
-    struct event *link_event;            /* owned: the listening link socket */
-    struct frame_channel *link;          /* owned; NULL without a daemon */
-    struct tlsctx *tlsctx;               /* owned */
-    struct snapshot *snapshot;           /* shared */
-    struct certset *certs;               /* shared */
+    struct loop *loop;          /* owned */
+    struct mailbox *mail;       /* owned: from the workers */
+    struct event *link_event;   /* owned: the listening link socket */
+    struct frame_channel *link; /* owned; NULL without a daemon */
+    struct tlsctx *tlsctx;      /* owned */
+    struct throttle *throttle;  /* owned; shared with the workers */
+    struct snapshot *snapshot;  /* shared */
+    struct certset *certs;      /* shared */
+    SSL_CTX *client;            /* shared: checks services' certificates; NULL without CAs */
+    struct quota_set *quotas;   /* shared; NULL: no route has a limit */
+    struct limit *limit;        /* owned; the workers share it */
+    uint32_t capped;            /* connections_max that was logged as too high */
+    struct loop_timer trim;     /* memory back to the system after a burst */
+    uint64_t peak;              /* connections since it was last given back */
     struct worker *workers[WORKERS_MAX]; /* owned */
     unsigned worker_count;
     struct sandbox sandbox;
@@ -38,6 +48,10 @@ struct gateway {
     unsigned idle_count;        /* workers done draining */
     struct kept_listener *kept; /* owned array */
     size_t kept_count;
+    struct access_log *access_logs[WORKERS_MAX]; /* owned: one per worker */
+    struct access_writer access;
+    int64_t started_ms;   /* wall clock */
+    int64_t published_ms; /* … of the last snapshot taken */
 };
 
 /* Starts the workers, once. */
@@ -47,6 +61,8 @@ void gateway_add_listeners(struct gateway *g, unsigned worker, const cJSON *addr
                            const int *fds, size_t count);
 void gateway_publish(struct gateway *g, struct str bytes);
 void gateway_drain(struct gateway *g, uint64_t limit_ms);
+/* Takes the descriptor that access lines go to from now on; -1: nowhere. */
+void gateway_set_access_log(struct gateway *g, int fd);
 
 /* link.c */
 int link_open(struct gateway *g, struct err *err);

@@ -101,8 +101,9 @@ static struct head_fault parse_version(struct head *h, struct str text)
     return fault(0, NULL);
 }
 
-/* RFC 9112 3.2.2: absolute-form. The authority ends at '/', '?' or the end. */
-static void split_absolute(struct head *h)
+/* RFC 9112 3.2.2: absolute-form. The authority ends at '/', '?' or the end. Where there is
+ * no path, the origin-form of it begins with one, or is the "*" of OPTIONS (3.2.4). */
+static void split_absolute(struct head *h, struct arena *arena)
 {
     size_t skip = 0;
     if (h->target.len > 7 && str_eq_nocase((struct str){h->target.ptr, 7}, STR("http://"))) {
@@ -114,17 +115,26 @@ static void split_absolute(struct head *h)
         return;
     }
     struct str rest = {h->target.ptr + skip, h->target.len - skip};
-    size_t end = str_find(rest, '/');
+    size_t slash = str_find(rest, '/');
     size_t query = str_find(rest, '?');
-    if (query < end || end == 0) {
-        return; /* no path, or no host: refused as a malformed target */
+    size_t end = slash < query ? slash : query;
+    if (end == 0) {
+        return; /* no host: refused as a malformed target */
     }
+    struct str path = {rest.ptr + end, rest.len - end};
     h->scheme = (struct str){h->target.ptr, skip - 3};
     h->authority = (struct str){rest.ptr, end};
-    h->target = end == rest.len ? STR("/") : (struct str){rest.ptr + end, rest.len - end};
+    if (path.len == 0) {
+        h->target = str_eq(h->method, STR("OPTIONS")) ? STR("*") : STR("/");
+    } else if (path.ptr[0] == '?') {
+        const char *text = arena_printf(arena, "/%.*s", STR_ARG(path));
+        h->target = (struct str){text, path.len + 1};
+    } else {
+        h->target = path;
+    }
 }
 
-static struct head_fault parse_request_line(struct head *h, struct str line,
+static struct head_fault parse_request_line(struct head *h, struct arena *arena, struct str line,
                                             const struct limits *limits)
 {
     size_t first = str_find(line, ' ');
@@ -146,7 +156,7 @@ static struct head_fault parse_request_line(struct head *h, struct str line,
     if (h->target.len > limits->uri_bytes_max) {
         return fault(414, "request target too long");
     }
-    split_absolute(h);
+    split_absolute(h, arena);
     return fault(0, NULL);
 }
 
@@ -221,7 +231,7 @@ enum h1_result h1_parse_request(struct head *h, struct arena *arena, const char 
     *out_used = skip + rest.len;
     head_init(h, true);
     struct str line = next_line(&rest);
-    *out_fault = parse_request_line(h, line, limits);
+    *out_fault = parse_request_line(h, arena, line, limits);
     if (out_fault->status == 0) {
         *out_fault = parse_fields(h, arena, rest, limits, 400);
     }
@@ -279,10 +289,12 @@ static enum h1_result read_chunk_size(struct h1_body *body, struct str data, siz
     if (i == 0) {
         return H1_FAULT;
     }
+    size_t digits = i;
     while (i < data.len && (data.ptr[i] == ' ' || data.ptr[i] == '\t')) {
-        i++; /* BWS */
+        i++; /* BWS belongs to an extension; some old servers pad the size with it */
     }
-    if (i < data.len && data.ptr[i] != '\r' && data.ptr[i] != ';') {
+    bool padded = body->strict && i > digits;
+    if (i < data.len && data.ptr[i] != ';' && (data.ptr[i] != '\r' || padded)) {
         return H1_FAULT;
     }
     for (; i < data.len && i < CHUNK_LINE_MAX; i++) {

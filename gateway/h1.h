@@ -43,6 +43,7 @@ struct h1_body {
     enum h1_framing framing;
     enum h1_chunk_state chunk;
     uint64_t left; /* of the length, or of the chunk */
+    bool strict;   /* no white space behind a chunk size; set after init (requests) */
     bool done;
     struct head *trailers; /* set when done and there were some; in the arena */
 };

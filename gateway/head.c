@@ -5,9 +5,15 @@
 
 #include "base/auto.h"
 
+/* Longer than any method in use; RFC 9112 3 asks for a 501. */
+enum { METHOD_MAX = 64, FORWARDS_MAX = 9999 };
+
 void head_init(struct head *h, bool is_request)
 {
-    *h = (struct head){.is_request = is_request, .minor = 1, .content_length = LENGTH_NONE};
+    *h = (struct head){.is_request = is_request,
+                       .minor = 1,
+                       .content_length = LENGTH_NONE,
+                       .max_forwards = FORWARDS_ANY};
 }
 
 bool head_add(struct head *h, struct arena *arena, struct str name, struct str value,
@@ -71,11 +77,12 @@ bool head_value_is_legal(struct str s)
     return true;
 }
 
+/* RFC 3986 has neither blanks nor bytes beyond ASCII, and a target no fragment. */
 static bool target_is_legal(struct str s)
 {
     for (size_t i = 0; i < s.len; i++) {
         uint8_t c = (uint8_t)s.ptr[i];
-        if (c <= 0x20 || c == 0x7f || c == '#') {
+        if (c <= 0x20 || c >= 0x7f || c == '#') {
             return false;
         }
     }
@@ -141,6 +148,30 @@ static struct head_fault check_connection(struct head *h, struct str value)
     return fault(0, NULL);
 }
 
+/* RFC 9110 10.1.1: 100-continue is the only expectation there is; HTTP/1.0 has none. */
+static struct head_fault check_expect(struct head *h, struct str value)
+{
+    if (!h->is_h2 && h->minor == 0) {
+        return fault(0, NULL);
+    }
+    h->expects_continue = str_eq_nocase(value, STR("100-continue"));
+    return h->expects_continue ? fault(0, NULL) : fault(417, "unknown expectation");
+}
+
+/* RFC 9110 7.6.2: a hop that forwards OPTIONS or TRACE counts down. */
+static struct head_fault check_max_forwards(struct head *h, struct str value)
+{
+    uint64_t count;
+    if (!str_eq(h->method, STR("OPTIONS")) && !str_eq(h->method, STR("TRACE"))) {
+        return fault(0, NULL);
+    }
+    if (!str_to_u64(value, &count) || h->max_forwards != FORWARDS_ANY) {
+        return fault(400, "malformed Max-Forwards");
+    }
+    h->max_forwards = count < FORWARDS_MAX ? (int32_t)count : FORWARDS_MAX;
+    return fault(0, NULL);
+}
+
 static struct head_fault check_field(struct head *h, const struct head_field *f, bool *has_host)
 {
     /* Only names of these lengths mean anything to a proxy. */
@@ -164,7 +195,7 @@ static struct head_fault check_field(struct head *h, const struct head_field *f,
         break;
     case 6:
         if (h->is_request && str_eq_nocase(f->name, STR("expect"))) {
-            h->expects_continue = str_eq_nocase(f->value, STR("100-continue"));
+            return check_expect(h, f->value);
         }
         break;
     case 7:
@@ -175,6 +206,11 @@ static struct head_fault check_field(struct head *h, const struct head_field *f,
     case 10:
         if (str_eq_nocase(f->name, STR("connection"))) {
             return check_connection(h, f->value);
+        }
+        break;
+    case 12:
+        if (h->is_request && str_eq_nocase(f->name, STR("max-forwards"))) {
+            return check_max_forwards(h, f->value);
         }
         break;
     case 14:
@@ -219,6 +255,13 @@ static struct head_fault check_fields(struct head *h, bool *has_host)
 
 static struct head_fault check_target(struct head *h)
 {
+    if (h->is_h2 && h->protocol.len == 0 && str_eq(h->method, STR("CONNECT"))) {
+        return fault(405, "CONNECT is not served here"); /* RFC 9113 8.5: has no :path */
+    }
+    if (h->is_h2 && !str_eq_nocase(h->scheme, STR("https")) &&
+        !str_eq_nocase(h->scheme, STR("http"))) {
+        return fault(421, "only http and https are served here");
+    }
     if (!target_is_legal(h->target)) {
         return fault(400, "malformed request target");
     }
@@ -242,9 +285,12 @@ static struct head_fault check_target(struct head *h)
 
 static struct head_fault check_host(struct head *h, bool has_host)
 {
+    bool old = h->minor == 0 && !h->is_h2;
     if (h->authority.len == 0 && !has_host) {
-        return h->minor == 0 && !h->is_h2 ? fault(400, "HTTP/1.0 without Host cannot be routed")
-                                          : fault(400, "missing Host");
+        return fault(400, old ? "HTTP/1.0 without Host cannot be routed" : "missing Host");
+    }
+    if (!has_host && !old && !h->is_h2) {
+        return fault(400, "missing Host"); /* an absolute-form target does not replace it */
     }
     struct host from_host;
     if (has_host && !host_parse(h->host_text, &from_host)) {
@@ -273,6 +319,9 @@ struct head_fault head_check(struct head *h)
     if (!head_is_token(h->method)) {
         return fault(400, "malformed method");
     }
+    if (h->method.len > METHOD_MAX) {
+        return fault(501, "unknown method");
+    }
     struct head_fault found = check_target(h);
     if (found.status == 0) {
         found = check_fields(h, &has_host);
@@ -283,7 +332,6 @@ struct head_fault head_check(struct head *h)
     if (h->minor == 0) {
         h->wants_close = h->wants_close || !h->wants_keep_alive;
         h->wants_upgrade = false;
-        h->expects_continue = false;
     }
     return found;
 }
@@ -326,8 +374,18 @@ bool head_is_hop_by_hop(const struct head *h, struct str name)
     return false;
 }
 
-bool head_trailer_allowed(struct str name)
+struct str head_plain_name(struct str raw, char *text)
 {
+    for (size_t i = 0; i < raw.len; i++) {
+        text[i] = raw.ptr[i] == '_' ? '-' : raw.ptr[i];
+    }
+    return (struct str){text, raw.len};
+}
+
+bool head_trailer_allowed(struct str raw)
+{
+    char text[32];
+    struct str name = raw.len <= sizeof text ? head_plain_name(raw, text) : raw;
     if (name.len > 12 && str_eq_nocase((struct str){name.ptr, 12}, STR("x-forwarded-"))) {
         return false;
     }
@@ -351,6 +409,7 @@ bool head_trailer_allowed(struct str name)
         {"connection", 10},
         {"set-cookie", 10},
         {"content-type", 12},
+        {"x-wos-secret", 12},
         {"max-forwards", 12},
         {"authorization", 13},
         {"cache-control", 13},
@@ -367,5 +426,5 @@ bool head_trailer_allowed(struct str name)
             return false;
         }
     }
-    return head_is_token(name);
+    return head_is_token(raw);
 }

@@ -24,7 +24,7 @@ struct head_field {
     struct str value;
 };
 
-enum { LENGTH_NONE = -1 };
+enum { LENGTH_NONE = -1, FORWARDS_ANY = -1 };
 
 struct head {
     bool is_request;
@@ -51,6 +51,7 @@ struct head {
     bool wants_upgrade;    /* Connection: upgrade and an Upgrade field */
     bool expects_continue;
     bool te_trailers;
+    int32_t max_forwards; /* of OPTIONS and TRACE (RFC 9110 7.6.2); FORWARDS_ANY if not told */
     struct str upgrade;
     struct str connection[8]; /* values of Connection fields */
     uint8_t connection_count;
@@ -62,6 +63,13 @@ struct head_fault {
     const char *why; /* constant text */
 };
 
+/* 400 is for what is not a message at all, and for nothing else: RFC 9113 8.1.1
+ * wants the stream reset. Every other status is an answer, whatever the version. */
+static inline bool head_fault_is_malformed(struct head_fault fault)
+{
+    return fault.status == 400;
+}
+
 void head_init(struct head *h, bool is_request);
 /* False when there are more than limits allow. Slices must outlive h. */
 bool head_add(struct head *h, struct arena *arena, struct str name, struct str value,
@@ -72,13 +80,30 @@ const struct head_field *head_find(const struct head *h, struct str name);
 struct head_fault head_check(struct head *h);
 /* The same for a response to a request with method `method`. */
 struct head_fault head_check_response(struct head *h);
+/* X-Request-Id is set at this hop: exchange_id. */
+static inline bool head_is_request_id(struct str name)
+{
+    return name.len == 12 && str_eq_nocase(name, STR("x-request-id"));
+}
 /* A trailer section: no framing, routing or pseudo fields (RFC 9110 6.5.1). */
 bool head_trailer_allowed(struct str name);
+/* The name with '-' for '_', as services behind CGI or WSGI read it: to them X_Real_IP and
+ * X-Real-IP are one. Written to `text`, which has room for it. */
+struct str head_plain_name(struct str raw, char *text);
 /* True for fields that end at this hop, those named in Connection included. */
 bool head_is_hop_by_hop(const struct head *h, struct str name);
 /* True for bytes of RFC 9110's token. */
 bool head_is_token(struct str s);
 bool head_value_is_legal(struct str s);
+
+/* What trusted proxies in front of this gateway said (client_address.h). */
+struct head_told {
+    struct str via;           /* ", 10.0.0.2, 127.0.0.1": those between the client and us */
+    struct str via_forwarded; /* the same for Forwarded: ", for=10.0.0.2, for=…" */
+    struct str host;          /* the client's Host; empty: not said */
+    const char *proto;        /* "http" or "https"; NULL: not said */
+    uint16_t port;            /* 0: not said */
+};
 
 /* What the gateway tells the service about the client. */
 struct head_forward {
@@ -89,7 +114,9 @@ struct head_forward {
     const struct route *route;
     bool upgrade_from_h2; /* RFC 8441: write a GET with Upgrade and this key */
     const char *ws_key;
-    bool has_body; /* framing: chunked unless content_length is known */
+    bool has_body;                /* framing: chunked unless content_length is known */
+    const struct head_told *told; /* NULL: nobody to believe stands in front */
+    struct str request_id;
 };
 
 /* The request as HTTP/1.1 for the service. */

@@ -8,24 +8,22 @@
 /* What only the gateway may say about the client (contract, decision 6). */
 static bool is_ours(struct str raw)
 {
-    /* Services behind CGI or WSGI read X_Real_IP and X-Real-IP as one. */
     char text[18];
-    struct str name = {text, raw.len};
     if (raw.len > sizeof text) {
         return false;
     }
-    for (size_t i = 0; i < raw.len; i++) {
-        text[i] = raw.ptr[i] == '_' ? '-' : raw.ptr[i];
-    }
+    struct str name = head_plain_name(raw, text);
     static const struct str names[] = {
         {"host", 4},
         {"forwarded", 9},
         {"x-real-ip", 9},
         {"content-length", 14},
+        {"x-request-id", 12},
         {"x-forwarded-for", 15},
         {"x-forwarded-host", 16},
         {"x-forwarded-port", 16},
         {"x-forwarded-proto", 17},
+        {"transfer-encoding", 17},
         {"x-forwarded-server", 18},
     };
     for (size_t i = 0; i < COUNT_OF(names); i++) {
@@ -52,23 +50,33 @@ static void add_line(struct wbuf_pool *pool, struct wbuf *out, struct str name, 
     wbuf_commit(out, name.len + value.len + 4);
 }
 
+/* Client first, then the proxies it came through, if they are believed (client_address.h). */
 static void write_forwarded(struct wbuf_pool *pool, struct wbuf *out, const struct head *h,
                             const struct head_forward *fwd)
 {
-    char text[512];
+    static const struct head_told nothing;
+    const struct head_told *told = fwd->told == NULL ? &nothing : fwd->told;
+    const char *proto = told->proto == NULL ? fwd->proto : told->proto;
+    struct str host = told->host.len == 0 ? h->host_text : told->host;
+    char text[768];
+    wbuf_add_str(pool, out, STR("X-Forwarded-For: "));
+    wbuf_add_str(pool, out, str_of(fwd->peer));
+    wbuf_add_str(pool, out, told->via);
     int len = snprintf(text, sizeof text,
-                       "X-Forwarded-For: %s\r\nX-Forwarded-Host: %.*s\r\nX-Forwarded-Proto: %s\r\n"
+                       "\r\nX-Forwarded-Host: %.*s\r\nX-Forwarded-Proto: %s\r\n"
                        "X-Forwarded-Port: %u\r\n",
-                       fwd->peer, STR_ARG(h->host_text), fwd->proto, fwd->public_port);
+                       STR_ARG(host), proto, told->port == 0 ? fwd->public_port : told->port);
     CHECK(len > 0 && (size_t)len < sizeof text);
     wbuf_add(pool, out, text, (size_t)len);
     /* RFC 7239 section 6: an IPv6 node is quoted and in brackets. */
     const char *open = fwd->peer_is_v6 ? "\"[" : "";
     const char *shut = fwd->peer_is_v6 ? "]\"" : "";
-    len = snprintf(text, sizeof text, "Forwarded: for=%s%s%s;host=\"%.*s\";proto=%s\r\n", open,
-                   fwd->peer, shut, STR_ARG(h->host_text), fwd->proto);
+    len = snprintf(text, sizeof text, "Forwarded: for=%s%s%s;host=\"%.*s\";proto=%s", open,
+                   fwd->peer, shut, STR_ARG(host), proto);
     CHECK(len > 0 && (size_t)len < sizeof text);
     wbuf_add(pool, out, text, (size_t)len);
+    wbuf_add_str(pool, out, told->via_forwarded);
+    wbuf_add_str(pool, out, STR("\r\n"));
 }
 
 static void write_request_line(struct wbuf_pool *pool, struct wbuf *out, const struct head *h,
@@ -130,22 +138,44 @@ static void write_cookies(struct wbuf_pool *pool, struct wbuf *out, const struct
     }
 }
 
+/* Is the field left out, or written by someone else? */
+static bool is_skipped(const struct head *h, const struct head_forward *fwd, struct str name)
+{
+    bool crumb = h->is_h2 && str_eq_nocase(name, STR("cookie"));
+    bool key = fwd->upgrade_from_h2 && str_eq_nocase(name, STR("sec-websocket-key"));
+    /* HTTP/1.0 knows no 100: its request is forwarded as 1.1 and must not ask for one. */
+    bool expect = h->minor == 0 && str_eq_nocase(name, STR("expect"));
+    bool forwards = h->max_forwards != FORWARDS_ANY && str_eq_nocase(name, STR("max-forwards"));
+    return crumb || key || expect || forwards || is_ours(name) || head_is_hop_by_hop(h, name);
+}
+
 void head_write_request(struct wbuf_pool *pool, struct wbuf *out, const struct head *h,
                         const struct head_forward *fwd)
 {
     write_request_line(pool, out, h, fwd);
     for (uint32_t i = 0; i < h->count; i++) {
         const struct head_field *f = &h->fields[i];
-        bool crumb = h->is_h2 && str_eq_nocase(f->name, STR("cookie"));
-        bool key = fwd->upgrade_from_h2 && str_eq_nocase(f->name, STR("sec-websocket-key"));
-        if (!crumb && !key && !is_ours(f->name) && !head_is_hop_by_hop(h, f->name)) {
+        if (!is_skipped(h, fwd, f->name)) {
             add_line(pool, out, f->name, f->value);
         }
     }
     if (h->is_h2) {
         write_cookies(pool, out, h);
     }
+    if (h->max_forwards > 0) {
+        char text[32];
+        int len = snprintf(text, sizeof text, "Max-Forwards: %d\r\n", h->max_forwards - 1);
+        wbuf_add(pool, out, text, (size_t)len);
+    }
     write_forwarded(pool, out, h, fwd);
+    if (fwd->request_id.len > 0) {
+        add_line(pool, out, STR("X-Request-Id"), fwd->request_id);
+    }
+    /* RFC 9110 7.6.3, after those of proxies in front of us. */
+    wbuf_add_str(pool, out,
+                 h->is_h2        ? STR("Via: 2 wos\r\n")
+                 : h->minor == 0 ? STR("Via: 1.0 wos\r\n")
+                                 : STR("Via: 1.1 wos\r\n"));
     write_framing(pool, out, h, fwd);
     wbuf_add_str(pool, out, STR("\r\n"));
 }

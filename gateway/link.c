@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "gateway/gateway.h"
 #include "gateway/link_protocol.h"
+#include "gateway/stats.h"
 
 void link_send(struct gateway *g, unsigned type, cJSON *object)
 {
@@ -41,27 +42,6 @@ static void send_listeners(struct gateway *g, unsigned worker)
     frame_send(g->link, LINK_LISTENERS, str_of(text), fds, count);
 }
 
-static void send_hello(struct gateway *g)
-{
-    cJSON *hello = cJSON_CreateObject();
-    (void)json_add_int(hello, "protocol", LINK_PROTOCOL);
-    (void)json_add_str(hello, "build", build_id());
-    (void)json_add_int(hello, "pid", getpid());
-    (void)json_add_int(hello, "generation",
-                       g->snapshot == NULL ? 0 : (int64_t)g->snapshot->spec.generation);
-    (void)json_add_int(hello, "workers", g->worker_count);
-    link_send(g, LINK_HELLO, hello);
-    for (unsigned i = 0; i < g->worker_count; i++) {
-        send_listeners(g, i);
-    }
-    link_send(g, LINK_READY, cJSON_CreateObject());
-}
-
-static void add_stat(cJSON *object, const char *name, const uint64_t *counter)
-{
-    (void)json_add_int(object, name, (int64_t)__atomic_load_n(counter, __ATOMIC_RELAXED));
-}
-
 static void add_sandbox(const struct gateway *g, cJSON *object)
 {
     cJSON *sandbox = cJSON_AddObjectToObject(object, "sandbox");
@@ -71,32 +51,21 @@ static void add_sandbox(const struct gateway *g, cJSON *object)
     (void)json_add_bool(sandbox, "seccomp", g->sandbox.seccomp);
 }
 
-static void send_stats(struct gateway *g)
+static void send_hello(struct gateway *g)
 {
-    cJSON *object = cJSON_CreateObject();
-    add_sandbox(g, object);
-    cJSON *workers = cJSON_AddArrayToObject(object, "workers");
+    cJSON *hello = cJSON_CreateObject();
+    (void)json_add_int(hello, "protocol", LINK_PROTOCOL);
+    (void)json_add_str(hello, "build", build_id());
+    (void)json_add_int(hello, "pid", getpid());
+    (void)json_add_int(hello, "generation",
+                       g->snapshot == NULL ? 0 : (int64_t)g->snapshot->spec.generation);
+    (void)json_add_int(hello, "workers", g->worker_count);
+    add_sandbox(g, hello);
+    link_send(g, LINK_HELLO, hello);
     for (unsigned i = 0; i < g->worker_count; i++) {
-        const struct worker_stats *stats = &g->workers[i]->stats;
-        cJSON *row = cJSON_CreateObject();
-        add_stat(row, "accepted", &stats->accepted);
-        add_stat(row, "connections", &stats->connections);
-        add_stat(row, "handshakes", &stats->handshakes);
-        add_stat(row, "handshakeFailures", &stats->handshake_failures);
-        add_stat(row, "requests", &stats->requests);
-        add_stat(row, "noResponse", &stats->responses[0]);
-        add_stat(row, "responses2xx", &stats->responses[2]);
-        add_stat(row, "responses3xx", &stats->responses[3]);
-        add_stat(row, "responses4xx", &stats->responses[4]);
-        add_stat(row, "responses5xx", &stats->responses[5]);
-        add_stat(row, "bytesIn", &stats->bytes_in);
-        add_stat(row, "bytesOut", &stats->bytes_out);
-        add_stat(row, "upstreamDials", &stats->upstream_dials);
-        add_stat(row, "upstreamReuses", &stats->upstream_reuses);
-        add_stat(row, "upstreamErrors", &stats->upstream_errors);
-        CHECK(cJSON_AddItemToArray(workers, row));
+        send_listeners(g, i);
     }
-    link_send(g, LINK_STATS, object);
+    link_send(g, LINK_READY, cJSON_CreateObject());
 }
 
 static void close_all(const int *fds, size_t count)
@@ -118,7 +87,15 @@ static void on_json(struct gateway *g, uint32_t type, const cJSON *object, const
                               json_get(object, "addresses"), fds, fd_count);
         return; /* took the descriptors */
     case LINK_STATS:
-        send_stats(g);
+        stats_collect(g, json_get_bool(object, "routes", false));
+        break;
+    case LINK_ACCESS_LOG:
+        if (fd_count > 0) {
+            gateway_set_access_log(g, fds[0]);
+            close_all(fds + 1, fd_count - 1);
+            return;
+        }
+        gateway_set_access_log(g, -1);
         break;
     case LINK_DRAIN:
         gateway_drain(g, (uint64_t)json_get_int(object, "limit_ms", 0));

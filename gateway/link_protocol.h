@@ -5,23 +5,28 @@
  * daemon connects there; the gateway checks the peer's uid, takes the newest
  * connection as its daemon (an older one is closed) and speaks first:
  *
- *   gateway → daemon   HELLO     {protocol, build, pid, generation, workers}
+ *   gateway → daemon   HELLO     {protocol, build, pid, generation, workers, sandbox}
  *                      LISTENERS {worker, addresses[]} + one fd per address,
  *                                one frame per worker; none before SETUP came once
  *                      READY     {}
  *   daemon → gateway   SETUP     {workers}, once per gateway process, then
  *                      LISTENERS {worker, addresses[]} + fds, one per worker,
- *                      then SNAPSHOT (routing/snapshot.h bytes), any number
+ *                      then SNAPSHOT (routing/snapshot.h bytes), any number;
+ *                      more LISTENERS at any time
  *   gateway → daemon   ACK {generation} once every worker serves it,
  *                      or NACK {generation, error}: the old one stays
- *   daemon → gateway   STATS {} → gateway → daemon STATS {…}
+ *   daemon → gateway   STATS {routes} → gateway → daemon STATS {…}
  *   daemon → gateway   DRAIN {limit_ms}: stop accepting, finish what runs
  *                      (h1 Connection: close, h2 GOAWAY), exit when done or at the limit
  *                      SHUTDOWN {}: exit now
  *
- *   gateway → daemon   EVENT {"event": "login" | "denied", …}: something people shall hear of
+ *   gateway → daemon   EVENT {"event": "login" | "logout" | "denied", …}: something people shall
+ *                      hear of, or, "logout", a login to revoke; members in gateway/notice.h
  *   daemon → gateway   ACCESS_LOG {} + one fd, opened for appending: where access lines go from
  *                      now on; without a descriptor: nowhere
+ *
+ * An address is text for people, "0.0.0.0:5858"; one that begins with LINK_REDIRECT is of the
+ * plain HTTP port that only sends people to https (gateway/redirect.h).
  *
  * All payloads but SNAPSHOT are JSON objects. Frames are base/frame.h's, at
  * most LINK_FRAME_MAX bytes. A daemon that finds a gateway of another `build`
@@ -33,6 +38,8 @@
 #define WOS_GATEWAY_LINK_PROTOCOL_H
 
 enum { LINK_PROTOCOL = 2, LINK_FRAME_MAX = 512 << 20, LINK_FD = 3 };
+
+#define LINK_REDIRECT "redirect "
 
 enum link_type {
     LINK_HELLO = 1,

@@ -8,10 +8,9 @@
 #include <unistd.h>
 
 #include "base/auto.h"
-#include "base/log.h"
+#include "gateway/admit.h"
 #include "gateway/conn.h"
-#include "gateway/front_h1.h"
-#include "gateway/front_h2.h"
+#include "gateway/greeting.h"
 
 enum { LISTENER_BATCH = 10, PAUSE_MS = 100, LISTENER_MAGIC = 0x6c737472 };
 
@@ -22,61 +21,28 @@ struct listener {
     struct event *event;   /* owned */
     struct loop_timer pause;
     bool enabled;
+    bool redirect;
 };
-
-/* A client connection before its protocol is known. */
-static size_t fresh_on_data(struct conn *c, const char *data, size_t len)
-{
-    (void)c;
-    (void)data;
-    (void)len;
-    return 0; /* READY comes first and changes the ops */
-}
-
-static void fresh_on_event(struct conn *c, enum conn_event event)
-{
-    switch (event) {
-    case CONN_READY:
-        if (c->alpn_h2) {
-            front_h2_open(c);
-        } else {
-            front_h1_open(c);
-        }
-        break;
-    case CONN_EOF:
-    case CONN_DEADLINE:
-        conn_abort(c);
-        break;
-    case CONN_BLOCKED:
-    case CONN_DRAINED:
-    case CONN_DRAIN:
-    case CONN_DEAD:
-        break;
-    }
-}
-
-static void fresh_on_flush(struct conn *c)
-{
-    (void)c; /* nothing of ours to send */
-}
-
-static const struct conn_ops fresh_ops = {fresh_on_data, fresh_on_event, fresh_on_flush};
 
 static void take_client(struct listener *l, int fd, const struct sockaddr *peer, socklen_t len)
 {
     struct worker *w = l->worker;
-    bool tls = w->view->snapshot->spec.tls;
-    struct conn *c = conn_accept(w, fd, peer, len, tls, &fresh_ops, NULL);
-    if (c == NULL) {
+    struct limit_cell *cell;
+    stat_add(&w->stats.accepted, 1);
+    if (!admit_address(w, peer, &cell)) {
+        admit_refuse(w, fd, peer, REFUSED_ADDRESS);
+        admit_cancel(w);
         return;
     }
-    stat_add(&w->stats.accepted, 1);
-    stat_add(&w->stats.connections, 1);
-    if (tls) {
-        conn_set_deadline(c, worker_limits(w)->handshake_timeout_ms);
-    } else {
-        front_h1_open(c);
+    struct conn *c = greeting_open(w, fd, peer, len, l->redirect);
+    if (c == NULL) {
+        limit_address_leave(cell);
+        admit_cancel(w);
+        return;
     }
+    c->address_cell = cell;
+    admit_set_idle(c, true);
+    stat_add(&w->stats.connections, 1);
 }
 
 static void listener_rest(struct listener *l)
@@ -94,13 +60,6 @@ static void listener_on_pause_over(void *arg)
     }
 }
 
-/* Workers get equal numbers of connections (SO_REUSEPORT), so equal shares of the limit. */
-static uint64_t connections_share(const struct worker *w)
-{
-    uint64_t share = worker_limits(w)->connections_max / w->worker_count;
-    return share > 0 ? share : 1;
-}
-
 static void listener_on_readable(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
@@ -108,9 +67,7 @@ static void listener_on_readable(evutil_socket_t fd, short what, void *arg)
     CHECK(l->magic == LISTENER_MAGIC);
     struct worker *w = l->worker;
     for (int i = 0; i < LISTENER_BATCH; i++) {
-        if (w->stats.connections >= connections_share(w)) {
-            log_warn("gateway", "the connection limit is reached; new clients wait",
-                     LOG_INT("worker", w->id), LOG_INT("connections", w->stats.connections));
+        if (!admit_reserve(w)) {
             listener_rest(l);
             return;
         }
@@ -121,23 +78,27 @@ static void listener_on_readable(evutil_socket_t fd, short what, void *arg)
             take_client(l, client, (const struct sockaddr *)&peer, len);
             continue;
         }
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            log_error("gateway", "out of file descriptors; new clients wait",
-                      LOG_INT("worker", w->id));
+        int error = errno;
+        admit_cancel(w);
+        if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
+            if (admit_shed(w, fd)) {
+                continue;
+            }
             listener_rest(l);
         }
-        if (errno != ECONNABORTED && errno != EINTR) {
+        if (error != ECONNABORTED && error != EINTR) {
             return;
         }
     }
 }
 
-struct listener *listener_open(struct worker *w, int fd)
+struct listener *listener_open(struct worker *w, int fd, bool redirect)
 {
     struct listener *l = xcalloc(1, sizeof *l);
     l->magic = LISTENER_MAGIC;
     l->worker = w;
     l->fd = fd;
+    l->redirect = redirect;
     l->event = event_new(loop_base(w->loop), fd, EV_READ | EV_PERSIST, listener_on_readable, l);
     CHECK(l->event != NULL);
     loop_timer_init(&l->pause, w->loop, listener_on_pause_over, l);

@@ -11,8 +11,8 @@
 
 struct listener;
 
-/* Takes the descriptor. Accepting begins with listener_enable. */
-struct listener *listener_open(struct worker *w, int fd);
+/* Takes the descriptor. Accepting begins with listener_enable. `redirect`: greeting_open's. */
+struct listener *listener_open(struct worker *w, int fd, bool redirect);
 void listener_enable(struct listener *l, bool on);
 void listener_close(struct listener *l);
 

@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 #include <sys/socket.h>
 
 #include "base/auto.h"
 #include "certs/certset.h"
+#include "certs/tlspeer.h"
 
 static int bio_read(BIO *bio, char *data, int cap)
 {
@@ -107,6 +109,7 @@ bool tls_attach(struct conn *c, SSL_CTX *ctx, bool server)
         SSL_set_accept_state(c->ssl);
     } else {
         SSL_set_connect_state(c->ssl);
+        CHECK(SSL_set_tlsext_host_name(c->ssl, "localhost") == 1);
     }
     return true;
 }
@@ -142,9 +145,17 @@ enum tls_result tls_handshake(struct conn *c)
         unsigned len = 0;
         SSL_get0_alpn_selected(c->ssl, &alpn, &len);
         c->alpn_h2 = len == 2 && memcmp(alpn, "h2", 2) == 0;
-        return TLS_OK;
+        c->detail = c->is_front ? NULL : tlspeer_fault(c->ssl);
+        if (c->detail != NULL) {
+            c->error = EACCES;
+        }
+        return c->detail == NULL ? TLS_OK : TLS_ERROR;
     }
-    return result_of(c, ret);
+    enum tls_result result = result_of(c, ret);
+    if (result == TLS_ERROR && !c->is_front) {
+        c->detail = tlspeer_fault(c->ssl);
+    }
+    return result;
 }
 
 enum tls_result tls_read(struct conn *c, char *data, size_t cap, size_t *out_len)
@@ -207,10 +218,58 @@ void tls_save_rest(struct conn *c)
     }
 }
 
+/* Of the name in lower case, as host_parse gives it. */
+static uint64_t sni_hash(struct str sni)
+{
+    char lower[HOST_MAX];
+    if (sni.len > 1 && sni.ptr[sni.len - 1] == '.') {
+        sni.len--;
+    }
+    if (sni.len == 0 || sni.len > sizeof lower) {
+        return 0;
+    }
+    for (size_t i = 0; i < sni.len; i++) {
+        lower[i] = ascii_lower(sni.ptr[i]);
+    }
+    return host_hash((struct str){lower, sni.len});
+}
+
+bool tls_dropped_for_http(struct conn *c)
+{
+    if (c->error != -SSL_R_HTTP_REQUEST) {
+        return false;
+    }
+    SSL_free(c->ssl);
+    c->ssl = NULL;
+    c->error = 0;
+    return true;
+}
+
+bool tls_is_for(const struct conn *c, const struct host *host)
+{
+    struct str name = {host->name, host->len};
+    if (c->sni_hash == 0 || c->sni_hash == host_hash(name)) {
+        return true;
+    }
+    const struct view *view = c->worker->view;
+    if (view->certs != NULL && certset_covers(view->certs, SSL_get_SSL_CTX(c->ssl), name)) {
+        return true;
+    }
+    /* The certificate may have been replaced since it was shown. */
+    X509 *shown = SSL_get_certificate(c->ssl);
+    if (shown == NULL || host->is_ip) {
+        return false;
+    }
+    const unsigned flags =
+        X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
+    return X509_check_host(shown, name.ptr, name.len, flags, NULL) == 1;
+}
+
 SSL_CTX *tls_find_context(SSL *ssl, struct str sni)
 {
     struct conn *c = SSL_get_app_data(ssl);
     CHECK(c != NULL && c->magic == CONN_MAGIC);
     struct view *view = c->worker->view;
+    c->sni_hash = sni_hash(sni);
     return view == NULL || view->certs == NULL ? NULL : certset_find(view->certs, sni);
 }

@@ -11,6 +11,7 @@
 #include <openssl/ssl.h>
 
 #include "gateway/conn.h"
+#include "routing/host.h"
 
 enum tls_result { TLS_OK, TLS_AGAIN, TLS_EOF, TLS_ERROR };
 
@@ -23,6 +24,12 @@ enum tls_result tls_handshake(struct conn *c);
 enum tls_result tls_read(struct conn *c, char *data, size_t cap, size_t *out_len);
 /* Encrypts all of it into c->out. */
 enum tls_result tls_write(struct conn *c, const char *data, size_t len);
+/* After a failed handshake: true when the client had begun with plain HTTP. c is without TLS then.
+ */
+bool tls_dropped_for_http(struct conn *c);
+/* False when the client asked for another name and the certificate it was shown does not cover
+ * this one either: such a request is misdirected (RFC 9110 15.5.20). */
+bool tls_is_for(const struct conn *c, const struct host *host);
 void tls_send_close_notify(struct conn *c);
 /* Keeps what this turn received and was not decrypted. */
 void tls_save_rest(struct conn *c);

@@ -9,8 +9,28 @@ enum { PORTS = 65536 };
 
 struct pool {
     struct upstream_link *idle;
-    uint32_t count;
+    struct upstream_link *shared;
+    uint32_t count; /* idle ones */
 };
+
+static struct pool *pool_of(struct worker *w, uint16_t port)
+{
+    if (w->pools[port] == NULL) {
+        w->pools[port] = xcalloc(1, sizeof(struct pool));
+    }
+    return w->pools[port];
+}
+
+static void list_add(struct upstream_link **list, struct pool *pool, struct upstream_link *link)
+{
+    link->pool = pool;
+    link->next = *list;
+    link->prev = list;
+    if (link->next != NULL) {
+        link->next->prev = &link->next;
+    }
+    *list = link;
+}
 
 void upstream_remove(struct upstream_link *link)
 {
@@ -23,14 +43,14 @@ void upstream_remove(struct upstream_link *link)
     }
     link->prev = NULL;
     link->next = NULL;
-    link->pool->count--;
+    link->pool->count -= link->backend == BACKEND_H2C ? 0 : 1;
 }
 
-struct upstream_link *upstream_take(struct worker *w, uint16_t port, bool tls)
+struct upstream_link *upstream_take(struct worker *w, uint16_t port, enum route_backend backend)
 {
     struct pool *pool = w->pools[port];
     struct upstream_link *link = pool == NULL ? NULL : pool->idle;
-    while (link != NULL && link->tls != tls) {
+    while (link != NULL && link->backend != backend) {
         link = link->next;
     }
     if (link != NULL) {
@@ -39,35 +59,39 @@ struct upstream_link *upstream_take(struct worker *w, uint16_t port, bool tls)
     return link;
 }
 
-bool upstream_put(struct worker *w, struct upstream_link *link, uint16_t port, bool tls,
-                  uint32_t max)
+bool upstream_put(struct worker *w, struct upstream_link *link, uint16_t port, uint32_t max)
 {
-    struct pool *pool = w->pools[port];
-    if (pool == NULL) {
-        pool = xcalloc(1, sizeof *pool);
-        w->pools[port] = pool;
-    }
+    struct pool *pool = pool_of(w, port);
+    CHECK(link->backend != BACKEND_H2C && link->prev == NULL);
     if (pool->count >= max) {
         return false;
     }
-    link->pool = pool;
-    link->tls = tls;
-    link->next = pool->idle;
-    link->prev = &pool->idle;
-    if (link->next != NULL) {
-        link->next->prev = &link->next;
-    }
-    pool->idle = link;
+    list_add(&pool->idle, pool, link);
     pool->count++;
     return true;
 }
 
-void upstream_free_all(struct worker *w, void (*drop)(void *owner))
+void upstream_share(struct worker *w, struct upstream_link *link, uint16_t port)
+{
+    struct pool *pool = pool_of(w, port);
+    CHECK(link->backend == BACKEND_H2C && link->prev == NULL);
+    list_add(&pool->shared, pool, link);
+}
+
+struct upstream_link *upstream_shared(const struct worker *w, uint16_t port)
+{
+    return w->pools[port] == NULL ? NULL : w->pools[port]->shared;
+}
+
+void upstream_free_all(struct worker *w)
 {
     for (size_t port = 0; port < PORTS; port++) {
         struct pool *pool = w->pools[port];
         while (pool != NULL && pool->idle != NULL) {
-            drop(pool->idle->owner);
+            pool->idle->drop(pool->idle->owner);
+        }
+        while (pool != NULL && pool->shared != NULL) {
+            pool->shared->drop(pool->shared->owner);
         }
         free(pool);
         w->pools[port] = NULL;

@@ -5,10 +5,12 @@
 
 #include "base/auto.h"
 
-struct view *view_new(struct snapshot *snapshot, struct certset *certs)
+struct view *view_new(struct snapshot *snapshot, struct certset *certs, SSL_CTX *client,
+                      struct quota_set *quotas)
 {
     struct view *view = xcalloc(1, sizeof *view);
-    *view = (struct view){.pins = 1, .snapshot = snapshot, .certs = certs};
+    *view = (struct view){
+        .pins = 1, .snapshot = snapshot, .certs = certs, .client = client, .quotas = quotas};
     return view;
 }
 
@@ -27,6 +29,8 @@ void view_unpin(struct view *view)
     if (--view->pins == 0) {
         snapshot_unref(view->snapshot);
         certset_unref(view->certs);
+        SSL_CTX_free(view->client);
+        quota_set_unref(view->quotas);
         free(view);
     }
 }

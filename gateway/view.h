@@ -10,16 +10,21 @@
 #include <stdint.h>
 
 #include "certs/certset.h"
+#include "gateway/quota.h"
 #include "routing/snapshot.h"
 
 struct view {
     uint32_t pins;             /* this worker only */
     struct snapshot *snapshot; /* shared */
     struct certset *certs;     /* shared; NULL without TLS */
+    SSL_CTX *client;           /* shared: checks services' certificates; NULL without CAs */
+    struct quota_set *quotas;  /* shared; NULL without limits per route */
 };
 
-/* Takes over one reference on each; pinned once, for the worker. */
-struct view *view_new(struct snapshot *snapshot, struct certset *certs);
+/* Takes over one reference on each, all but the snapshot may be NULL; pinned once, for the worker.
+ */
+struct view *view_new(struct snapshot *snapshot, struct certset *certs, SSL_CTX *client,
+                      struct quota_set *quotas);
 struct view *view_pin(struct view *view);
 void view_unpin(struct view *view);
 

@@ -3,15 +3,20 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/auto.h"
 #include "base/log.h"
-#include "gateway/back_h1.h"
+#include "gateway/access_log.h"
+#include "gateway/admit.h"
 #include "gateway/conn.h"
 #include "gateway/exchange.h"
 #include "gateway/listener.h"
+#include "gateway/route_stats.h"
 #include "gateway/tls.h"
+#include "gateway/upstream.h"
 
 enum { PORTS = 65536 };
 
@@ -38,12 +43,22 @@ static void worker_on_flush(void *arg)
     }
 }
 
+static void set_wall_offset(struct worker *w)
+{
+    w->wall_offset_us = clock_wall_ms() * 1000 - (int64_t)clock_now_us();
+}
+
 static void worker_on_tick(void *arg)
 {
     struct worker *w = arg;
     CHECK(w->magic == WORKER_MAGIC);
     uint64_t now = loop_now_ms(w->loop);
     deadline_wheel_run(&w->wheel, now, conn_on_due, NULL);
+    set_wall_offset(w);
+    if (w->access != NULL) {
+        access_log_publish(w->access);
+    }
+    admit_on_tick(w);
     if (w->draining && now >= w->drain_deadline_ms) {
         while (w->fronts != NULL) {
             conn_kill(w->fronts);
@@ -52,12 +67,14 @@ static void worker_on_tick(void *arg)
     loop_timer_set(&w->tick, DEADLINE_TICK_MS);
 }
 
-struct worker *worker_new(unsigned id, struct tlsctx *tlsctx, struct err *err)
+struct worker *worker_new(unsigned id, struct tlsctx *tlsctx, struct limit *limit, struct err *err)
 {
     struct worker *w = xcalloc(1, sizeof *w);
     w->magic = WORKER_MAGIC;
     w->id = id;
     w->tlsctx = tlsctx;
+    w->limit = limit;
+    w->spare_fd = -1;
     w->again_tail = &w->again;
     w->loop = loop_new(err);
     if (w->loop == NULL) {
@@ -72,9 +89,12 @@ struct worker *worker_new(unsigned id, struct tlsctx *tlsctx, struct err *err)
         (void)err_set(err, ERR_FAILED, "out of memory");
         goto fail_bio;
     }
+    w->spare_fd = eventfd(0, EFD_CLOEXEC); /* without it clients only wait longer */
     w->rx = xmalloc(WORKER_RX_SIZE);
     w->plain = xmalloc(WORKER_PLAIN_SIZE);
     w->pools = xcalloc(PORTS, sizeof *w->pools);
+    w->routes = route_stats_new();
+    set_wall_offset(w);
     deadline_wheel_init(&w->wheel, clock_now_ms());
     loop_timer_init(&w->tick, w->loop, worker_on_tick, w);
     loop_timer_set(&w->tick, DEADLINE_TICK_MS);
@@ -136,7 +156,7 @@ void worker_free(struct worker *w)
     while (w->fronts != NULL) {
         conn_kill(w->fronts);
     }
-    back_h1_pools_free(w);
+    upstream_free_all(w);
     loop_turn(w->loop, false); /* what was deferred */
     loop_timer_fini(&w->tick);
     BIO_free(w->bio);
@@ -147,9 +167,13 @@ void worker_free(struct worker *w)
         exchange_free(x);
     }
     wbuf_pool_fini(&w->wbufs);
+    if (w->spare_fd >= 0) {
+        (void)close(w->spare_fd);
+    }
     free(w->rx);
     free(w->plain);
     free(w->pools);
+    route_stats_free(w->routes);
     loop_free(w->loop);
     w->magic = 0;
     free(w);
@@ -161,15 +185,16 @@ void worker_set_view(struct worker *w, struct view *view)
     struct view *old = w->view;
     w->view = view;
     view_unpin(old);
+    route_stats_prune(w->routes, view->snapshot);
     for (size_t i = 0; i < w->listener_count; i++) {
         listener_enable(w->listeners[i], !w->draining);
     }
 }
 
-void worker_add_listener(struct worker *w, int fd)
+void worker_add_listener(struct worker *w, int fd, bool redirect)
 {
     CHECK(w->listener_count < WORKER_LISTENERS_MAX);
-    struct listener *l = listener_open(w, fd);
+    struct listener *l = listener_open(w, fd, redirect);
     w->listeners[w->listener_count++] = l;
     listener_enable(l, w->view != NULL && !w->draining);
 }

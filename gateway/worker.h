@@ -16,7 +16,10 @@
 #include "base/loop.h"
 #include "base/mail.h"
 #include "certs/tlsctx.h"
+#include "gateway/counters.h"
 #include "gateway/deadline.h"
+#include "gateway/peer_text.h"
+#include "gateway/request_id.h"
 #include "gateway/view.h"
 #include "gateway/wbuf.h"
 
@@ -27,35 +30,27 @@ enum {
     WORKER_PLAIN_SIZE = 64 * 1024, /* one batch of decrypted bytes */
 };
 
+struct access_log;
 struct conn;
 struct exchange;
+struct gateway;
+struct limit; /* limit.h */
 struct listener;
 struct pool; /* upstream.h */
-
-/* Plain counters: written by the worker, read by the main thread (relaxed). */
-struct worker_stats {
-    uint64_t accepted;
-    uint64_t connections; /* now open, client side */
-    uint64_t handshakes;
-    uint64_t handshake_failures;
-    uint64_t requests;
-    uint64_t responses[6]; /* by class: [2] = 2xx; [0] = none sent */
-    uint64_t bytes_in;     /* from clients, wire */
-    uint64_t bytes_out;
-    uint64_t upstream_dials;
-    uint64_t upstream_reuses;
-    uint64_t upstream_errors;
-};
+struct route_stats;
+struct throttle;
 
 struct worker {
     uint32_t magic;
     unsigned id;
-    unsigned worker_count; /* of the gateway: limits are shared out evenly */
-    struct loop *loop;     /* owned */
-    struct mailbox *mail;  /* owned */
+    struct loop *loop;    /* owned */
+    struct mailbox *mail; /* owned */
     pthread_t thread;
-    struct tlsctx *tlsctx; /* shared: the gateway's */
-    struct view *view;     /* owned pin; NULL before the first snapshot */
+    struct tlsctx *tlsctx;     /* shared: the gateway's */
+    struct limit *limit;       /* shared: the gateway's */
+    struct view *view;         /* owned pin; NULL before the first snapshot */
+    struct gateway *gateway;   /* borrowed: only notice.c looks into it */
+    struct throttle *throttle; /* shared: the gateway's */
 
     struct listener *listeners[WORKER_LISTENERS_MAX]; /* owned */
     size_t listener_count;
@@ -67,6 +62,11 @@ struct worker {
     struct exchange *exchanges_free; /* owned: recycled */
     size_t exchanges_free_count;
     struct pool **pools; /* owned: by port, 65536 slots */
+
+    struct conn *idle_first; /* client connections without a request, longest first: admit.h */
+    struct conn *idle_last;
+    int spare_fd;          /* owned: given up for a moment where descriptors run out; -1: none */
+    uint64_t warned_ms[3]; /* when each kind of limit was last logged: admit.c */
 
     struct wbuf_pool wbufs;
     struct deadline_wheel wheel;
@@ -83,12 +83,28 @@ struct worker {
     int64_t date_s;
     bool draining;
     uint64_t drain_deadline_ms;
+    uint64_t proxy_refused;    /* PROXY headers, since the last line about one */
+    uint64_t proxy_refused_ms; /* when that was; 0: never */
     struct worker_stats stats;
-    void (*on_idle)(void *arg); /* after draining, in the worker's thread */
-    void *on_idle_arg;          /* borrowed */
+    struct {
+        uint64_t second;
+        uint32_t told;
+        uint32_t missed;
+    } denied;                   /* notice.c's */
+    struct route_stats *routes; /* owned */
+    struct access_log *access;  /* borrowed: the gateway's; NULL: none */
+    struct request_ids ids;
+    struct peer_texts peers;
+    int64_t wall_offset_us;     /* wall clock less monotonic clock, as of the last tick */
+    uint64_t refusals_since_ms; /* account.c: connections refused in this second */
+    uint32_t refusals;
+    uint64_t refusals_suppressed; /* … that left no line */
+    void (*on_idle)(void *arg);   /* after draining, in the worker's thread */
+    void *on_idle_arg;            /* borrowed */
 };
 
-struct worker *worker_new(unsigned id, struct tlsctx *tlsctx, struct err *err);
+/* tlsctx and limit must outlive it. */
+struct worker *worker_new(unsigned id, struct tlsctx *tlsctx, struct limit *limit, struct err *err);
 int worker_start(struct worker *w, struct err *err);
 /* Own thread: ends the loop after this turn. */
 void worker_stop(struct worker *w);
@@ -96,8 +112,8 @@ void worker_join(struct worker *w);
 void worker_free(struct worker *w);
 /* Own thread: takes the pin over; accepting starts with the first view. */
 void worker_set_view(struct worker *w, struct view *view);
-/* Own thread, or before worker_start: takes the listening descriptor. */
-void worker_add_listener(struct worker *w, int fd);
+/* Own thread, or before worker_start: takes the listening descriptor (listener_open). */
+void worker_add_listener(struct worker *w, int fd, bool redirect);
 /* Own thread. */
 void worker_drain(struct worker *w, uint64_t limit_ms);
 /* Own thread: called by conn when a client connection is gone. */

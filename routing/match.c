@@ -1,5 +1,5 @@
-/* match: finding the route of a host name in a snapshot. Worker threads, once
- * per request: no lock, no allocation, linear probing over a half-empty index.
+/* match: finding the route of a host name in a snapshot, and a peer in its lists. Worker
+ * threads, once per request: no lock, no allocation, linear probing over a half-empty index.
  */
 #include "routing/host.h"
 #include "routing/snapshot.h"
@@ -19,4 +19,14 @@ const struct route *route_match(const struct snapshot *s, struct str name)
         at = (at + 1) & s->index_mask;
     }
     return NULL;
+}
+
+bool peer_list_has(const struct peer_list *list, const struct sockaddr *peer)
+{
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (ip_prefix_has(&list->items[i], peer)) {
+            return true;
+        }
+    }
+    return false;
 }

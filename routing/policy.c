@@ -121,6 +121,18 @@ int ip_prefix_parse(struct str text, struct ip_prefix *out, struct err *err)
     return 0;
 }
 
+void ip_prefix_format(const struct ip_prefix *prefix, char out[IP_PREFIX_TEXT])
+{
+    bool v4 = prefix->family == 4;
+    char address[INET6_ADDRSTRLEN];
+    CHECK(inet_ntop(v4 ? AF_INET : AF_INET6, prefix->bytes, address, sizeof(address)) != NULL);
+    if (prefix->bits == (v4 ? V4_BITS : V6_BITS)) {
+        (void)snprintf(out, IP_PREFIX_TEXT, "%s", address);
+    } else {
+        (void)snprintf(out, IP_PREFIX_TEXT, "%s/%u", address, prefix->bits);
+    }
+}
+
 /* The peer's address bytes and family (4 or 6), v4-mapped reduced; 0 for
  * anything that is no Internet address. */
 static uint8_t peer_bytes(const struct sockaddr *peer, const uint8_t **out_bytes)
@@ -163,19 +175,26 @@ bool ip_prefix_has(const struct ip_prefix *prefix, const struct sockaddr *peer)
     return family != 0 && prefix_has_bytes(prefix, family, bytes);
 }
 
+static bool list_has(const struct ip_prefix *items, uint32_t count, uint8_t family,
+                     const uint8_t *bytes)
+{
+    for (uint32_t i = 0; family != 0 && i < count; i++) {
+        if (prefix_has_bytes(&items[i], family, bytes)) {
+            return true;
+        }
+    }
+    return count == 0;
+}
+
 bool policy_allows(const struct policy *policy, const struct sockaddr *peer)
 {
-    if (policy->allow_count == 0) {
+    if (policy->allow_count == 0 && policy->route_allow_count == 0) {
         return true;
     }
     const uint8_t *bytes = NULL;
     uint8_t family = peer_bytes(peer, &bytes);
-    for (uint32_t i = 0; family != 0 && i < policy->allow_count; i++) {
-        if (prefix_has_bytes(&policy->allow[i], family, bytes)) {
-            return true;
-        }
-    }
-    return false;
+    return list_has(policy->allow, policy->allow_count, family, bytes) &&
+           list_has(policy->route_allow, policy->route_allow_count, family, bytes);
 }
 
 void peer_format(const struct sockaddr *peer, char *out, size_t size)

@@ -34,9 +34,12 @@ const struct limits limits_default = {
     .connections_per_address = 12000,
     .resets_max = 200,
     .control_frames_max = 1000,
+    .failed_secrets_free = 5,
+    .failed_secrets_delay_max_ms = 900000,
+    .failed_secrets_per_minute = 100,
 };
 
-_Static_assert(sizeof(struct limits) == 18 * sizeof(uint32_t),
+_Static_assert(sizeof(struct limits) == 21 * sizeof(uint32_t),
                "struct limits is uint32_t only; a new one needs a new SNAPSHOT_VERSION");
 
 /* Reads past the end give zeros and set `cut`, which the section's end checks. */
@@ -246,7 +249,11 @@ static int decode_policy(struct reader *r, struct arena *arena, struct policy *p
         (policy->rate_per_second > 0 && policy->rate_burst == 0)) {
         return err_set(err, ERR_REFUSED, "snapshot: a policy that makes no sense");
     }
-    return decode_peers(r, arena, UINT32_MAX, &policy->allow, &policy->allow_count, err);
+    if (decode_peers(r, arena, UINT32_MAX, &policy->allow, &policy->allow_count, err) < 0) {
+        return -1;
+    }
+    return decode_peers(r, arena, UINT32_MAX, &policy->route_allow, &policy->route_allow_count,
+                        err);
 }
 
 static int decode_policies(struct reader *r, struct arena *arena, struct snapshot_spec *spec,
@@ -313,6 +320,16 @@ static int decode_secrets(struct reader *r, struct arena *arena, struct snapshot
     spec->ticket_keys = (const uint8_t(*)[TICKET_BYTES])(const void *)keys.ptr;
     spec->ticket_key_count = count;
     return 0;
+}
+
+static int decode_ca(struct reader *r, struct snapshot_spec *spec, struct err *err)
+{
+    size_t len = take_uint(r, 4);
+    if (len > SNAPSHOT_PEM_MAX) {
+        return err_set(err, ERR_REFUSED, "snapshot: certificate authorities of %zu bytes", len);
+    }
+    spec->ca_pem = take_bytes(r, len);
+    return r->cut ? cut_error(err, "certificate authorities") : 0;
 }
 
 static int route_check(const struct route *route, const struct snapshot_spec *spec, struct err *err)
@@ -419,7 +436,7 @@ static int decode_all(struct snapshot *s, struct str copy, struct err *err)
         decode_peers(&r, &s->arena, SNAPSHOT_PEERS_MAX, &spec->proxy_protocol.items,
                      &spec->proxy_protocol.count, err) < 0 ||
         decode_policies(&r, &s->arena, spec, err) < 0 ||
-        decode_secrets(&r, &s->arena, spec, err) < 0 ||
+        decode_secrets(&r, &s->arena, spec, err) < 0 || decode_ca(&r, spec, err) < 0 ||
         decode_routes(&r, &s->arena, spec, err) < 0) {
         return -1;
     }

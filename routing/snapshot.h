@@ -21,7 +21,7 @@
 #include "routing/route.h"
 
 enum {
-    SNAPSHOT_VERSION = 2,
+    SNAPSHOT_VERSION = 3,
     SNAPSHOT_ROUTES_MAX = 1000000,
     SNAPSHOT_POLICIES_MAX = 100000,
     SNAPSHOT_CERTS_MAX = 1000,
@@ -60,6 +60,9 @@ struct limits {
     uint32_t connections_per_address;  /* 12000: … of one address (IPv6: one /64) */
     uint32_t resets_max;               /* 200: streams a client may reset in 10 s, a connection */
     uint32_t control_frames_max;       /* 1000: PING, SETTINGS, PRIORITY, empty DATA in 10 s */
+    uint32_t failed_secrets_free;      /* 5: wrong secrets of an address before it has to wait */
+    uint32_t failed_secrets_delay_max_ms; /* 900000: … and the longest wait */
+    uint32_t failed_secrets_per_minute;   /* 100: of all addresses, before all have to wait */
 };
 
 /* What routes of POLICY_SECRET are opened with (gateway/access.h). */
@@ -99,6 +102,7 @@ struct snapshot_spec {
      * first one encrypts, all decrypt. Secret. */
     const uint8_t (*ticket_keys)[80];
     uint32_t ticket_key_count;
+    struct str ca_pem; /* whom to trust as a BACKEND_HTTPS service; empty when no route is one */
 };
 
 struct snapshot {
@@ -119,5 +123,8 @@ void snapshot_unref(struct snapshot *s); /* wipes keys with the last */
 
 /* The route for a host_parse()d name, exact match; NULL if none. No lock, no allocation. */
 const struct route *route_match(const struct snapshot *s, struct str name);
+
+/* True if the address is in the list. */
+bool peer_list_has(const struct peer_list *list, const struct sockaddr *peer);
 
 #endif

@@ -5,8 +5,9 @@
  *   domain:str tls_min:u8 hsts:u32  limits: count:u16 then u32 each
  *   access: key[32] digest[32] revoked: u32 × u64
  *   trusted proxies, PROXY peers: peers;  peers = u32 × { family:u8 bits:u8 address[4 or 16] }
- *   policies: u32 × { access:u8 rate:u32 burst:u32 exchanges:u32 peers }
+ *   policies: u32 × { access:u8 rate:u32 burst:u32 exchanges:u32 class:peers route:peers }
  *   certs: u32 × { chain:u32+bytes key:u32+bytes }   ticket keys: u32 × bytes[80]
+ *   ca: u32+bytes
  *   routes: u32 × { host owner worktree service: str; service_port:u16 port:u16
  *                   class:u8 state:u8 host_mode:u8 backend:u8 policy:u32 since_ms:u64 phase:str }
  *   str = length:u16 and the bytes
@@ -45,12 +46,14 @@ static size_t encoded_size(const struct snapshot_spec *spec)
             (size_t)2 * 4;
     size += ((size_t)spec->trusted_proxies.count + spec->proxy_protocol.count) * (2 + 16);
     for (uint32_t i = 0; i < spec->policy_count; i++) {
-        size += POLICY_BYTES_MIN + (size_t)spec->policies[i].allow_count * (2 + 16);
+        const struct policy *policy = &spec->policies[i];
+        size +=
+            POLICY_BYTES_MIN + ((size_t)policy->allow_count + policy->route_allow_count) * (2 + 16);
     }
     for (uint32_t i = 0; i < spec->cert_count; i++) {
         size += CERT_BYTES_MIN + spec->certs[i].chain_pem.len + spec->certs[i].key_pem.len;
     }
-    size += (size_t)spec->ticket_key_count * TICKET_BYTES;
+    size += (size_t)spec->ticket_key_count * TICKET_BYTES + 4 + spec->ca_pem.len;
     for (uint32_t i = 0; i < spec->route_count; i++) {
         const struct route *r = &spec->routes[i];
         size += ROUTE_BYTES_MIN + r->host.len + r->owner.len + r->worktree.len + r->service.len +
@@ -79,6 +82,7 @@ static void put_policies(struct buf *out, const struct snapshot_spec *spec)
         put_uint(out, policy->rate_burst, 4);
         put_uint(out, policy->exchanges_max, 4);
         put_peers(out, policy->allow, policy->allow_count);
+        put_peers(out, policy->route_allow, policy->route_allow_count);
     }
 }
 
@@ -143,5 +147,6 @@ void snapshot_encode(const struct snapshot_spec *spec, struct buf *out)
     if (spec->ticket_key_count > 0) {
         buf_add(out, spec->ticket_keys, (size_t)spec->ticket_key_count * TICKET_BYTES);
     }
+    put_blob(out, spec->ca_pem);
     put_routes(out, spec);
 }

@@ -13,7 +13,7 @@ enum {
     HEADER_BYTES = 4 + 2 + 2 + 8 + 2 + 1 + 4,
     LIMIT_COUNT = sizeof(struct limits) / sizeof(uint32_t),
     ROUTE_BYTES_MIN = 5 * 2 + 2 + 2 + 4 + 4 + 8,
-    POLICY_BYTES_MIN = 1 + 3 * 4 + 4,
+    POLICY_BYTES_MIN = 1 + 3 * 4 + 2 * 4,
     PREFIX_BYTES_MIN = 2 + 4,
     CERT_BYTES_MIN = 4 + 4,
     TICKET_BYTES = 80,

@@ -56,8 +56,8 @@ struct api {
 };
 
 static const struct api_endpoint *const tables[] = {
-    api_daemon_endpoints,  api_worktree_endpoints, api_operation_endpoints,
-    api_publish_endpoints, api_auth_endpoints,
+    api_daemon_endpoints, api_worktree_endpoints, api_operation_endpoints, api_publish_endpoints,
+    api_auth_endpoints,   api_access_endpoints,   api_settings_endpoints,  api_stats_endpoints,
 };
 
 /* --- dispatch -------------------------------------------------------------------- */
@@ -99,6 +99,8 @@ static int method_of(struct evhttp_request *http)
         return API_GET;
     case EVHTTP_REQ_POST:
         return API_POST;
+    case EVHTTP_REQ_PUT:
+        return API_PUT;
     case EVHTTP_REQ_DELETE:
         return API_DELETE;
     default:

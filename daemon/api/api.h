@@ -22,7 +22,7 @@ const char *api_web_url(const struct api *api);
 /* {"host","port","state","error"?} */
 cJSON *api_web_json(const struct api *api);
 
-enum { API_GET = 1, API_POST = 2, API_DELETE = 4 };
+enum { API_GET = 1, API_POST = 2, API_DELETE = 4, API_PUT = 8 };
 
 enum api_access {
     API_ANYONE, /* before a login too */
@@ -44,5 +44,8 @@ extern const struct api_endpoint api_worktree_endpoints[];
 extern const struct api_endpoint api_operation_endpoints[];
 extern const struct api_endpoint api_publish_endpoints[];
 extern const struct api_endpoint api_auth_endpoints[];
+extern const struct api_endpoint api_access_endpoints[];
+extern const struct api_endpoint api_settings_endpoints[];
+extern const struct api_endpoint api_stats_endpoints[];
 
 #endif

@@ -74,22 +74,24 @@ static void handle_publish(struct api_request *r)
 {
     struct err err = {.msg = ""};
     const char *name = json_get_str(r->body, "name", NULL);
-    const char *mode = json_get_str(r->body, "host", "default");
+    struct publish_options options;
     int64_t port = json_get_int(r->body, "port", 0);
     if (name == NULL || port < 1 || port > 65535) {
         reply_error(r, 400, "validation", "name and port (1 to 65535) are needed", NULL);
         return;
     }
-    if (strcmp(mode, "default") != 0 && published_mode(mode) == PUBLISH_HOST_DEFAULT) {
-        reply_error(r, 400, "validation", "host must be preserve or rewrite", NULL);
+    if (publish_options_read(r->body, &options, &err) < 0) {
+        reply_error(r, 400, "validation", err.msg, NULL);
         return;
     }
     struct publishing *w = xcalloc(1, sizeof *w);
     w->r = r;
     w->name = xstrdup(name);
     loop_timer_init(&w->timer, r->d->loop, publishing_on_timer, w);
-    if (published_add(r->d->published, name, (uint16_t)port, published_mode(mode),
-                      publishing_on_done, w, &err) < 0) {
+    int rc =
+        published_add(r->d->published, name, (uint16_t)port, &options, publishing_on_done, w, &err);
+    publish_options_fini(&options);
+    if (rc < 0) {
         (void)publishing_free(w);
         reply_publish_err(r, &err);
         return;

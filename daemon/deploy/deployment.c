@@ -105,6 +105,7 @@ void deployment_free(struct deployment *d)
     }
     CHECK(d->magic == DEPLOYMENT_MAGIC);
     up_free(d);
+    d->runner->release(d);
     deployment_clear_services(d);
     loop_timer_fini(&d->timer);
     loop_timer_fini(&d->monitor);
@@ -168,6 +169,28 @@ int deployment_up(struct deployment *d, const struct deployment_request *request
     deployment_cancel_checks(d); /* the monitor's */
     up_begin(d);
     return 0;
+}
+
+void deployment_on_stopped(void *arg)
+{
+    struct deployment *d = arg;
+    CHECK(d->magic == DEPLOYMENT_MAGIC && d->on_stopped != NULL);
+    void (*on_stopped)(struct deployment * d) = d->on_stopped;
+    d->on_stopped = NULL;
+    on_stopped(d);
+}
+
+void deployment_stop_all(struct deployment *d, void (*on_stopped)(struct deployment *d))
+{
+    deployment_cancel_checks(d);
+    d->on_stopped = on_stopped;
+    d->runner->stop(d);
+}
+
+const struct runner_ops *runner_of(enum manifest_mode mode)
+{
+    (void)mode; /* the manifest refuses the others */
+    return &runner_shell;
 }
 
 static void down_on_stopped(struct deployment *d)
@@ -276,7 +299,7 @@ size_t deployment_ports(const struct deployment *d, struct deployment_port **out
             ports[count++] = (struct deployment_port){.service = s->name,
                                                       .container_port = p->container_port,
                                                       .host_port = p->host_port,
-                                                      .host_mode = p->host_mode,
+                                                      .options = p->options,
                                                       .state = p->route,
                                                       .hostname = p->hostname,
                                                       .url = p->url,

@@ -38,13 +38,13 @@ struct deployment;
 /* One declared port of a running (or starting) service. Strings borrowed for the call. */
 struct deployment_port {
     const char *service;
-    uint16_t container_port; /* as declared in deploy.yaml */
-    uint16_t host_port;      /* on the loopback */
-    enum manifest_host host_mode;
+    uint16_t container_port;        /* as declared in deploy.yaml */
+    uint16_t host_port;             /* on the loopback */
+    struct publish_options options; /* the whitelist is borrowed too */
     enum route_state state;
     /* In on_publish: the name given before to this (session, service, port),
      * or NULL. In deployment_published: the name and URL given, or NULL both
-     * with `error` set. */
+     * with `error` set; a private port gets its name and no URL. */
     const char *hostname;
     const char *url;
     const char *error;

@@ -29,7 +29,7 @@ struct port_run {
     struct service_run *service; /* borrowed: its owner */
     uint16_t container_port;
     uint16_t host_port;
-    enum manifest_host host_mode;
+    struct publish_options options; /* a copy of its own */
     bool check_enabled;
     bool allow_failure;
     char *path; /* owned: of the check */
@@ -95,8 +95,10 @@ struct deployment {
     struct deployment_env env; /* borrowed inside */
     struct worktree wt;
     struct deployment_ops ops;
-    void *arg;    /* borrowed */
-    cJSON *state; /* owned: state.json's object, never NULL */
+    void *arg;                       /* borrowed */
+    cJSON *state;                    /* owned: state.json's object, never NULL */
+    enum manifest_mode mode;         /* of the last up */
+    const struct runner_ops *runner; /* of that mode; never NULL */
     bool initialised;
     bool failed_before;            /* the last up failed and there never was another */
     struct service_run **services; /* owned: those of the last up */
@@ -121,6 +123,9 @@ void deployment_continue(struct deployment *d, loop_fn *fn, uint64_t delay_ms);
 void up_begin(struct deployment *d);
 void up_step_done(struct deployment *d);
 void up_fail(struct deployment *d, enum err_code code, const char *message);
+void up_launched(struct deployment *d); /* every service was started */
+/* Stops what was started, then up_fail. */
+void up_fail_launch(struct deployment *d, const struct err *err);
 void up_free(struct deployment *d);
 
 /* deployment_withdraw.c. Asks the core to publish the ports as they are; one of the two
@@ -139,18 +144,51 @@ void failure_note_output(struct deployment *d, struct str output);
 /* The end of the service's log, stderr if it holds anything; borrowed, may be empty. */
 const char *failure_note_service(struct deployment *d, const struct service_run *s);
 
-/* deployment_launch.c: processes. */
+/* deployment_services.c: the records. */
 struct service_run *service_run_new(struct deployment *d, const char *name, size_t port_count);
 void service_run_free(struct service_run *s);
 void deployment_clear_services(struct deployment *d);
-int service_launch(struct deployment *d, const struct manifest_service *ms, struct service_run *s,
-                   struct err *err);
-/* Stops every process; on_stopped comes from the loop, also when there was none. */
-void deployment_stop_all(struct deployment *d, void (*on_stopped)(struct deployment *d));
-void service_on_exit(void *arg, int status);
-bool service_is_done(const struct service_run *s); /* a task that ended well */
+bool service_is_running(const struct service_run *s); /* or something of it is left */
+bool service_is_done(const struct service_run *s);    /* a task that ended well */
 struct service_run *deployment_find(const struct deployment *d, const char *name);
 struct port_run *service_find_port(const struct service_run *s, uint16_t container_port);
+
+/* deployment_environment.c: env_file, environment, contract into `own`; later wins. */
+int service_environment(struct deployment *d, const struct manifest_service *ms,
+                        const struct service_run *s, struct envlist *own, struct err *err);
+
+/* deployment_init.c: app.init_script, then those of the selected services, dependencies
+ * first, as one shell line; malloc'ed. The others are initrun's callbacks with d. */
+char *up_init_script(const struct deployment *d);
+void up_on_init_output(void *arg, bool is_stderr, struct str chunk);
+void up_on_init_done(void *arg, int status);
+
+/* deployment.c: stops every service through the runner; on_stopped comes from the loop,
+ * also when there was none. */
+void deployment_stop_all(struct deployment *d, void (*on_stopped)(struct deployment *d));
+/* For runners, from the loop: everything is stopped. */
+void deployment_on_stopped(void *arg);
+
+/* runner_*.c: how services run. More than six functions: one per step of an operation.
+ * init, launch and status are steps of an up and end in up_step_done or up_fail, launch in
+ * up_launched or up_fail_launch; at once or later. */
+struct runner_ops {
+    const char *backend; /* in state.json: "shell" or "docker" */
+    /* Runs the script; ends in up_on_init_done. */
+    void (*init)(struct deployment *d, const char *script);
+    void (*launch)(struct deployment *d);
+    void (*status)(struct deployment *d);
+    /* Stops everything, whatever an up that ended was doing; ends in deployment_on_stopped. */
+    void (*stop)(struct deployment *d);
+    /* Adds to d->state what restore needs. */
+    void (*save)(struct deployment *d);
+    /* Makes d->services of d->state and finds out what runs. */
+    void (*restore)(struct deployment *d);
+    /* Lets go of everything under way, without stopping services. May be called twice. */
+    void (*release)(struct deployment *d);
+};
+extern const struct runner_ops runner_shell;
+const struct runner_ops *runner_of(enum manifest_mode mode);
 
 /* deployment_prepare.c: manifest, selection, ports. */
 int up_prepare(struct deployment *d, enum err_code *out_code, char **out_message);
@@ -168,8 +206,16 @@ void port_set_route(struct port_run *p, enum route_state state);
 int state_save(struct deployment *d, struct err *err);
 /* Sets what the finished up means: initialized, lastUp, … . */
 void state_note_up(struct deployment *d, const char *last_up, int64_t duration_ms);
-/* Fills d->services from the state and adopts what still runs. */
+/* Chooses the runner and has it fill d->services. */
 void state_restore_services(struct deployment *d);
+/* For runners: "ports" and "checks" into a service's entry of d->state, and a service with
+ * them from an entry. */
+void state_add_ports(const struct service_run *s, cJSON *service);
+struct service_run *state_restore_service(struct deployment *d, const cJSON *entry);
+/* Replaces or adds; takes the value. */
+void state_set(cJSON *object, const char *key, cJSON *value);
+/* The member, made an empty object if it is none. */
+cJSON *state_object(cJSON *object, const char *key);
 uint16_t state_port(const struct deployment *d, const char *service, uint16_t container_port);
 const char *state_hostname(const struct deployment *d, const char *service,
                            uint16_t container_port);

@@ -136,7 +136,7 @@ static void forget_old_assignments(struct deployment *d)
 static void port_run_fill(struct deployment *d, struct port_run *p, const struct manifest_port *mp)
 {
     p->container_port = mp->port;
-    p->host_mode = mp->host;
+    publish_options_copy(&p->options, &mp->options);
     p->check_enabled = mp->health.enabled;
     p->allow_failure = mp->allow_failure;
     p->path = xstrdup(mp->health.path);

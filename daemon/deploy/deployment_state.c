@@ -21,13 +21,13 @@ static char *uuid_new(void)
 }
 
 /* Replaces or adds; takes the value. */
-static void state_set(cJSON *object, const char *key, cJSON *value)
+void state_set(cJSON *object, const char *key, cJSON *value)
 {
     cJSON_DeleteItemFromObjectCaseSensitive(object, key);
     CHECK(cJSON_AddItemToObject(object, key, value));
 }
 
-static cJSON *state_object(cJSON *object, const char *key)
+cJSON *state_object(cJSON *object, const char *key)
 {
     cJSON *found = cJSON_GetObjectItemCaseSensitive(object, key);
     if (!cJSON_IsObject(found)) {
@@ -73,7 +73,6 @@ void state_set_hostname(struct deployment *d, const char *service, uint16_t cont
 
 static cJSON *check_json(const struct port_run *p)
 {
-    static const char *const hosts[] = {"default", "preserve", "rewrite"};
     cJSON *check = cJSON_CreateObject();
     json_add_bool(check, "enabled", p->check_enabled);
     json_add_bool(check, "allowFailure", p->allow_failure);
@@ -84,32 +83,13 @@ static cJSON *check_json(const struct port_run *p)
     json_add_int(check, "intervalMs", p->settings.interval_ms);
     json_add_int(check, "requestTimeoutMs", p->settings.request_timeout_ms);
     json_add_int(check, "retries", p->settings.retries);
-    json_add_str(check, "host", hosts[p->host_mode]);
+    publish_options_add(&p->options, check);
     return check;
 }
 
-static cJSON *service_json(const struct deployment *d, const struct service_run *s)
+/* "ports" and "checks" of a service's entry. */
+void state_add_ports(const struct service_run *s, cJSON *service)
 {
-    cJSON *service = cJSON_CreateObject();
-    json_add_int(service, "pid", s->pid);
-    json_add_int(service, "processGroupId", s->pid);
-    json_add_int(service, "startTicks", (int64_t)s->start_ticks);
-    cJSON *command = cJSON_AddArrayToObject(service, "command");
-    const char *const argv[] = {"sh", "-lc", s->command == NULL ? "" : s->command};
-    for (size_t i = 0; i < COUNT_OF(argv); i++) {
-        cJSON_AddItemToArray(command, cJSON_CreateString(argv[i]));
-    }
-    json_add_str(service, "cwd", s->cwd);
-    cJSON *keys = cJSON_AddArrayToObject(service, "environmentKeys");
-    for (size_t i = 0; s->env_keys != NULL && s->env_keys[i] != NULL; i++) {
-        cJSON_AddItemToArray(keys, cJSON_CreateString(s->env_keys[i]));
-    }
-    cJSON *logs = cJSON_AddObjectToObject(service, "logFiles");
-    autofree char *out = deployment_log_path(d, s->name, "stdout");
-    autofree char *errors = deployment_log_path(d, s->name, "stderr");
-    json_add_str(logs, "stdout", out);
-    json_add_str(logs, "stderr", errors);
-    json_add_str(service, "startedAt", s->started_at);
     cJSON *ports = cJSON_AddObjectToObject(service, "ports");
     cJSON *checks = cJSON_AddObjectToObject(service, "checks");
     for (size_t i = 0; i < s->port_count; i++) {
@@ -118,20 +98,10 @@ static cJSON *service_json(const struct deployment *d, const struct service_run 
         json_add_int(ports, key, s->ports[i].host_port);
         cJSON_AddItemToObject(checks, key, check_json(&s->ports[i]));
     }
-    return service;
 }
 
-static void state_set_services(struct deployment *d)
+static void state_set_ports(struct deployment *d)
 {
-    cJSON *shell = state_object(d->state, "shell");
-    cJSON *services = cJSON_CreateObject();
-    for (size_t i = 0; i < d->service_count; i++) {
-        const struct service_run *s = d->services[i];
-        if (s->pid != 0) {
-            cJSON_AddItemToObject(services, s->name, service_json(d, s));
-        }
-    }
-    state_set(shell, "services", services);
     cJSON *assignments = state_object(d->state, "portAssignments");
     for (size_t i = 0; i < d->service_count; i++) {
         const struct service_run *s = d->services[i];
@@ -149,13 +119,19 @@ int state_save(struct deployment *d, struct err *err)
     cJSON *state = d->state;
     state_set(state, "initialized", cJSON_CreateBool(d->initialised));
     state_set(state, "projectName", cJSON_CreateString(d->wt.project_name));
-    state_set(state, "composeFile", cJSON_CreateString(""));
     state_set(state, "worktreeRoot", cJSON_CreateString(d->wt.root));
     state_set(state, "sourcePath", cJSON_CreateString(d->wt.source));
     state_set(state, "label", cJSON_CreateString(d->wt.label));
-    state_set(state, "backend", cJSON_CreateString("shell"));
-    state_set(state, "mode", cJSON_CreateString("shell"));
-    state_set_services(d);
+    state_set(state, "backend", cJSON_CreateString(d->runner->backend));
+    state_set(state, "mode", cJSON_CreateString(manifest_mode_name(d->mode)));
+    state_set_ports(d);
+    /* What another runner left; the present one sets its own. */
+    state_set(state, "composeFile", cJSON_CreateString(""));
+    cJSON_DeleteItemFromObjectCaseSensitive(state, "composeFiles");
+    cJSON_DeleteItemFromObjectCaseSensitive(state, "docker");
+    cJSON_DeleteItemFromObjectCaseSensitive(cJSON_GetObjectItemCaseSensitive(state, "shell"),
+                                            "services");
+    d->runner->save(d);
     if (d->up != NULL) {
         state_set(state, "noTunnel", cJSON_CreateBool(d->up->no_tunnel));
     }
@@ -195,7 +171,6 @@ static bool restore_port(struct deployment *d, struct service_run *s, struct por
     }
     const cJSON *check = json_get(checks, entry->string);
     const char *path = json_get_str(check, "url", "/");
-    const char *host = json_get_str(check, "host", "default");
     const char *hostname = state_hostname(d, s->name, container);
     struct manifest_health own = {.timeout_ms = check_number(check, "timeoutMs"),
                                   .start_period_ms = check_number(check, "startPeriodMs"),
@@ -212,27 +187,15 @@ static bool restore_port(struct deployment *d, struct service_run *s, struct por
                            .expect = (int)check_number(check, "status"),
                            .settings = health_effective(&own, &d->health),
                            .hostname = hostname == NULL ? NULL : xstrdup(hostname)};
-    p->host_mode = strcmp(host, "preserve") == 0  ? MANIFEST_HOST_PRESERVE
-                   : strcmp(host, "rewrite") == 0 ? MANIFEST_HOST_REWRITE
-                                                  : MANIFEST_HOST_DEFAULT;
+    struct err err = {.msg = ""};
+    if (publish_options_read(check, &p->options, &err) < 0) {
+        /* Who may see it is not known any more: nobody, until the next up. */
+        p->options = (struct publish_options){.access = PUBLISH_ACCESS_PRIVATE};
+    }
     return true;
 }
 
-static void restore_keys(struct service_run *s, const cJSON *keys)
-{
-    size_t count = (size_t)cJSON_GetArraySize(keys);
-    s->env_keys = xcalloc(count + 1, sizeof(char *));
-    size_t used = 0;
-    const cJSON *key;
-    cJSON_ArrayForEach(key, keys)
-    {
-        if (cJSON_IsString(key)) {
-            s->env_keys[used++] = xstrdup(key->valuestring);
-        }
-    }
-}
-
-static void restore_service(struct deployment *d, const cJSON *entry)
+struct service_run *state_restore_service(struct deployment *d, const cJSON *entry)
 {
     const cJSON *ports = json_get(entry, "ports");
     if (!cJSON_IsObject(ports)) {
@@ -247,32 +210,21 @@ static void restore_service(struct deployment *d, const cJSON *entry)
             s->port_count++;
         }
     }
-    s->pid = (pid_t)json_get_int(entry, "pid", 0);
-    s->start_ticks = (uint64_t)json_get_int(entry, "startTicks", 0);
     s->started_at = xstrdup(json_get_str(entry, "startedAt", ""));
-    s->cwd = xstrdup(json_get_str(entry, "cwd", d->wt.root));
-    const cJSON *line = cJSON_GetArrayItem(json_get(entry, "command"), 2);
-    s->command = xstrdup(cJSON_IsString(line) ? line->valuestring : "");
-    restore_keys(s, json_get(entry, "environmentKeys"));
-    s->process = subprocess_adopt(d->env.loop, s->pid, s->start_ticks, service_on_exit, s, NULL);
-    s->state = s->process != NULL ? SERVICE_RUNNING : SERVICE_EXITED;
     s->status = -1;
-    for (size_t i = 0; i < s->port_count; i++) {
-        s->ports[i].route = s->process != NULL ? ROUTE_LIVE : ROUTE_STOPPED;
-    }
+    return s;
 }
 
 void state_restore_services(struct deployment *d)
 {
-    const cJSON *services = json_get(json_get(d->state, "shell"), "services");
-    const cJSON *entry;
-    if (!cJSON_IsObject(services)) {
-        services = NULL;
-    }
-    cJSON_ArrayForEach(entry, services)
-    {
-        restore_service(d, entry);
-    }
+    const char *backend = json_get_str(d->state, "backend", NULL);
+    const char *mode = json_get_str(d->state, "mode", "shell");
+    bool is_docker = backend != NULL && strcmp(backend, "docker") == 0;
+    d->mode = !is_docker                     ? MANIFEST_SHELL
+              : strcmp(mode, "compose") == 0 ? MANIFEST_COMPOSE
+                                             : MANIFEST_GENERATED;
+    d->runner = runner_of(d->mode);
+    d->runner->restore(d);
     if (d->service_count > 0) {
         deployment_monitor_start(d, true);
     }

@@ -11,13 +11,10 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "daemon/deploy/deployment_internal.h"
-#include "daemon/deploy/shell.h"
 #include "daemon/store/store.h"
 
 enum {
     PUBLISH_TIMEOUT_MS = 60000, /* the core answers within 30 s */
-    SETTLE_MS = 300,            /* for services nobody checks: a typo in a script shows at once */
-    INIT_TAIL_MAX = 8192,
 };
 
 struct up_step {
@@ -192,6 +189,8 @@ static void enter_release(struct deployment *d)
 static void enter_ports(struct deployment *d)
 {
     struct err err = {0};
+    d->mode = d->up->manifest->mode;
+    d->runner = runner_of(d->mode);
     if (up_assign_ports(d, &err) < 0) {
         up_fail_err(d, &err);
         return;
@@ -222,83 +221,15 @@ static void enter_publish(struct deployment *d)
     deployment_publish(d, up_step_done, on_publish_timeout, PUBLISH_TIMEOUT_MS);
 }
 
-static void init_add_quoted(struct buf *out, const char *text)
-{
-    buf_add_char(out, '\'');
-    for (const char *p = text; *p != '\0'; p++) {
-        if (*p == '\'') {
-            buf_add_text(out, "'\\''");
-        } else {
-            buf_add_char(out, *p);
-        }
-    }
-    buf_add_char(out, '\'');
-}
-
-/* app.init_script, then those of the selected services, dependencies first. */
-static char *init_script_text(const struct deployment *d)
-{
-    const struct up *up = d->up;
-    struct buf text = {0};
-    shell_join(up->manifest->init_script, up->manifest->init_count, &text);
-    for (size_t i = 0; i < up->selected_count; i++) {
-        const struct manifest_service *ms = up->selected[i];
-        if (ms->init_count == 0) {
-            continue;
-        }
-        autofree char *cwd = path_join(d->wt.root, ms->cwd == NULL ? "." : ms->cwd);
-        buf_add_text(&text, text.len == 0 ? "(cd " : " && (cd ");
-        init_add_quoted(&text, cwd);
-        buf_add_text(&text, " && ");
-        shell_join(ms->init_script, ms->init_count, &text);
-        buf_add_text(&text, ")");
-    }
-    return buf_take(&text);
-}
-
-static void on_init_output(void *arg, bool is_stderr, struct str chunk)
-{
-    struct deployment *d = arg;
-    CHECK(d->magic == DEPLOYMENT_MAGIC && d->up != NULL);
-    event_log(d, "init", is_stderr ? "stderr" : "stdout", chunk);
-    struct buf *tail = &d->up->init_tail;
-    buf_add_str(tail, chunk);
-    if (tail->len > INIT_TAIL_MAX) {
-        buf_consume(tail, tail->len - INIT_TAIL_MAX);
-    }
-}
-
-static void on_init_done(void *arg, int status)
-{
-    struct deployment *d = arg;
-    CHECK(d->magic == DEPLOYMENT_MAGIC && d->up != NULL);
-    d->up->init = NULL;
-    if (status == 0) {
-        up_step_done(d);
-        return;
-    }
-    char text[64];
-    failure_note_output(d, buf_str(&d->up->init_tail));
-    autofree char *message =
-        xasprintf("init script failed (%s)", subprocess_status_text(status, text, sizeof(text)));
-    up_fail(d, ERR_FAILED, message);
-}
-
 static void enter_init(struct deployment *d)
 {
-    autofree char *script = init_script_text(d);
+    autofree char *script = up_init_script(d);
     if ((d->initialised && !d->up->force) || script[0] == '\0') {
         up_step_done(d);
         return;
     }
     step_show(d);
-    struct err err = {0};
-    d->up->init = initrun_start(d->env.loop, script, d->wt.root, envlist_array(&d->up->base_env),
-                                on_init_output, on_init_done, d, &err);
-    if (d->up->init == NULL) {
-        (void)err_wrap(&err, "init script");
-        up_fail_err(d, &err);
-    }
+    d->runner->init(d, script);
 }
 
 static void on_stopped_after_failed_launch(struct deployment *d)
@@ -309,7 +240,7 @@ static void on_stopped_after_failed_launch(struct deployment *d)
     up_fail(d, code, message);
 }
 
-static void up_fail_launch(struct deployment *d, const struct err *err)
+void up_fail_launch(struct deployment *d, const struct err *err)
 {
     d->up->fail_code = err->code;
     d->up->fail_message = xstrdup(err->msg);
@@ -326,25 +257,17 @@ static void send_services_discovered(struct deployment *d)
     }
     cJSON *context = cJSON_AddObjectToObject(event, "composeContext");
     json_add_str(context, "projectName", d->wt.project_name);
-    json_add_str(context, "composeFile", "");
+    json_add_str(context, "composeFile", json_get_str(d->state, "composeFile", ""));
+    const cJSON *files = json_get(d->state, "composeFiles");
+    if (files != NULL) {
+        cJSON_AddItemToObject(context, "composeFiles", cJSON_Duplicate(files, true));
+    }
     event_send(d, event);
 }
 
-static void enter_launch(struct deployment *d)
+void up_launched(struct deployment *d)
 {
-    step_show(d);
     struct err err = {0};
-    for (size_t i = 0; i < d->up->selected_count; i++) {
-        const struct manifest_service *ms = d->up->selected[i];
-        struct service_run *s = deployment_find(d, ms->name);
-        /* Saved after each start: a daemon that dies here leaves nothing unknown behind. */
-        if (service_launch(d, ms, s, &err) < 0 || state_save(d, &err) < 0) {
-            up_fail_launch(d, &err);
-            return;
-        }
-        autofree char *line = xasprintf("started %s (pid %d)\n", s->name, (int)s->pid);
-        event_log(d, "deployment", "stdout", str_of(line));
-    }
     d->initialised = true;
     d->failed_before = false;
     d->up->services_started = true;
@@ -358,26 +281,16 @@ static void enter_launch(struct deployment *d)
     up_step_done(d);
 }
 
-static void on_settled(void *arg)
+static void enter_launch(struct deployment *d)
 {
-    struct deployment *d = arg;
-    CHECK(d->magic == DEPLOYMENT_MAGIC && d->up != NULL);
-    up_step_done(d);
+    step_show(d);
+    d->runner->launch(d);
 }
 
 static void enter_status(struct deployment *d)
 {
     step_show(d);
-    bool unchecked = false;
-    for (size_t i = 0; i < d->service_count; i++) {
-        const struct service_run *s = d->services[i];
-        bool checked = false;
-        for (size_t j = 0; j < s->port_count; j++) {
-            checked = checked || (s->ports[j].check_enabled && !s->ports[j].allow_failure);
-        }
-        unchecked = unchecked || !checked;
-    }
-    deployment_continue(d, on_settled, unchecked ? SETTLE_MS : 0);
+    d->runner->status(d);
 }
 
 static void enter_health(struct deployment *d)

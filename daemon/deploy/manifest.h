@@ -16,12 +16,11 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "daemon/publish_options.h"
 
 enum { MANIFEST_TEXT_MAX = 1024 * 1024 };
 
 enum manifest_mode { MANIFEST_GENERATED, MANIFEST_COMPOSE, MANIFEST_SHELL };
-/* What the service sees as Host; DEFAULT leaves it to tunnel.serviceTunnels.host. */
-enum manifest_host { MANIFEST_HOST_DEFAULT, MANIFEST_HOST_PRESERVE, MANIFEST_HOST_REWRITE };
 
 struct manifest_health {
     bool enabled;
@@ -37,7 +36,7 @@ struct manifest_health {
 struct manifest_port {
     uint16_t port;
     bool allow_failure;
-    enum manifest_host host;
+    struct publish_options options; /* of its public route; the whitelist is in the arena */
     struct manifest_health health;
     int line; /* where it was declared */
     int column;

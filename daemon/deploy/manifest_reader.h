@@ -77,6 +77,9 @@ const char *reader_path(struct reader *r, const char *fmt, ...)
 
 /* manifest_service.c: the `services` mapping into r->m->services. */
 void manifest_read_services(struct reader *r, const yaml_node_t *node);
+/* manifest_route.c: the members of a port's mapping that are about its public route. */
+void manifest_read_route(struct reader *r, const struct reader_map *map, const char *path,
+                         struct publish_options *out);
 /* manifest_top.c: the whole document into r->m. */
 void manifest_read_document(struct reader *r, const yaml_node_t *root);
 

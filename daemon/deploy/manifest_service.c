@@ -77,27 +77,12 @@ static void read_health(struct reader *r, const yaml_node_t *node, const char *p
     }
 }
 
-static void read_port_host(struct reader *r, const yaml_node_t *node, const char *path,
-                           struct manifest_port *out)
-{
-    const char *text = NULL;
-    if (reader_kind(node) == NODE_STRING && reader_read_string(r, node, path, &text)) {
-        if (strcmp(text, "preserve") == 0) {
-            out->host = MANIFEST_HOST_PRESERVE;
-            return;
-        }
-        if (strcmp(text, "rewrite") == 0) {
-            out->host = MANIFEST_HOST_REWRITE;
-            return;
-        }
-    }
-    reader_error(r, node, "%s must be preserve or rewrite", path);
-}
-
 static bool read_port(struct reader *r, const yaml_node_t *node, const char *path,
                       struct manifest_port *out)
 {
-    static const char *const known[] = {"port", "healthcheck", "allow_failure", "host", NULL};
+    static const char *const known[] = {
+        "port",     "healthcheck",   "allow_failure", "host",       "access",         "backend",
+        "insecure", "whitelist_ips", "whitelistIps",  "rate_limit", "max_concurrent", NULL};
     static const struct reader_refusal refused[] = {
         {"tunnel", "moved to config.json (tunnel.serviceTunnels)"}, {NULL, NULL}};
     *out = (struct manifest_port){.health = {.enabled = true, .path = "/"},
@@ -115,7 +100,8 @@ static bool read_port(struct reader *r, const yaml_node_t *node, const char *pat
     if (kind != NODE_MAP) {
         reader_error(r, node,
                      "%s must be an integer from 1 to 65535 or a mapping of port, healthcheck, "
-                     "allow_failure, host",
+                     "allow_failure, host, access, backend, insecure, whitelist_ips, rate_limit, "
+                     "max_concurrent",
                      path);
         return false;
     }
@@ -139,10 +125,7 @@ static bool read_port(struct reader *r, const yaml_node_t *node, const char *pat
         (void)reader_read_bool(r, value, reader_path(r, "%s.allow_failure", path),
                                &out->allow_failure);
     }
-    value = reader_get(&map, "host");
-    if (reader_kind(value) != NODE_NULL) {
-        read_port_host(r, value, reader_path(r, "%s.host", path), out);
-    }
+    manifest_read_route(r, &map, path, &out->options);
     return ok;
 }
 

@@ -1,11 +1,27 @@
 /* edge: runs the gateway alone, with routes from the command line, for
- * measurements and experiments that need no daemon.
+ * measurements, experiments and tests that need no daemon.
  *
- *     edge PORT WORKERS CERT KEY host=port [host=port …]     (CERT "-": cleartext)
+ *     edge PORT WORKERS CERT KEY host=[kind:]port[,word…] …     (CERT "-": cleartext)
  *
- * Prints "ready <gateway pid>" once every worker serves; ends the gateway on
- * SIGTERM, SIGINT or end of standard input. */
+ * Words: "secret" (opened by the secret in $WOS_EDGE_SECRET), "starting",
+ * "failing", "stopped" (the route's state), "nobody" (a whitelist nobody is in).
+ * Kinds: http, https (trusts the PEM file $WOS_EDGE_CA), https-insecure, h2c.
+ * Waits: $WOS_EDGE_CONNECT_TIMEOUT_MS and others of struct limits, see set_limits.
+ * Limits of wrong secrets: $WOS_EDGE_FREE, $WOS_EDGE_DELAY_MAX, $WOS_EDGE_PER_MINUTE.
+ *
+ * With $WOS_EDGE_ACCESS_LOG=FILE the access log goes there.
+ *
+ * Prints "ready <gateway pid>" whenever every worker serves the newest routes,
+ * and "event <JSON>" for what the gateway reports. A logout is revoked at once,
+ * as the daemon does. Lines on standard input: "secret TEXT" changes the
+ * secret ("secret" alone: there is none), "key" the signing key. Ends the
+ * gateway on SIGTERM or SIGINT. */
 #include <arpa/inet.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,12 +38,20 @@
 #include "gateway/link_protocol.h"
 #include "routing/snapshot.h"
 
-enum { ROUTES_MAX = 100000 };
+enum { ROUTES_MAX = 100000, REVOKED_MAX = 64 };
 
 struct edge {
     struct loop *loop;
     struct frame_channel *link;
     pid_t gateway;
+    uint64_t generation;
+    uint16_t port;
+    char **argv; /* CERT KEY host=port… */
+    uint8_t key[SNAPSHOT_ACCESS_KEY];
+    struct buf secret;
+    struct event *input;
+    uint64_t revoked[REVOKED_MAX];
+    uint32_t revoked_count;
 };
 
 static void die(const char *what)
@@ -73,20 +97,6 @@ static pid_t start_gateway(struct sockaddr_un *at)
     return pid;
 }
 
-static void on_frame(void *arg, uint32_t type, struct str payload, const int *fds, size_t count)
-{
-    struct edge *e = arg;
-    (void)fds;
-    (void)count;
-    if (type == LINK_ACK) {
-        (void)printf("ready %d\n", (int)e->gateway);
-        (void)fflush(stdout);
-    } else if (type == LINK_NACK) {
-        (void)fprintf(stderr, "%.*s\n", STR_ARG(payload));
-        loop_stop(e->loop);
-    }
-}
-
 static void on_close(void *arg, const char *reason)
 {
     struct edge *e = arg;
@@ -115,26 +125,138 @@ static void send_setup(struct edge *e, uint16_t port, unsigned workers)
     }
 }
 
-static void send_snapshot(struct edge *e, uint16_t port, char **argv)
+static void send_access_log(struct edge *e)
+{
+    const char *path = getenv("WOS_EDGE_ACCESS_LOG");
+    if (path == NULL) {
+        return;
+    }
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        die(path);
+    }
+    frame_send(e->link, LINK_ACCESS_LOG, STR("{}"), &fd, 1);
+    (void)close(fd);
+}
+
+static bool has_word(struct str words, struct str word)
+{
+    return str_list_has(words, word);
+}
+
+/* "port" or "kind:port" */
+static bool set_backend(struct route *route, struct str text)
+{
+    size_t colon = str_find(text, ':');
+    if (colon < text.len) {
+        struct str kind = {text.ptr, colon};
+        while (!str_eq(kind, str_of(route_backend_name((enum route_backend)route->backend)))) {
+            if (route->backend++ == BACKEND_H2C) {
+                return false;
+            }
+        }
+        text = (struct str){text.ptr + colon + 1, text.len - colon - 1};
+    }
+    return str_to_u16(text, &route->port);
+}
+
+/* "host=[kind:]port[,word…]" */
+static struct route make_route(const char *arg)
+{
+    struct str text = str_of(arg);
+    size_t eq = str_find(text, '=');
+    struct str words =
+        eq == text.len ? STR_NONE : (struct str){text.ptr + eq + 1, text.len - eq - 1};
+    struct str number;
+    struct route route = {.host = {text.ptr, eq},
+                          .owner = STR("edge"),
+                          .service = STR("edge"),
+                          .route_class = ROUTE_PUBLISHED};
+    if (words.ptr == NULL || !str_next(&words, ',', &number) || !set_backend(&route, number)) {
+        (void)fprintf(stderr, "not host=[kind:]port: %s\n", arg);
+        exit(1);
+    }
+    if (words.ptr == NULL) {
+        return route;
+    }
+    route.policy = has_word(words, STR("nobody")) ? 2 : has_word(words, STR("secret")) ? 1 : 0;
+    route.state = has_word(words, STR("starting"))  ? ROUTE_STARTING
+                  : has_word(words, STR("failing")) ? ROUTE_FAILING
+                  : has_word(words, STR("stopped")) ? ROUTE_STOPPED
+                                                    : ROUTE_LIVE;
+    route.phase = route.state == ROUTE_STARTING ? STR("health <checks>") : STR_NONE;
+    route.since_ms = (uint64_t)clock_wall_ms() - 75000;
+    return route;
+}
+
+static void limit_from_env(const char *name, uint32_t *limit)
+{
+    const char *text = getenv(name);
+    uint64_t value;
+    if (text != NULL && str_to_u64(str_of(text), &value)) {
+        *limit = (uint32_t)value;
+    }
+}
+
+static void set_limits(struct limits *limits)
+{
+    limit_from_env("WOS_EDGE_CONNECT_TIMEOUT_MS", &limits->connect_timeout_ms);
+    limit_from_env("WOS_EDGE_RESPONSE_TIMEOUT_MS", &limits->response_timeout_ms);
+    limit_from_env("WOS_EDGE_TUNNEL_IDLE_TIMEOUT_MS", &limits->tunnel_idle_timeout_ms);
+    limit_from_env("WOS_EDGE_UPSTREAM_IDLE_TIMEOUT_MS", &limits->upstream_idle_timeout_ms);
+    limit_from_env("WOS_EDGE_WRITE_TIMEOUT_MS", &limits->write_timeout_ms);
+}
+
+static void fill_access(struct edge *e, struct snapshot_spec *spec)
+{
+    struct snapshot_access *access = &spec->access;
+    memcpy(access->key, e->key, sizeof access->key);
+    access->revoked = e->revoked;
+    access->revoked_count = e->revoked_count;
+    access->has_secret = e->secret.len > 0;
+    if (access->has_secret &&
+        HMAC(EVP_sha256(), e->key, sizeof e->key, (const uint8_t *)e->secret.ptr, e->secret.len,
+             access->digest, NULL) == NULL) {
+        exit(1);
+    }
+    limit_from_env("WOS_EDGE_FREE", &spec->limits.failed_secrets_free);
+    limit_from_env("WOS_EDGE_DELAY_MAX", &spec->limits.failed_secrets_delay_max_ms);
+    limit_from_env("WOS_EDGE_PER_MINUTE", &spec->limits.failed_secrets_per_minute);
+}
+
+static void send_snapshot(struct edge *e)
 {
     static struct route routes[ROUTES_MAX];
-    static const struct policy open_policy;
-    struct snapshot_spec spec = {.generation = 1,
+    static const struct ip_prefix nobody = {.bytes = {192, 0, 2, 1}, .family = 4, .bits = 32};
+    static const struct policy policies[] = {
+        {.allow_count = 0},
+        {.access = POLICY_SECRET},
+        {.access = POLICY_SECRET, .allow = &nobody, .allow_count = 1},
+    };
+    struct snapshot_spec spec = {.generation = ++e->generation,
                                  .tls_min = 2,
-                                 .public_port = port,
+                                 .public_port = e->port,
                                  .domain = STR("wos.localhost"),
                                  .limits = limits_default,
                                  .routes = routes,
-                                 .policies = &open_policy,
-                                 .policy_count = 1};
+                                 .policies = policies,
+                                 .policy_count = COUNT_OF(policies)};
     struct snapshot_cert cert;
     struct buf chain = {0};
     struct buf key = {0};
+    struct buf ca = {0};
     struct buf bytes = {0};
     struct err err = {0};
-    if (strcmp(argv[0], "-") != 0) {
-        if (file_read(argv[0], SNAPSHOT_PEM_MAX, &chain, &err) < 0 ||
-            file_read(argv[1], SNAPSHOT_PEM_MAX, &key, &err) < 0) {
+    const char *ca_path = getenv("WOS_EDGE_CA");
+    if (ca_path != NULL && file_read(ca_path, SNAPSHOT_PEM_MAX, &ca, &err) < 0) {
+        (void)fprintf(stderr, "%s\n", err.msg);
+        exit(1);
+    }
+    spec.ca_pem = buf_str(&ca);
+    set_limits(&spec.limits);
+    if (strcmp(e->argv[0], "-") != 0) {
+        if (file_read(e->argv[0], SNAPSHOT_PEM_MAX, &chain, &err) < 0 ||
+            file_read(e->argv[1], SNAPSHOT_PEM_MAX, &key, &err) < 0) {
             (void)fprintf(stderr, "%s\n", err.msg);
             exit(1);
         }
@@ -143,32 +265,78 @@ static void send_snapshot(struct edge *e, uint16_t port, char **argv)
         spec.certs = &cert;
         spec.cert_count = 1;
     }
-    for (char **at = argv + 2; *at != NULL && spec.route_count < ROUTES_MAX; at++) {
-        struct str text = str_of(*at);
-        size_t eq = str_find(text, '=');
-        uint16_t to;
-        if (eq == text.len ||
-            !str_to_u16((struct str){text.ptr + eq + 1, text.len - eq - 1}, &to)) {
-            (void)fprintf(stderr, "not host=port: %s\n", *at);
-            exit(1);
-        }
-        routes[spec.route_count++] = (struct route){.host = {text.ptr, eq},
-                                                    .owner = STR("edge"),
-                                                    .service = STR("edge"),
-                                                    .port = to,
-                                                    .route_class = ROUTE_PUBLISHED};
+    for (char **at = e->argv + 2; *at != NULL && spec.route_count < ROUTES_MAX; at++) {
+        routes[spec.route_count++] = make_route(*at);
     }
+    fill_access(e, &spec);
     snapshot_encode(&spec, &bytes);
     frame_send(e->link, LINK_SNAPSHOT, buf_str(&bytes), NULL, 0);
     buf_fini(&bytes);
     buf_fini(&chain);
     buf_fini(&key);
+    buf_fini(&ca);
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a;
+    uint64_t y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void on_gateway_event(struct edge *e, struct str payload)
+{
+    autojson cJSON *event = json_parse(payload, "event", NULL);
+    (void)printf("event %.*s\n", STR_ARG(payload));
+    if (strcmp(json_get_str(event, "event", ""), "logout") == 0 && e->revoked_count < REVOKED_MAX) {
+        e->revoked[e->revoked_count++] = strtoull(json_get_str(event, "id", "0"), NULL, 16);
+        qsort(e->revoked, e->revoked_count, sizeof *e->revoked, compare_ids);
+        send_snapshot(e);
+    }
+}
+
+static void on_frame(void *arg, uint32_t type, struct str payload, const int *fds, size_t count)
+{
+    struct edge *e = arg;
+    (void)fds;
+    (void)count;
+    if (type == LINK_ACK) {
+        (void)printf("ready %d\n", (int)e->gateway);
+        (void)fflush(stdout);
+    } else if (type == LINK_EVENT) {
+        on_gateway_event(e, payload);
+        (void)fflush(stdout);
+    } else if (type == LINK_NACK) {
+        (void)fprintf(stderr, "%.*s\n", STR_ARG(payload));
+        loop_stop(e->loop);
+    }
+}
+
+static void on_input(evutil_socket_t fd, short what, void *arg)
+{
+    struct edge *e = arg;
+    char text[1024];
+    (void)what;
+    ssize_t len = read(fd, text, sizeof text);
+    if (len <= 0) {
+        (void)event_del(e->input);
+        return;
+    }
+    struct str line = str_trim((struct str){text, str_find((struct str){text, (size_t)len}, '\n')});
+    if (str_starts(line, STR("secret"))) {
+        line = str_trim((struct str){line.ptr + 6, line.len - 6});
+        buf_consume(&e->secret, e->secret.len);
+        buf_add_str(&e->secret, line);
+    } else if (str_eq(line, STR("key"))) {
+        e->key[0] ^= 1;
+    }
+    send_snapshot(e);
 }
 
 int main(int argc, char **argv)
 {
     if (argc < 6) {
-        (void)fprintf(stderr, "usage: edge PORT WORKERS CERT KEY host=port…\n");
+        (void)fprintf(stderr, "usage: edge PORT WORKERS CERT KEY host=[kind:]port…\n");
         return 2;
     }
     static const struct frame_handler handler = {on_frame, on_close};
@@ -176,9 +344,9 @@ int main(int argc, char **argv)
     struct edge e = {0};
     struct err err = {0};
     struct sockaddr_un at;
-    uint16_t port;
     uint16_t workers;
-    if (!str_to_u16(str_of(argv[1]), &port) || !str_to_u16(str_of(argv[2]), &workers)) {
+    e.argv = argv + 3;
+    if (!str_to_u16(str_of(argv[1]), &e.port) || !str_to_u16(str_of(argv[2]), &workers)) {
         return 2;
     }
     (void)signal(SIGPIPE, SIG_IGN);
@@ -192,12 +360,23 @@ int main(int argc, char **argv)
         die("connect");
     }
     e.link = frame_open(e.loop, fd, LINK_FRAME_MAX, &handler, &e);
-    send_setup(&e, port, workers);
-    send_snapshot(&e, port, argv + 3);
+    if (getenv("WOS_EDGE_SECRET") != NULL) {
+        buf_add_text(&e.secret, getenv("WOS_EDGE_SECRET"));
+    }
+    if (RAND_bytes(e.key, sizeof e.key) != 1) {
+        die("random bytes");
+    }
+    e.input = event_new(loop_base(e.loop), 0, EV_READ | EV_PERSIST, on_input, &e);
+    (void)event_add(e.input, NULL); /* fails for /dev/null: no commands then */
+    send_access_log(&e);
+    send_setup(&e, e.port, workers);
+    send_snapshot(&e);
     loop_run(e.loop);
     frame_send(e.link, LINK_SHUTDOWN, STR("{}"), NULL, 0);
     loop_turn(e.loop, false);
     frame_free(e.link);
+    event_free(e.input);
+    buf_fini(&e.secret);
     (void)waitpid(e.gateway, NULL, 0);
     (void)unlink(at.sun_path);
     loop_free(e.loop);

@@ -259,7 +259,8 @@ class Service:
         size, at = int(rq.query["size"]), 0
         chunked = rq.query.get("chunked")
         framing = ["Transfer-Encoding", "chunked"] if chunked else ["Content-Length", str(size)]
-        await rq.head(200, [["Content-Type", "application/octet-stream"], framing])
+        extra = [["Priority", rq.query["priority"]]] if "priority" in rq.query else []
+        await rq.head(200, [["Content-Type", "application/octet-stream"], framing, *extra])
         if rq.method == "HEAD":
             return
         while at < size:
@@ -318,10 +319,29 @@ class Service:
             ["Set-Cookie", "a=1; Path=/"], ["Set-Cookie", "b=2; Path=/"],
             ["Link", "</a>; rel=x"], ["Link", "</b>; rel=y"], ["X-Latin", "caf\xe9"]])
 
+    async def do_cookies(self, rq):
+        """Cookies of its own, and some under names that are the gateway's."""
+        await rq.answer(200, "cookies\n", extra=[
+            ["Set-Cookie", "session=1; Path=/; HttpOnly"],
+            ["Set-Cookie", "__Host-wos-access=evil; Path=/; Secure"],
+            ["Set-Cookie", "wos-access = evil; Domain=wos.localhost"],
+            ["Set-Cookie", "=wos-access=evil"],
+            ["Set-Cookie", "wos-access-not=kept"]])
+
+    async def do_fields(self, rq):
+        """The query as fields of the answer."""
+        await rq.answer(200, "fields\n", extra=[[n, v] for n, v in rq.query.items()])
+
     async def do_hop(self, rq):
         await rq.answer(200, "hop\n", extra=[
             ["Connection", "X-Secret-Hop"], ["X-Secret-Hop", "1"], ["Keep-Alive", "timeout=5"],
             ["Proxy-Connection", "keep-alive"], ["X-Stays", "yes"]])
+
+    async def do_own_id(self, rq):
+        """Says which request id it got, and claims one of its own."""
+        got = [v for n, v in rq.headers if n.lower() == "x-request-id"]
+        await rq.answer(200, json.dumps(got), "application/json",
+                        [["X-Request-Id", "of-the-service"]])
 
     async def do_redirect(self, rq):
         await rq.answer(302, "", extra=[["Location", rq.query.get("to", "/hello")]],

@@ -85,10 +85,12 @@ class Channel:
     `step`, take from `inbox`."""
 
     def __init__(self, port, host, ca=None, alpn=None, address="127.0.0.1", context=None,
-                 timeout=WAIT):
-        raw = socket.create_connection((address, port), timeout)
+                 timeout=WAIT, source=None, first=b""):
+        """source: the address to come from; first: bytes to send before TLS."""
+        raw = socket.create_connection((address, port), timeout, source and (source, 0))
         self.tls = ca is not None or context is not None
         try:
+            raw.sendall(first)
             if self.tls:
                 context = context or tls_context(ca, alpn)
                 raw = context.wrap_socket(raw, server_hostname=host)
@@ -147,8 +149,11 @@ class Channel:
         """Sends and receives what is possible; waits at most timeout."""
         pending = self.tls and self.sock.pending() and not self.paused
         if not pending:
-            readers = [] if self.eof or self.paused else [self.sock]
-            select.select(readers, [self.sock] if self.out else [], [], timeout)
+            poll = select.poll()  # select() knows no descriptor above 1023
+            wanted = 0 if self.eof or self.paused else select.POLLIN
+            if wanted or self.out:
+                poll.register(self.sock, wanted | (select.POLLOUT if self.out else 0))
+            poll.poll(timeout * 1000)
         self._write()
         if not self.paused and not self.eof:
             self._read()
@@ -189,9 +194,9 @@ class Http1:
     bytes of one's own."""
 
     def __init__(self, port, host, ca=None, address="127.0.0.1", timeout=WAIT, context=None,
-                 alpn=("http/1.1",), authority=None):
+                 alpn=("http/1.1",), authority=None, **wire):
         self.channel = Channel(port, host, ca=ca, alpn=list(alpn), address=address,
-                               timeout=timeout, context=context)
+                               timeout=timeout, context=context, **wire)
         self.authority = authority or "%s:%d" % (host, port)
         self.timeout = timeout
 
@@ -379,9 +384,9 @@ class Http2:
     """One HTTP/2 connection, any number of streams."""
 
     def __init__(self, port, host, ca=None, address="127.0.0.1", timeout=WAIT, window=1 << 20,
-                 authority=None, context=None):
+                 authority=None, context=None, **wire):
         self.channel = Channel(port, host, ca=ca, alpn=["h2"], address=address, timeout=timeout,
-                               context=context)
+                               context=context, **wire)
         if self.channel.tls and self.channel.sock.selected_alpn_protocol() != "h2":
             self.channel.close()
             raise ClientError("no h2 negotiated")

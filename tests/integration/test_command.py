@@ -30,7 +30,7 @@ TABLE = ("SERVICE  STATUS   ADDRESS                             HEALTH       TUN
          "https://main-web.wos.localhost:5858\n")
 NEVER = "no wos deployment has been initialized for the current worktree"
 ACCEPTED = {"operationId": "op1", "sessionName": "repo-main", "kind": "up"}
-COMMANDS = ["up", "down", "status", "wait", "logs", "publish", "unpublish", "web", "start", "stop",
+COMMANDS = ["access", "up", "down", "status", "wait", "logs", "publish", "unpublish", "web", "start", "stop",
             "restart", "cert", "config", "version", "help", "gateway"]
 
 
@@ -330,7 +330,7 @@ def test_web_prints_the_address(fake):
 
 def test_publish(fake):
     answer = {"name": "db", "url": "https://db.wos.localhost", "port": 80, "host": "rewrite",
-              "served": True}
+              "effectiveAccess": "secret", "served": True}
     fake.on("POST", "/publish", answer)
     result = fake.run("publish", "db", "80", "--host", "rewrite")
     assert (result.code, result.out) == (0, "https://db.wos.localhost\n")
@@ -343,10 +343,28 @@ def test_publish(fake):
     assert (result.code, result.err) == (1, "wos publish failed: db belongs to s\n")
     fake.on("GET", "/publish", {"published": [answer]})
     assert fake.run("publish", "--list").out.splitlines()[1].split() == [
-        "db", "80", "rewrite", "https://db.wos.localhost"]
+        "db", "80", "rewrite", "secret", "https://db.wos.localhost"]
     fake.on("DELETE", "/publish/db", {"name": "db", "removed": True})
     assert fake.run("unpublish", "db").code == 0
     assert fake.run("unpublish", "other").code == 1
+
+
+def test_publish_options(fake):
+    fake.on("POST", "/publish", {"name": "db", "hostname": "db.wos.localhost", "port": 80,
+                                 "served": True, "warning": "it is capped"})
+    result = fake.run("publish", "db", "80", "--access=public", "--backend", "https", "--insecure",
+                      "--whitelist", "10.0.0.0/8, ::1", "--whitelist", "192.0.2.1", "--rate", "10",
+                      "--max-concurrent", "3")
+    assert result.code == 0 and "private" in result.out
+    assert result.err == "wos publish: warning: it is capped\n"
+    assert fake.sent("POST", "/publish") == [{
+        "name": "db", "port": 80, "access": "public", "backend": "https", "insecure": True,
+        "whitelistIps": ["10.0.0.0/8", "::1", "192.0.2.1"], "rateLimit": 10, "maxConcurrent": 3}]
+    for wrong in (["--access", "all"], ["--backend", "ftp"], ["--insecure"], ["--rate", "0"],
+                  ["--rate", "x"], ["--max-concurrent", "1000001"], ["--whitelist", ""],
+                  ["--whitelist", "::1,,::2"], ["--backend", "h2c", "--insecure"]):
+        result = fake.run("publish", "db", "80", *wrong)
+        assert result.code == 2 and wrong[0] in result.err or "--insecure" in result.err, result
 
 
 def test_cert(fake):

@@ -20,8 +20,9 @@ struct pair {
     struct buf key;
 };
 
-/* A self-signed pair for the names, valid from NOW - 1 day to NOW + 90 days. */
-static inline struct pair pair_make(const char *const *names, size_t count)
+/* A self-signed pair for the names and the key, valid from NOW - 1 day to NOW + 90 days. Takes the
+ * key. */
+static inline struct pair pair_with_key(const char *const *names, size_t count, EVP_PKEY *key)
 {
     struct issue_request request = {.common_name = names[0],
                                     .not_before = NOW - DAY,
@@ -31,7 +32,6 @@ static inline struct pair pair_make(const char *const *names, size_t count)
                                     .ip_names = issue_local_ips,
                                     .ip_count = 2};
     struct pair pair = {.chain = {0}};
-    EVP_PKEY *key = issue_key(NULL);
     assert_non_null(key);
     X509 *cert = issue_leaf(&request, key, NULL, NULL, NULL);
     assert_non_null(cert);
@@ -40,6 +40,11 @@ static inline struct pair pair_make(const char *const *names, size_t count)
     X509_free(cert);
     EVP_PKEY_free(key);
     return pair;
+}
+
+static inline struct pair pair_make(const char *const *names, size_t count)
+{
+    return pair_with_key(names, count, issue_key(NULL));
 }
 
 static inline struct pair pair_for(const char *name)

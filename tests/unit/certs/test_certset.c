@@ -79,6 +79,56 @@ static void test_reuse(void **state)
     pair_fini(&two_renewed);
 }
 
+static bool has_key(SSL_CTX *ctx, int type)
+{
+    bool found = false;
+    for (long more = SSL_CTX_set_current_cert(ctx, SSL_CERT_SET_FIRST); more == 1;
+         more = SSL_CTX_set_current_cert(ctx, SSL_CERT_SET_NEXT)) {
+        found = found || EVP_PKEY_get_base_id(SSL_CTX_get0_privatekey(ctx)) == type;
+    }
+    return found;
+}
+
+/* An ECDSA and an RSA certificate of the same names are one context; others are not. */
+static void test_two_keys(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"*.wos.localhost", "wos.localhost"};
+    static const char *const reversed[] = {"wos.localhost", "*.wos.localhost"};
+    struct pair ec = pair_make(names, 2);
+    struct pair ec_renewed = pair_make(names, 2);
+    struct pair rsa = pair_with_key(reversed, 2, EVP_RSA_gen(2048));
+    struct pair rsa_other = pair_with_key(names, 1, EVP_RSA_gen(2048));
+    struct certset_pair in[3] = {as_pair(&ec), as_pair(&rsa_other), as_pair(&rsa)};
+    struct certset *set = certset_new(in, 3, NULL, NULL);
+    assert_non_null(set);
+    SSL_CTX *both = certset_find(set, STR("a.wos.localhost"));
+    assert_ptr_equal(certset_find(set, STR("wos.localhost")), both);
+    assert_true(has_key(both, EVP_PKEY_EC) && has_key(both, EVP_PKEY_RSA));
+    assert_true(certset_covers(set, both, STR("B.wos.localhost")));
+    assert_false(certset_covers(set, both, STR("b.example")));
+    /* The same again is the same context; with one of the two renewed it is not. */
+    struct certset *same = certset_new(in, 3, set, NULL);
+    assert_ptr_equal(certset_find(same, STR("wos.localhost")), both);
+    in[0] = as_pair(&ec_renewed);
+    struct certset *renewed = certset_new(in, 3, same, NULL);
+    SSL_CTX *next = certset_find(renewed, STR("wos.localhost"));
+    assert_ptr_not_equal(next, both);
+    assert_true(has_key(next, EVP_PKEY_EC) && has_key(next, EVP_PKEY_RSA));
+    /* Without its partner a certificate gets a context of its own. */
+    struct certset *alone = certset_new(in, 1, renewed, NULL);
+    assert_ptr_not_equal(certset_find(alone, STR("wos.localhost")), next);
+    assert_false(has_key(certset_find(alone, STR("wos.localhost")), EVP_PKEY_RSA));
+    certset_unref(set);
+    certset_unref(same);
+    certset_unref(renewed);
+    certset_unref(alone);
+    pair_fini(&ec);
+    pair_fini(&ec_renewed);
+    pair_fini(&rsa);
+    pair_fini(&rsa_other);
+}
+
 static void test_errors(void **state)
 {
     (void)state;
@@ -103,6 +153,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_find),
         cmocka_unit_test(test_reuse),
+        cmocka_unit_test(test_two_keys),
         cmocka_unit_test(test_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

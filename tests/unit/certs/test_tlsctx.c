@@ -219,6 +219,17 @@ static void test_policy(void **state)
     assert_true((SSL_CTX_get_options(server) & SSL_OP_IGNORE_UNEXPECTED_EOF) == 0);
 }
 
+/* tunnel.tls.minVersion, for the next handshake and not for those that were. */
+static void test_min_version(void **state)
+{
+    struct fixture *f = *state;
+    tlsctx_set_min_version(f->tls, TLS1_3_VERSION);
+    assert_false(connects(f, TLS1_2_VERSION, NULL, NULL));
+    assert_true(connects(f, TLS1_3_VERSION, NULL, NULL));
+    tlsctx_set_min_version(f->tls, TLS1_2_VERSION);
+    assert_true(connects(f, TLS1_2_VERSION, NULL, NULL));
+}
+
 /* A ClientHello by hand, with the given server_name extension data; the alert's
  * description that comes back, or -1. */
 static int hello_alert(struct fixture *f, struct str sni_ext)
@@ -296,6 +307,12 @@ static void test_malformed_sni(void **state)
         {"\x00\x06\x00\x00\x03"
          "a\0b",
          8}, /* a NUL */
+        {"\x00\x06\x00\x00\x03"
+         "a\xc3\xa4",
+         8}, /* not ASCII */
+        {"\x00\x06\x00\x00\x03"
+         "a b",
+         8}, /* a space */
     };
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         assert_int_equal(hello_alert(f, bad[i]), DECODE_ERROR);
@@ -444,6 +461,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sni, setup, teardown),
         cmocka_unit_test_setup_teardown(test_alpn, setup, teardown),
         cmocka_unit_test_setup_teardown(test_policy, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_min_version, setup, teardown),
         cmocka_unit_test_setup_teardown(test_malformed_sni, setup, teardown),
         cmocka_unit_test_setup_teardown(test_resumption, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_resumption_under_another_certificate, setup,

@@ -149,6 +149,27 @@ static void wide_text_counts_code_points(void **state)
     print_table_fini(&table);
 }
 
+static void secret_and_private_ones_are_marked(void **state)
+{
+    (void)state;
+    autofree char *text = status_text(
+        "{\"services\":[{\"service\":\"w\",\"state\":\"running\",\"ports\":["
+        "{\"containerPort\":1,\"hostPort\":11},{\"containerPort\":2,\"hostPort\":12},"
+        "{\"containerPort\":3,\"hostPort\":13}]}],\"tunnels\":["
+        "{\"service\":\"w\",\"containerPort\":1,\"state\":\"active\",\"access\":\"public\","
+        "\"url\":\"https://a\"},"
+        "{\"service\":\"w\",\"containerPort\":2,\"state\":\"active\",\"access\":\"secret\","
+        "\"url\":\"https://b\",\"backend\":\"h2c\",\"whitelistCount\":2,\"warning\":\"it "
+        "is\\nclosed\"},"
+        "{\"service\":\"w\",\"containerPort\":3,\"state\":\"private\",\"access\":\"private\","
+        "\"hostname\":\"c\"}]}",
+        &plain);
+    assert_non_null(strstr(text, "  https://a\n"));
+    assert_non_null(strstr(text, "  https://b (secret, h2c, whitelist 2)\n"));
+    assert_non_null(strstr(text, "  private\n"));
+    assert_non_null(strstr(text, "\nwarning: it is?closed\n"));
+}
+
 static void web_links_are_encoded(void **state)
 {
     (void)state;
@@ -200,6 +221,7 @@ int main(void)
         cmocka_unit_test(links_and_colors_do_not_shift_columns),
         cmocka_unit_test(control_characters_are_not_obeyed),
         cmocka_unit_test(wide_text_counts_code_points),
+        cmocka_unit_test(secret_and_private_ones_are_marked),
         cmocka_unit_test(web_links_are_encoded),
         cmocka_unit_test(overview_names_what_is_wrong),
     };

@@ -184,6 +184,60 @@ static void test_bad_whitelist_closes_its_block(void **state)
     config_free(c);
 }
 
+static struct config *parse_services(const char *block)
+{
+    autofree char *text = xasprintf("{\"tunnel\": {\"enabled\": true, \"domain\": \"d.test\", "
+                                    "\"serviceTunnels\": %s}}",
+                                    block);
+    return parse(text);
+}
+
+/* Nor does anything else about who may see services; published ports are of this block too. */
+static void test_unknown_access_is_nobody(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *block;
+        uint32_t access; /* 0 public, 1 secret, 2 private */
+    } cases[] = {
+        {"{}", 0},
+        {"{\"access\": \"secret\"}", 1},
+        {"{\"access\": \"private\"}", 2},
+        {"{\"access\": \"sercet\"}", 2},
+        {"{\"access\": true}", 2},
+        {"{\"whitelistIps\": [\"10.0.0.1/8\"]}", 2},
+        {"{\"access\": \"secret\", \"whitelistIps\": 7}", 2},
+        {"\"public\"", 2},
+        {"[]", 2},
+        {"{\"secret\": 7, \"access\": \"secret\"}", 1}, /* and no secret: closed */
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct config *c = parse_services(cases[i].block);
+        if (c->service_access != cases[i].access) {
+            fail_msg("%s: %u", cases[i].block, c->service_access);
+        }
+        assert_null(c->service_secret);
+        config_free(c);
+    }
+}
+
+static void test_warnings_are_no_problems(void **state)
+{
+    (void)state;
+    struct config *c = parse_services("{\"secret\": \"eleven chrs\", \"access\": \"secret\"}");
+    assert_true(says(c, "tunnel.serviceTunnels.secret", "less than 12 characters"));
+    assert_false(config_has_problem(c, "tunnel.serviceTunnels.secret"));
+    assert_int_equal(config_error_count(c), 0);
+    config_free(c);
+    c = parse_services("{\"secret\": \"twelve chars\", \"access\": \"secret\"}");
+    assert_int_equal(c->problem_count, 0);
+    config_free(c);
+    c = parse_services("{\"access\": \"secret\"}");
+    assert_true(says(c, "tunnel.serviceTunnels.access", "closed to everyone"));
+    assert_int_equal(config_error_count(c), 0);
+    config_free(c);
+}
+
 static struct config *parse_web_ui(const char *block)
 {
     autofree char *text = xasprintf(
@@ -250,6 +304,58 @@ static void test_ssl_never_becomes_plaintext(void **state)
         assert_int_equal(c->tunnel_ssl.source, SSL_SELF_SIGNED);
         assert_string_equal(config_scheme(c), "https");
         assert_true(c->problem_count > 0);
+        config_free(c);
+    }
+}
+
+static void test_redirect_port(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *tunnel;
+        const char *problem; /* NULL: none */
+    } rows[] = {
+        {"\"redirectPort\":8080,\"ssl\":{\"enabled\":true}", NULL},
+        {"\"redirectPort\":0", NULL},
+        {"\"redirectPort\":8080", "needs tunnel.ssl.enabled"},
+        {"\"redirectPort\":5858,\"ssl\":{\"enabled\":true}", "is tunnel.port already"},
+        {"\"redirectPort\":4949,\"ssl\":{\"enabled\":true}", "is web.port already"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        autofree char *text = xasprintf(
+            "{\"tunnel\":{\"enabled\":true,\"domain\":\"a.example\",%s}}", rows[i].tunnel);
+        struct config *c = parse(text);
+        assert_int_equal(c->problem_count, rows[i].problem == NULL ? 0 : 1);
+        if (rows[i].problem != NULL) {
+            assert_true(says(c, "tunnel.redirectPort", rows[i].problem));
+            assert_int_equal(c->redirect_port, 0);
+        }
+        assert_true(c->tunnel_enabled);
+        config_free(c);
+    }
+}
+
+static void test_second_certificate(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *ssl;
+        bool is_good;
+    } rows[] = {
+        {"\"cert\":\"a\",\"key\":\"b\",\"rsaCert\":\"c\",\"rsaKey\":\"d\"", true},
+        {"\"cert\":\"a\",\"key\":\"b\",\"rsaCert\":\"c\"", false},
+        {"\"cert\":\"a\",\"key\":\"b\",\"rsaKey\":\"d\"", false},
+        {"\"rsaCert\":\"c\",\"rsaKey\":\"d\"", false},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        autofree char *text = xasprintf("{\"tunnel\":{\"enabled\":true,\"domain\":\"a.example\","
+                                        "\"ssl\":{\"enabled\":true,%s}}}",
+                                        rows[i].ssl);
+        struct config *c = parse(text);
+        assert_int_equal(c->problem_count, rows[i].is_good ? 0 : 1);
+        assert_true(rows[i].is_good || says(c, "tunnel.ssl", "rsaCert and rsaKey need each other"));
+        assert_int_equal(c->tunnel_ssl.rsa_cert != NULL, rows[i].is_good);
+        assert_int_equal(c->tunnel_ssl.rsa_key != NULL, rows[i].is_good);
         config_free(c);
     }
 }
@@ -387,9 +493,13 @@ int main(void)
         cmocka_unit_test(test_a_key_may_stand_twice),
         cmocka_unit_test(test_tunnel_needs_a_domain),
         cmocka_unit_test(test_bad_whitelist_closes_its_block),
+        cmocka_unit_test(test_unknown_access_is_nobody),
+        cmocka_unit_test(test_warnings_are_no_problems),
         cmocka_unit_test(test_web_ui),
         cmocka_unit_test(test_web_public_is_an_alias),
         cmocka_unit_test(test_ssl_never_becomes_plaintext),
+        cmocka_unit_test(test_redirect_port),
+        cmocka_unit_test(test_second_certificate),
         cmocka_unit_test(test_ssl_source_is_derived),
         cmocka_unit_test(test_secrets_are_not_repeated),
         cmocka_unit_test(test_keys_of_other_parts_are_checked),

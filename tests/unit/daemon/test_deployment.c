@@ -340,7 +340,7 @@ static void test_restore(void **state)
     assert_int_equal(deployment_ports(w->d, &ports), 1);
     assert_string_equal(ports[0].hostname, "tree-web.example.com");
     assert_int_equal(ports[0].state, ROUTE_LIVE);
-    assert_int_equal(ports[0].host_mode, MANIFEST_HOST_REWRITE);
+    assert_int_equal(ports[0].options.host_mode, PUBLISH_HOST_REWRITE);
     uint64_t ticks = process_start_ticks(web);
     down(w);
     assert_true(process_start_ticks(web) != ticks);

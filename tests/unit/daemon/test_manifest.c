@@ -83,7 +83,7 @@ static void test_full_file(void **state)
     assert_string_equal(web->ports[0].health.path, "/");
     assert_int_equal(web->ports[0].health.status, 0);
     const struct manifest_port *port = manifest_service_port(web, 3001);
-    assert_int_equal(port->host, MANIFEST_HOST_REWRITE);
+    assert_int_equal(port->options.host_mode, PUBLISH_HOST_REWRITE);
     assert_true(port->allow_failure);
     assert_string_equal(port->health.path, "/health");
     assert_int_equal(port->health.status, 204);
@@ -125,6 +125,93 @@ static void test_all_errors_at_once(void **state)
         "deploy.yaml:9:22: app.services.web.dependencies[0]: no service named \"nobody\"\n"
         "deploy.yaml:10:24: app.services.web.environment.X: ${app.services.api.url[1]}: "
         "no service named api; declared: web");
+}
+
+static void test_route_options(void **state)
+{
+    (void)state;
+    struct manifest *m = parse("mode: shell\n"
+                               "app:\n"
+                               "  services:\n"
+                               "    web:\n"
+                               "      script: [./web]\n"
+                               "      ports:\n"
+                               "        - 3000\n"
+                               "        - port: 3001\n"
+                               "          access: secret\n"
+                               "          backend: https\n"
+                               "          insecure: true\n"
+                               "          whitelist_ips: [10.0.0.0/8, '::1']\n"
+                               "          rate_limit: 20\n"
+                               "          max_concurrent: 4\n"
+                               "        - port: 3002\n"
+                               "          access: private\n"
+                               "          backend: h2c\n"
+                               "          insecure: false\n"
+                               "          whitelistIps: [192.0.2.1]\n"
+                               "          rate_limit: {requests_per_second: 5, burst: 9}\n");
+    autofree char *errors = manifest_errors_text(m);
+    assert_string_equal(errors, "");
+    assert_int_equal(m->warnings.count, 0);
+    const struct publish_options *o = &m->services[0].ports[0].options;
+    assert_int_equal(o->access, PUBLISH_ACCESS_DEFAULT);
+    assert_int_equal(o->backend, BACKEND_HTTP);
+    assert_int_equal(o->whitelist_count + o->rate_per_second + o->exchanges_max, 0);
+    o = &m->services[0].ports[1].options;
+    assert_int_equal(o->access, PUBLISH_ACCESS_SECRET);
+    assert_int_equal(o->backend, BACKEND_HTTPS_INSECURE);
+    assert_int_equal(o->whitelist_count, 2);
+    assert_int_equal(o->whitelist[0].bits, 8);
+    assert_int_equal(o->whitelist[1].family, 6);
+    assert_int_equal(o->rate_per_second, 20);
+    assert_int_equal(o->rate_burst, 0);
+    assert_int_equal(o->exchanges_max, 4);
+    o = &m->services[0].ports[2].options;
+    assert_int_equal(o->access, PUBLISH_ACCESS_PRIVATE);
+    assert_int_equal(o->backend, BACKEND_H2C);
+    assert_int_equal(o->whitelist_count, 1);
+    assert_int_equal(o->rate_per_second, 5);
+    assert_int_equal(o->rate_burst, 9);
+    manifest_free(m);
+}
+
+static void test_route_option_errors(void **state)
+{
+    (void)state;
+    assert_errors("mode: shell\n"
+                  "app:\n"
+                  "  services:\n"
+                  "    web:\n"
+                  "      script: [./web]\n"
+                  "      ports:\n"
+                  "        - {port: 1, access: open}\n"
+                  "        - {port: 2, backend: http2}\n"
+                  "        - {port: 3, insecure: true}\n"
+                  "        - {port: 4, whitelist_ips: 10.0.0.1}\n"
+                  "        - {port: 5, whitelist_ips: [10.0.0.1/8, 7]}\n"
+                  "        - {port: 6, rate_limit: 0}\n"
+                  "        - {port: 7, rate_limit: {burst: 3}}\n"
+                  "        - {port: 8, max_concurrent: many}\n"
+                  "        - {port: 9, whitelist_ips: [], whitelistIps: []}\n",
+                  "deploy.yaml:7:29: app.services.web.ports[0].access must be public, secret or "
+                  "private\n"
+                  "deploy.yaml:8:30: app.services.web.ports[1].backend must be http, https or h2c\n"
+                  "deploy.yaml:9:31: app.services.web.ports[2].insecure is for backend: https "
+                  "only\n"
+                  "deploy.yaml:10:36: app.services.web.ports[3].whitelist_ips must be a list of at "
+                  "most 1000 addresses and CIDR prefixes\n"
+                  "deploy.yaml:11:37: app.services.web.ports[4].whitelist_ips[0]: 10.0.0.1/8: the "
+                  "address has bits set beyond the first 8; write the network's own address\n"
+                  "deploy.yaml:11:49: app.services.web.ports[4].whitelist_ips[1] must be a text "
+                  "with an address or CIDR prefix\n"
+                  "deploy.yaml:12:33: app.services.web.ports[5].rate_limit must be an integer from "
+                  "1 to 1000000\n"
+                  "deploy.yaml:13:33: app.services.web.ports[6].rate_limit needs "
+                  "requests_per_second, an integer from 1 to 1000000\n"
+                  "deploy.yaml:14:37: app.services.web.ports[7].max_concurrent must be an integer "
+                  "from 1 to 1000000\n"
+                  "deploy.yaml:15:54: app.services.web.ports[8].whitelistIps is another spelling "
+                  "of whitelist_ips; give one");
 }
 
 static void test_docker_modes_are_refused(void **state)
@@ -252,6 +339,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_full_file),
         cmocka_unit_test(test_all_errors_at_once),
+        cmocka_unit_test(test_route_options),
+        cmocka_unit_test(test_route_option_errors),
         cmocka_unit_test(test_docker_modes_are_refused),
         cmocka_unit_test(test_bad_yaml),
         cmocka_unit_test(test_bounds),

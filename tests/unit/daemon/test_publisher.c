@@ -194,6 +194,152 @@ static void test_policies_by_class(void **state)
     fixture_free(f);
 }
 
+static void set_options(struct fixture *f, const char *host, const struct publish_options *options)
+{
+    const struct publish_route route = {.host = host,
+                                        .worktree = "w",
+                                        .service = "web",
+                                        .service_port = 3000,
+                                        .port = 1001,
+                                        .state = ROUTE_LIVE,
+                                        .options = *options};
+    publisher_set_routes(f->publisher, host, &route, 1, NULL, NULL);
+}
+
+static const struct policy *policy_at(const struct fixture *f, const char *host)
+{
+    const struct route *route = route_match(f->snapshot, str_of(host));
+    assert_non_null(route);
+    return &f->snapshot->spec.policies[route->policy];
+}
+
+static void test_options_become_policies(void **state)
+{
+    (void)state;
+    struct fixture *f =
+        fixture_new("{\"tunnel\": {\"enabled\": true, \"domain\": \"d.test\", \"serviceTunnels\": {"
+                    "\"enabled\": true, \"whitelistIps\": [\"10.0.0.0/8\"], \"maxConcurrent\": 7,"
+                    "\"rateLimit\": {\"requestsPerSecond\": 100, \"burst\": 9}}}}");
+    struct ip_prefix own[1];
+    assert_int_equal(ip_prefix_parse(STR("10.1.0.0/16"), &own[0], NULL), 0);
+    struct ip_prefix same = own[0];
+    const struct publish_options plain = {.backend = BACKEND_H2C};
+    const struct publish_options tight = {
+        .whitelist = own, .whitelist_count = 1, .rate_per_second = 5, .exchanges_max = 2};
+    struct publish_options tight_too = tight;
+    tight_too.whitelist = &same;
+    tight_too.host_mode = PUBLISH_HOST_REWRITE;
+    set_options(f, "a.d.test", &plain);
+    set_options(f, "b.d.test", &tight);
+    set_options(f, "c.d.test", &tight_too);
+    set_options(f, "e.d.test", &plain);
+    own[0].bits = 0; /* they were copied */
+    turns(f);
+    assert_int_equal(f->snapshot->spec.policy_count, 2);
+    const struct policy *a = policy_at(f, "a.d.test");
+    assert_int_equal(a->route_allow_count, 0);
+    assert_int_equal(a->rate_per_second, 100);
+    assert_int_equal(a->rate_burst, 9);
+    assert_int_equal(a->exchanges_max, 7);
+    assert_int_equal(route_match(f->snapshot, STR("a.d.test"))->backend, BACKEND_H2C);
+    const struct policy *b = policy_at(f, "b.d.test");
+    assert_ptr_equal(b, policy_at(f, "c.d.test"));
+    assert_int_equal(b->allow_count, 1);
+    assert_int_equal(b->route_allow_count, 1);
+    assert_int_equal(b->route_allow[0].bits, 16);
+    assert_int_equal(b->rate_per_second, 5);
+    assert_int_equal(b->rate_burst, 9);
+    assert_int_equal(b->exchanges_max, 2);
+    assert_int_equal(route_match(f->snapshot, STR("c.d.test"))->host_mode, ROUTE_HOST_REWRITE);
+    fixture_free(f);
+}
+
+/* The access a route gets, as the status says it; the snapshot has to agree. */
+static void access_is(struct fixture *f, const char *allowed, enum publish_access asked,
+                      const char *expected, const char *warning)
+{
+    static const char *const words[] = {"public", "secret", "private"};
+    for (uint32_t i = 0; i < COUNT_OF(words); i++) {
+        f->config->service_access = strcmp(words[i], allowed) == 0 ? i : f->config->service_access;
+    }
+    const struct publish_options options = {.access = asked};
+    set_options(f, "a.d.test", &options);
+    turns(f);
+    const struct route *route = route_match(f->snapshot, STR("a.d.test"));
+    assert_int_equal(route == NULL, strcmp(expected, "private") == 0);
+    if (route != NULL) {
+        assert_int_equal(f->snapshot->spec.policies[route->policy].access,
+                         strcmp(expected, "secret") == 0 ? POLICY_SECRET : POLICY_PUBLIC);
+    }
+    autojson cJSON *rows = publisher_tunnels_json(f->publisher, "a.d.test");
+    const cJSON *row = cJSON_GetArrayItem(rows, 0);
+    assert_string_equal(json_get_str(row, "access", ""), expected);
+    assert_int_equal(json_get(row, "url") == NULL, route == NULL);
+    assert_string_equal(json_get_str(row, "hostname", ""), "a.d.test");
+    const char *says = json_get_str(row, "warning", "");
+    if (warning == NULL ? *says != '\0' : strstr(says, warning) == NULL) {
+        fail_msg("allowed %s, asked %d: \"%s\"", allowed, asked, says);
+    }
+}
+
+static void test_access_is_capped(void **state)
+{
+    (void)state;
+    struct fixture *f =
+        fixture_new("{\"tunnel\": {\"enabled\": true, \"domain\": \"d.test\", \"serviceTunnels\": {"
+                    "\"enabled\": true, \"secret\": \"a long enough secret\"}}}");
+    access_is(f, "public", PUBLISH_ACCESS_DEFAULT, "public", NULL);
+    access_is(f, "public", PUBLISH_ACCESS_SECRET, "secret", NULL);
+    access_is(f, "public", PUBLISH_ACCESS_PRIVATE, "private", NULL);
+    access_is(f, "secret", PUBLISH_ACCESS_DEFAULT, "secret", NULL);
+    access_is(f, "secret", PUBLISH_ACCESS_PUBLIC, "secret",
+              "service web, port 3000 asks for access public; tunnel.serviceTunnels.access allows "
+              "secret at most");
+    access_is(f, "secret", PUBLISH_ACCESS_PRIVATE, "private", NULL);
+    access_is(f, "private", PUBLISH_ACCESS_DEFAULT, "private", NULL);
+    access_is(f, "private", PUBLISH_ACCESS_SECRET, "private", "allows private at most");
+    fixture_free(f);
+}
+
+static void test_no_secret_no_way_in(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(CONFIG);
+    static const uint8_t key[SNAPSHOT_ACCESS_KEY] = {1, 2, 3};
+    static const uint64_t revoked[] = {5, 9};
+    access_is(f, "public", PUBLISH_ACCESS_SECRET, "secret", "closed to everyone");
+    assert_false(f->snapshot->spec.access.has_secret);
+    f->config->service_secret = xstrdup("a long enough secret");
+    publisher_config_changed(f->publisher);
+    turns(f);
+    assert_false(f->snapshot->spec.access.has_secret); /* no key yet */
+    publisher_set_access(f->publisher, key, revoked, COUNT_OF(revoked));
+    access_is(f, "public", PUBLISH_ACCESS_SECRET, "secret", NULL);
+    const struct snapshot_access *access = &f->snapshot->spec.access;
+    assert_true(access->has_secret);
+    assert_memory_equal(access->key, key, sizeof key);
+    assert_memory_not_equal(access->digest, key, sizeof key);
+    assert_int_equal(access->revoked_count, 2);
+    assert_int_equal(access->revoked[1], 9);
+    fixture_free(f);
+}
+
+/* The public UI has its own login: what concerns services does not reach it. */
+static void test_web_ui_takes_no_part(void **state)
+{
+    (void)state;
+    struct fixture *f =
+        fixture_new("{\"tunnel\": {\"enabled\": true, \"domain\": \"d.test\", \"serviceTunnels\": {"
+                    "\"enabled\": true, \"access\": \"private\", \"maxConcurrent\": 1}}}");
+    set_one(f, PUBLISHER_OWNER_DAEMON, "ui.d.test", 1003, NULL, NULL);
+    set_one(f, PUBLISHER_OWNER_PUBLISH, "p.d.test", 1002, NULL, NULL);
+    turns(f);
+    assert_int_equal(policy_at(f, "ui.d.test")->access, POLICY_PUBLIC);
+    assert_int_equal(policy_at(f, "ui.d.test")->exchanges_max, 0);
+    assert_null(route_match(f->snapshot, STR("p.d.test")));
+    fixture_free(f);
+}
+
 /* serviceTunnels.enabled=false publishes no service, whoever asks; published ports go on. */
 static void test_no_service_route_when_switched_off(void **state)
 {
@@ -307,14 +453,37 @@ static void test_generations_only_rise(void **state)
     fixture_free(f);
 }
 
+/* The gateway opens no file: whom a service with TLS may be trusted by comes along. */
+static void test_authorities_for_https(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(CONFIG);
+    struct publish_route route = {
+        .host = "w-web.d.test", .service = "web", .port = 4000, .state = ROUTE_LIVE};
+    publisher_set_routes(f->publisher, "s1", &route, 1, NULL, NULL);
+    turns(f);
+    assert_int_equal(f->snapshot->spec.ca_pem.len, 0);
+    route.options.backend = BACKEND_HTTPS;
+    publisher_set_routes(f->publisher, "s1", &route, 1, NULL, NULL);
+    turns(f);
+    assert_int_equal(f->snapshot->spec.routes[0].backend, BACKEND_HTTPS);
+    assert_true(f->snapshot->spec.ca_pem.len > 1000); /* Debian's ca-certificates */
+    fixture_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_authorities_for_https),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_names_are_kept),
         cmocka_unit_test(test_name_under_a_lookalike_domain),
         cmocka_unit_test(test_changes_of_a_turn_are_one_snapshot),
         cmocka_unit_test(test_policies_by_class),
+        cmocka_unit_test(test_options_become_policies),
+        cmocka_unit_test(test_access_is_capped),
+        cmocka_unit_test(test_no_secret_no_way_in),
+        cmocka_unit_test(test_web_ui_takes_no_part),
         cmocka_unit_test(test_no_service_route_when_switched_off),
         cmocka_unit_test(test_waiting_for_the_ack),
         cmocka_unit_test(test_faults_answer_at_once),

@@ -465,6 +465,30 @@ static void test_chunked_illegal(void **state)
     }
 }
 
+/* White space behind a chunk size is no part of RFC 9112 7.1: requests are refused, the padding
+ * of some old servers is not. */
+static void test_padded_chunk_size(void **state)
+{
+    (void)state;
+    static const struct str padded = LIT("5 \t\r\nhello\r\n0 \r\n\r\n");
+    static const struct str extended = LIT("5 ;a\r\nhello\r\n0\r\n\r\n");
+    struct reader r;
+    reader_init(&r, H1_BODY_CHUNKED, 0);
+    reader_give(&r, padded.ptr, padded.len);
+    assert_int_equal(r.result, H1_DONE);
+    reader_fini(&r);
+    reader_init(&r, H1_BODY_CHUNKED, 0);
+    r.body.strict = true;
+    reader_give(&r, padded.ptr, padded.len);
+    assert_int_equal(r.result, H1_FAULT);
+    reader_fini(&r);
+    reader_init(&r, H1_BODY_CHUNKED, 0);
+    r.body.strict = true;
+    reader_give(&r, extended.ptr, extended.len);
+    assert_int_equal(r.result, H1_DONE);
+    reader_fini(&r);
+}
+
 /* A chunk line is bounded, wherever its end would be. */
 static void test_chunk_line_bounded(void **state)
 {
@@ -550,7 +574,7 @@ int main(void)
         cmocka_unit_test(test_response_illegal),       cmocka_unit_test(test_request_limits),
         cmocka_unit_test(test_chunked_split_anywhere), cmocka_unit_test(test_chunked_byte_by_byte),
         cmocka_unit_test(test_chunked_illegal),        cmocka_unit_test(test_chunk_line_bounded),
-        cmocka_unit_test(test_other_framings),
+        cmocka_unit_test(test_other_framings),         cmocka_unit_test(test_padded_chunk_size),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -161,12 +161,68 @@ static void test_target(void **state)
         {"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n", 400},
         {"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 405},
         {"CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n", 405},
+        {"GET /\x80 HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+        {"GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+        {"GET http://a/x HTTP/1.1\r\n\r\n", 400}, /* no Host */
+        {"GET http://?x HTTP/1.1\r\nHost: a\r\n\r\n", 400},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         refused(rows[i].text, rows[i].status);
     }
     legal("GET //x/../%2e%2E?a=[]{}|\\^`\"<> HTTP/1.1\r\nHost: a\r\n\r\n"); /* services get it as it
                                                                                is */
+}
+
+/* RFC 9112 3.2.1 and 3.2.4: the origin-form of an absolute-form target without a path. */
+static void test_absolute_form_without_path(void **state)
+{
+    (void)state;
+    legal("GET http://a HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_true(str_eq(head.target, STR("/")));
+    legal("GET http://a?x/y HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_true(str_eq(head.target, STR("/?x/y")));
+    legal("OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_true(str_eq(head.target, STR("*")));
+    legal("OPTIONS http://a/ HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_true(str_eq(head.target, STR("/")));
+}
+
+static void test_method_length(void **state)
+{
+    (void)state;
+    char text[128];
+    char method[66];
+    memset(method, 'M', sizeof method);
+    (void)snprintf(text, sizeof text, "%.64s / HTTP/1.1\r\nHost: a\r\n\r\n", method);
+    legal(text);
+    (void)snprintf(text, sizeof text, "%.65s / HTTP/1.1\r\nHost: a\r\n\r\n", method);
+    refused(text, 501);
+}
+
+static void test_expect(void **state)
+{
+    (void)state;
+    legal(GET "Expect: 100-Continue\r\n\r\n");
+    assert_true(head.expects_continue);
+    refused(GET "Expect: 200-ok\r\n\r\n", 417);
+    refused(GET "Expect: 100-continue, x\r\n\r\n", 417);
+    legal("GET / HTTP/1.0\r\nHost: a\r\nExpect: 200-ok\r\n\r\n");
+    assert_false(head.expects_continue);
+}
+
+static void test_max_forwards(void **state)
+{
+    (void)state;
+    legal(GET "Max-Forwards: 0\r\n\r\n"); /* means nothing for GET */
+    assert_int_equal(head.max_forwards, FORWARDS_ANY);
+    legal("OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n");
+    assert_int_equal(head.max_forwards, 0);
+    legal("TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 10\r\n\r\n");
+    assert_int_equal(head.max_forwards, 10);
+    legal("TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 18446744073709551615\r\n\r\n");
+    assert_int_equal(head.max_forwards, 9999);
+    refused("TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: x\r\n\r\n", 400);
+    refused("TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 1\r\nMax-Forwards: 0\r\n\r\n", 400);
 }
 
 static void test_connection(void **state)
@@ -270,6 +326,12 @@ static void test_h2(void **state)
     assert_int_equal(judge_h2("CONNECT", "/x", "a", NULL, NULL).status, 405);
     assert_int_equal(judge_h2("CONNECT", "/x", "a", "connect-udp", NULL).status, 501);
     assert_int_equal(judge_h2("GET", "/x", "a", "websocket", NULL).status, 400);
+    assert_int_equal(judge_h2("CONNECT", NULL, "a:443", NULL, NULL).status, 405);
+    assert_true(head_fault_is_malformed(judge_h2("GET", "x", "a", NULL, NULL)));
+    assert_false(head_fault_is_malformed(judge_h2("CONNECT", NULL, "a", NULL, NULL)));
+    assert_false(head_fault_is_malformed(judge_h2("GET", "/", "a", NULL, NULL)));
+    head.scheme = STR("ftp");
+    assert_int_equal(head_check(&head).status, 421);
 }
 
 /* What would become a second request, or another field, in HTTP/1. */
@@ -338,11 +400,20 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_framing),      cmocka_unit_test(test_smuggling),
-        cmocka_unit_test(test_host),         cmocka_unit_test(test_host_refused),
-        cmocka_unit_test(test_target),       cmocka_unit_test(test_connection),
-        cmocka_unit_test(test_response),     cmocka_unit_test(test_h2),
-        cmocka_unit_test(test_h2_smuggling), cmocka_unit_test(test_many_fields),
+        cmocka_unit_test(test_framing),
+        cmocka_unit_test(test_smuggling),
+        cmocka_unit_test(test_host),
+        cmocka_unit_test(test_host_refused),
+        cmocka_unit_test(test_target),
+        cmocka_unit_test(test_connection),
+        cmocka_unit_test(test_response),
+        cmocka_unit_test(test_h2),
+        cmocka_unit_test(test_h2_smuggling),
+        cmocka_unit_test(test_many_fields),
+        cmocka_unit_test(test_absolute_form_without_path),
+        cmocka_unit_test(test_method_length),
+        cmocka_unit_test(test_expect),
+        cmocka_unit_test(test_max_forwards),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -8,11 +8,24 @@ static const struct route route = {.host = LIT("a.example"), .port = 3000};
 static const struct head_forward forward = {
     .peer = "192.0.2.1", .proto = "https", .public_port = 8443, .route = &route};
 
+/* Every request has our Via, with the version it came in; taken out of what is compared. */
+static void take_via(char *text)
+{
+    const char *wanted = head.is_h2        ? "Via: 2 wos\r\n"
+                         : head.minor == 0 ? "Via: 1.0 wos\r\n"
+                                           : "Via: 1.1 wos\r\n";
+    char *at = strstr(text, wanted);
+    assert_non_null(at);
+    memmove(at, at + strlen(wanted), strlen(at + strlen(wanted)) + 1);
+    assert_null(strstr(text, "wos\r\n"));
+}
+
 static void writes(const struct head_forward *fwd, const char *expected)
 {
     struct wbuf out = {0};
     head_write_request(&pool, &out, &head, fwd);
     char *got = xstrndup(wbuf_data(&out), wbuf_len(&out));
+    take_via(got);
     assert_string_equal(got, expected);
     free(got);
     wbuf_release(&pool, &out);
@@ -31,6 +44,33 @@ static void test_write_plain(void **state)
                      "Cookie: c\r\nX-Empty: \r\n" FORWARDED "\r\n");
     legal("GET http://a.example HTTP/1.0\r\n\r\n");
     writes(&forward, "GET / HTTP/1.1\r\nHost: a.example\r\n" FORWARDED "\r\n");
+}
+
+/* Behind proxies that are believed: the client first, then each of them. */
+static void test_write_told(void **state)
+{
+    (void)state;
+    struct head_told told = {.via = STR(", 10.0.0.2, fd00::1"),
+                             .via_forwarded = STR(", for=10.0.0.2, for=\"[fd00::1]\""),
+                             .host = STR("b.example:8080"),
+                             .proto = "http",
+                             .port = 8080};
+    struct head_forward fwd = forward;
+    fwd.told = &told;
+    legal("GET / HTTP/1.1\r\nHost: a.example\r\nX-Forwarded-For: 1.1.1.1\r\n"
+          "Forwarded: for=1.1.1.1\r\n\r\n");
+    writes(&fwd, "GET / HTTP/1.1\r\nHost: a.example\r\n"
+                 "X-Forwarded-For: 192.0.2.1, 10.0.0.2, fd00::1\r\n"
+                 "X-Forwarded-Host: b.example:8080\r\nX-Forwarded-Proto: http\r\n"
+                 "X-Forwarded-Port: 8080\r\n"
+                 "Forwarded: for=192.0.2.1;host=\"b.example:8080\";proto=http, for=10.0.0.2, "
+                 "for=\"[fd00::1]\"\r\n\r\n");
+    told = (struct head_told){.via = STR(", 10.0.0.2"), .via_forwarded = STR(", for=10.0.0.2")};
+    writes(&fwd, "GET / HTTP/1.1\r\nHost: a.example\r\n"
+                 "X-Forwarded-For: 192.0.2.1, 10.0.0.2\r\n"
+                 "X-Forwarded-Host: a.example\r\nX-Forwarded-Proto: https\r\n"
+                 "X-Forwarded-Port: 8443\r\n"
+                 "Forwarded: for=192.0.2.1;host=\"a.example\";proto=https, for=10.0.0.2\r\n\r\n");
 }
 
 static void test_write_host(void **state)
@@ -93,7 +133,7 @@ static void test_write_strips(void **state)
                      "Expect: 100-continue\r\n" FORWARDED "\r\n");
     /* CGI and its heirs read these as the same names. */
     legal(GET "X_Forwarded_For: 10.0.0.1\r\nX-Real_IP: 10.0.0.1\r\nContent_Length: 9\r\n"
-              "X_Mine: 1\r\n\r\n");
+              "Transfer_Encoding: chunked\r\nX_Mine: 1\r\n\r\n");
     writes(&forward, "GET / HTTP/1.1\r\nHost: a.example\r\nX_Mine: 1\r\n" FORWARDED "\r\n");
     /* Naming in Connection what must reach the service does not take it away. */
     legal(POST "Connection: host, content-length, x-forwarded-for\r\nContent-Length: 3\r\n\r\n");
@@ -102,6 +142,24 @@ static void test_write_strips(void **state)
     assert_true(head_is_hop_by_hop(&head, STR("X-Forwarded-For")));
     assert_true(head_is_hop_by_hop(&head, STR("Transfer-Encoding")));
     assert_false(head_is_hop_by_hop(&head, STR("Accept")));
+}
+
+static void test_write_max_forwards(void **state)
+{
+    (void)state;
+    legal("OPTIONS / HTTP/1.1\r\nHost: a.example\r\nMax-Forwards: 5\r\n\r\n");
+    writes(&forward,
+           "OPTIONS / HTTP/1.1\r\nHost: a.example\r\nMax-Forwards: 4\r\n" FORWARDED "\r\n");
+    legal(GET "Max-Forwards: 5\r\n\r\n");
+    writes(&forward, "GET / HTTP/1.1\r\nHost: a.example\r\nMax-Forwards: 5\r\n" FORWARDED "\r\n");
+}
+
+/* A request of HTTP/1.0 cannot expect anything, and the service is spoken to as 1.1. */
+static void test_write_expect_of_http_1_0(void **state)
+{
+    (void)state;
+    legal("GET / HTTP/1.0\r\nHost: a.example\r\nExpect: 100-continue\r\n\r\n");
+    writes(&forward, "GET / HTTP/1.1\r\nHost: a.example\r\n" FORWARDED "\r\n");
 }
 
 static void test_write_framing(void **state)
@@ -179,6 +237,7 @@ static void test_write_trailers(void **state)
         {LIT("Authorization"), LIT("x")},
         {LIT("Set-Cookie"), LIT("a")},
         {LIT("X-Forwarded-For"), LIT("10.0.0.1")},
+        {LIT("X_Forwarded_For"), LIT("10.0.0.1")},
         {LIT("Forwarded"), LIT("for=10.0.0.1")},
         {LIT("x\r\ny"), LIT("z")},
         {LIT("x-bad"), LIT("a\r\nb: c")},
@@ -215,10 +274,17 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_write_plain),        cmocka_unit_test(test_write_host),
-        cmocka_unit_test(test_write_longest_host), cmocka_unit_test(test_write_strips),
-        cmocka_unit_test(test_write_framing),      cmocka_unit_test(test_write_h2),
-        cmocka_unit_test(test_write_h2_websocket), cmocka_unit_test(test_write_trailers),
+        cmocka_unit_test(test_write_plain),
+        cmocka_unit_test(test_write_told),
+        cmocka_unit_test(test_write_host),
+        cmocka_unit_test(test_write_longest_host),
+        cmocka_unit_test(test_write_strips),
+        cmocka_unit_test(test_write_framing),
+        cmocka_unit_test(test_write_h2),
+        cmocka_unit_test(test_write_h2_websocket),
+        cmocka_unit_test(test_write_trailers),
+        cmocka_unit_test(test_write_max_forwards),
+        cmocka_unit_test(test_write_expect_of_http_1_0),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -124,6 +124,51 @@ static void test_policy(void **state)
     assert_true(policy_allows(&everyone, (struct sockaddr *)&out));
 }
 
+/* The class's list and the route's own: a peer has to be in both. */
+static void test_two_lists(void **state)
+{
+    (void)state;
+    struct ip_prefix class_list[1];
+    struct ip_prefix own[2];
+    assert_int_equal(ip_prefix_parse(STR("10.0.0.0/8"), &class_list[0], NULL), 0);
+    assert_int_equal(ip_prefix_parse(STR("10.1.0.0/16"), &own[0], NULL), 0);
+    assert_int_equal(ip_prefix_parse(STR("192.0.2.1"), &own[1], NULL), 0);
+    struct policy both = {
+        .allow = class_list, .allow_count = 1, .route_allow = own, .route_allow_count = 2};
+    struct policy only_own = {.route_allow = own, .route_allow_count = 2};
+    struct sockaddr_storage in_both = peer("::ffff:10.1.2.3");
+    struct sockaddr_storage in_class = peer("10.2.0.1");
+    struct sockaddr_storage in_own = peer("192.0.2.1");
+    assert_true(policy_allows(&both, (struct sockaddr *)&in_both));
+    assert_false(policy_allows(&both, (struct sockaddr *)&in_class));
+    assert_false(policy_allows(&both, (struct sockaddr *)&in_own));
+    assert_true(policy_allows(&only_own, (struct sockaddr *)&in_own));
+    assert_false(policy_allows(&only_own, (struct sockaddr *)&in_class));
+    assert_false(policy_allows(&only_own, NULL));
+}
+
+static void prefix_formats(const char *text, const char *expected)
+{
+    struct ip_prefix prefix;
+    char out[IP_PREFIX_TEXT];
+    assert_int_equal(ip_prefix_parse(str_of(text), &prefix, NULL), 0);
+    ip_prefix_format(&prefix, out);
+    assert_string_equal(out, expected);
+}
+
+static void test_prefix_format(void **state)
+{
+    (void)state;
+    prefix_formats("192.0.2.1", "192.0.2.1");
+    prefix_formats("192.0.2.1/32", "192.0.2.1");
+    prefix_formats("0.0.0.0/0", "0.0.0.0/0");
+    prefix_formats("::ffff:10.0.0.0/104", "10.0.0.0/8");
+    prefix_formats("2001:db8:0::/32", "2001:db8::/32");
+    prefix_formats("ffff:ffff:ffff:ffff:ffff:ffff:ffff:fff0/124",
+                   "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fff0/124");
+    prefix_formats("::1", "::1");
+}
+
 static void formats(const char *address, const char *expected)
 {
     struct sockaddr_storage storage = peer(address);
@@ -150,8 +195,9 @@ static void test_format(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_match),  cmocka_unit_test(test_match_v4_mapped),
-        cmocka_unit_test(test_errors), cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_match),     cmocka_unit_test(test_match_v4_mapped),
+        cmocka_unit_test(test_errors),    cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_two_lists), cmocka_unit_test(test_prefix_format),
         cmocka_unit_test(test_format),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

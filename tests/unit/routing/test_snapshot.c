@@ -28,6 +28,8 @@ static void fixture_init(struct fixture *f)
                                     {.family = 6, .bits = 32, .bytes = {0x20, 1, 0xd, 0xb8}}}};
     f->policies[1] = (struct policy){.allow = f->allow,
                                      .allow_count = 2,
+                                     .route_allow = &f->allow[1],
+                                     .route_allow_count = 1,
                                      .access = POLICY_SECRET,
                                      .rate_per_second = 10,
                                      .rate_burst = 20,
@@ -67,6 +69,7 @@ static void fixture_init(struct fixture *f)
                                      .cert_count = 2,
                                      .ticket_keys = keys,
                                      .ticket_key_count = 2,
+                                     .ca_pem = STR("authorities"),
                                      .hsts_seconds = 86400,
                                      .access = {.has_secret = true,
                                                 .key = "0123456789abcdef0123456789abcde",
@@ -110,8 +113,12 @@ static void test_round_trip(void **state)
     assert_int_equal(s->spec.policy_count, 2);
     assert_int_equal(s->spec.policies[0].allow_count, 0);
     assert_memory_equal(s->spec.policies[1].allow, f.allow, sizeof(f.allow));
+    assert_int_equal(s->spec.policies[0].route_allow_count, 0);
+    assert_int_equal(s->spec.policies[1].route_allow_count, 1);
+    assert_memory_equal(s->spec.policies[1].route_allow, &f.allow[1], sizeof(f.allow[1]));
     assert_true(str_eq(s->spec.certs[1].key_pem, STR("key two")));
     assert_memory_equal(s->spec.ticket_keys, keys, sizeof(keys));
+    assert_true(str_eq(s->spec.ca_pem, STR("authorities")));
     const struct route *r = &s->spec.routes[0];
     assert_true(str_eq(r->owner, STR("session-a")));
     assert_true(str_eq(r->worktree, STR("a")));

@@ -1,0 +1,73 @@
+/* deployment_init: the init scripts of an `up`: their text, what they print, how they end.
+ * Called by deployment_up.c and the runners; loop thread. */
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#include "base/auto.h"
+#include "base/file.h"
+#include "daemon/deploy/deployment_internal.h"
+#include "daemon/deploy/shell.h"
+
+enum { INIT_TAIL_MAX = 8192 };
+
+static void add_quoted(struct buf *out, const char *text)
+{
+    buf_add_char(out, '\'');
+    for (const char *p = text; *p != '\0'; p++) {
+        if (*p == '\'') {
+            buf_add_text(out, "'\\''");
+        } else {
+            buf_add_char(out, *p);
+        }
+    }
+    buf_add_char(out, '\'');
+}
+
+/* app.init_script, then those of the selected services, dependencies first. */
+char *up_init_script(const struct deployment *d)
+{
+    const struct up *up = d->up;
+    struct buf text = {0};
+    shell_join(up->manifest->init_script, up->manifest->init_count, &text);
+    for (size_t i = 0; i < up->selected_count; i++) {
+        const struct manifest_service *ms = up->selected[i];
+        if (ms->init_count == 0) {
+            continue;
+        }
+        autofree char *cwd = path_join(d->wt.root, ms->cwd == NULL ? "." : ms->cwd);
+        buf_add_text(&text, text.len == 0 ? "(cd " : " && (cd ");
+        add_quoted(&text, cwd);
+        buf_add_text(&text, " && ");
+        shell_join(ms->init_script, ms->init_count, &text);
+        buf_add_text(&text, ")");
+    }
+    return buf_take(&text);
+}
+
+void up_on_init_output(void *arg, bool is_stderr, struct str chunk)
+{
+    struct deployment *d = arg;
+    CHECK(d->magic == DEPLOYMENT_MAGIC && d->up != NULL);
+    event_log(d, "init", is_stderr ? "stderr" : "stdout", chunk);
+    struct buf *tail = &d->up->init_tail;
+    buf_add_str(tail, chunk);
+    if (tail->len > INIT_TAIL_MAX) {
+        buf_consume(tail, tail->len - INIT_TAIL_MAX);
+    }
+}
+
+void up_on_init_done(void *arg, int status)
+{
+    struct deployment *d = arg;
+    CHECK(d->magic == DEPLOYMENT_MAGIC && d->up != NULL);
+    d->up->init = NULL;
+    if (status == 0) {
+        up_step_done(d);
+        return;
+    }
+    char text[64];
+    failure_note_output(d, buf_str(&d->up->init_tail));
+    autofree char *message =
+        xasprintf("init script failed (%s)", subprocess_status_text(status, text, sizeof(text)));
+    up_fail(d, ERR_FAILED, message);
+}

@@ -1,0 +1,62 @@
+/* publisher_private: what publisher.c and publisher_json.c share. Nobody else includes it. */
+#ifndef WOS_DAEMON_PUBLISHER_PRIVATE_H
+#define WOS_DAEMON_PUBLISHER_PRIVATE_H
+
+#include "base/map.h"
+#include "daemon/names.h"
+#include "daemon/pem_pair.h"
+#include "daemon/publisher.h"
+#include "daemon/route_policy.h"
+#include "daemon/waiters.h"
+
+struct entry {
+    char *host; /* owned, like the other strings */
+    char *worktree;
+    char *service;
+    uint16_t service_port;
+    uint16_t port;
+    enum route_state state;
+    struct publish_options options; /* a copy of its own */
+    struct route_access noted;      /* what the log was told of */
+    uint64_t since_ms;              /* wall clock: when the state began */
+};
+
+struct owner {
+    char *name;            /* owned */
+    struct entry *entries; /* owned */
+    size_t count;
+};
+
+struct publisher {
+    uint32_t magic;
+    struct loop *loop;           /* borrowed */
+    const struct config *config; /* borrowed */
+    publisher_sink_fn *sink;
+    void *sink_arg; /* borrowed */
+    struct names names;
+    struct map owners; /* name → struct owner, owned */
+    struct waiters waiters;
+    struct loop_timer flush_timer; /* encodes what changed in this turn */
+    struct loop_timer wait_timer;
+    bool is_stale;
+    uint64_t generation;
+    uint64_t served;
+    struct buf encoded;                                /* owned; holds keys: wiped */
+    char *error;                                       /* owned */
+    char *fault;                                       /* owned */
+    struct pem_pair pairs[2];                          /* of certificates; [0] is the default */
+    uint8_t ticket_keys[SNAPSHOT_TICKET_KEYS_MAX][80]; /* secret */
+    uint32_t ticket_key_count;
+    bool has_access_key;
+    uint8_t access_key[SNAPSHOT_ACCESS_KEY]; /* secret */
+    uint64_t *revoked;                       /* owned; ascending */
+    uint32_t revoked_count;
+};
+
+/* publisher.c: the class of all routes of the owner. */
+enum route_class owner_class(const struct owner *owner);
+/* publisher_json.c: route_access_warning of an entry, which names its place. malloc'ed; NULL when
+ * there is nothing to say. */
+char *entry_warning(const struct publisher *p, const struct owner *owner, const struct entry *e);
+
+#endif

@@ -1,0 +1,80 @@
+/* access_log: see access_log.h. */
+#include "gateway/access_log.h"
+
+#include <stdlib.h>
+
+#include "base/auto.h"
+
+struct access_log *access_log_new(void (*notify)(void *arg), void *arg)
+{
+    struct access_log *log = xcalloc(1, sizeof *log);
+    log->notify = notify;
+    log->notify_arg = arg;
+    return log;
+}
+
+void access_log_free(struct access_log *log)
+{
+    if (log == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < ACCESS_CHUNKS; i++) {
+        free(log->chunks[i]);
+    }
+    free(log);
+}
+
+char *access_log_reserve(struct access_log *log)
+{
+    uint32_t produced = log->produced;
+    if (produced - __atomic_load_n(&log->consumed, __ATOMIC_ACQUIRE) == ACCESS_CHUNKS) {
+        __atomic_store_n(&log->dropped, log->dropped + 1, __ATOMIC_RELAXED);
+        return NULL;
+    }
+    char **chunk = &log->chunks[produced % ACCESS_CHUNKS];
+    if (*chunk == NULL) {
+        *chunk = xmalloc(ACCESS_CHUNK + ACCESS_LINE_MAX);
+    }
+    return *chunk + log->len;
+}
+
+void access_log_commit(struct access_log *log, size_t len)
+{
+    CHECK(len <= ACCESS_LINE_MAX);
+    log->len += len;
+    if (log->len >= ACCESS_CHUNK) {
+        access_log_publish(log);
+    }
+}
+
+void access_log_publish(struct access_log *log)
+{
+    if (log->len == 0) {
+        return;
+    }
+    log->lens[log->produced % ACCESS_CHUNKS] = log->len;
+    log->len = 0;
+    __atomic_store_n(&log->produced, log->produced + 1, __ATOMIC_RELEASE);
+    log->notify(log->notify_arg);
+}
+
+void access_log_enable(struct access_log *log, bool on)
+{
+    __atomic_store_n(&log->enabled, on, __ATOMIC_RELAXED);
+}
+
+bool access_log_next(struct access_log *log, struct str *out_chunk)
+{
+    uint32_t consumed = log->consumed;
+    if (consumed == __atomic_load_n(&log->produced, __ATOMIC_ACQUIRE)) {
+        return false;
+    }
+    size_t at = consumed % ACCESS_CHUNKS;
+    *out_chunk = (struct str){log->chunks[at], log->lens[at]};
+    return true;
+}
+
+void access_log_done(struct access_log *log)
+{
+    __atomic_store_n(&log->consumed, log->consumed + 1, __ATOMIC_RELEASE);
+}

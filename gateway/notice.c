@@ -1,0 +1,147 @@
+/* notice: see notice.h. The notice_* functions run in a worker's thread, the
+ * rest in the main one. */
+#include "gateway/notice.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/auto.h"
+#include "base/log.h"
+#include "gateway/gateway.h"
+#include "gateway/link_protocol.h"
+
+struct notice {
+    struct gateway *gateway; /* borrowed: it outlives its workers */
+    const char *event;
+    const char *why; /* NULL but for "denied" */
+    bool is_wrong_secret;
+    bool is_told; /* to the daemon; else only logged */
+    uint64_t id;
+    uint32_t missed;
+    char host[HOST_MAX + 1];
+    char address[INET6_ADDRSTRLEN];
+    char agent[NOTICE_AGENT_MAX + 1];
+};
+
+static void notice_log(const struct notice *n)
+{
+    char line[64 + HOST_MAX + INET6_ADDRSTRLEN];
+    (void)snprintf(line, sizeof line, "failed secret from %s for %s", n->address, n->host);
+    log_warn("wos-access", line);
+}
+
+/* Main thread. */
+static void notice_on_letter(void *arg)
+{
+    struct notice *n = arg;
+    if (n->is_wrong_secret) {
+        notice_log(n);
+    }
+    if (n->is_told) {
+        cJSON *object = cJSON_CreateObject();
+        (void)json_add_str(object, "event", n->event);
+        if (n->id != 0) {
+            char id[17];
+            (void)snprintf(id, sizeof id, "%016" PRIx64, n->id);
+            (void)json_add_str(object, "id", id);
+        }
+        if (n->host[0] != '\0') {
+            (void)json_add_str(object, "host", n->host);
+            (void)json_add_str(object, "address", n->address);
+        }
+        if (n->why != NULL) {
+            (void)json_add_str(object, "why", n->why);
+            (void)json_add_int(object, "missed", n->missed);
+        } else if (n->host[0] != '\0') {
+            (void)json_add_str(object, "agent", n->agent);
+        }
+        link_send(n->gateway, LINK_EVENT, object);
+    }
+    free(n);
+}
+
+static struct notice *notice_new(struct exchange *x, const char *event)
+{
+    struct notice *n = xcalloc(1, sizeof *n);
+    const struct host *host = &x->request.host;
+    n->gateway = x->worker->gateway;
+    n->event = event;
+    n->is_told = true;
+    memcpy(n->host, host->name, host->len);
+    peer_format(exchange_client(x), n->address, sizeof n->address);
+    return n;
+}
+
+static void notice_post(struct notice *n)
+{
+    mail_post(n->gateway->mail, notice_on_letter, n);
+}
+
+void notice_login(struct exchange *x, uint64_t id)
+{
+    struct notice *n = notice_new(x, "login");
+    const struct head_field *agent = head_find(&x->request, STR("user-agent"));
+    n->id = id;
+    for (size_t i = 0; agent != NULL && i < agent->value.len && i < NOTICE_AGENT_MAX; i++) {
+        char c = agent->value.ptr[i];
+        n->agent[i] = c >= ' ' && c < 0x7f ? c : '?';
+    }
+    notice_post(n);
+}
+
+void notice_logout(struct exchange *x, uint64_t id)
+{
+    struct notice *n = notice_new(x, "logout");
+    n->id = id;
+    n->host[0] = '\0';
+    notice_post(n);
+}
+
+/* True while this second has room; else counted. */
+static bool may_tell(struct worker *w)
+{
+    uint64_t second = loop_now_ms(w->loop) / 1000;
+    if (second != w->denied.second) {
+        w->denied.second = second;
+        w->denied.told = 0;
+    }
+    if (w->denied.told == NOTICE_DENIED_PER_SECOND) {
+        w->denied.missed++;
+        return false;
+    }
+    w->denied.told++;
+    return true;
+}
+
+void notice_denied(struct exchange *x, enum notice_why why)
+{
+    static const char *const whys[] = {
+        [NOTICE_ADDRESS] = "address",
+        [NOTICE_SECRET] = "secret",
+        [NOTICE_WAIT] = "wait",
+        [NOTICE_ORIGIN] = "origin",
+    };
+    static const enum exchange_deny denies[] = {
+        [NOTICE_ADDRESS] = EXCHANGE_DENY_WHITELIST,
+        [NOTICE_SECRET] = EXCHANGE_DENY_SECRET,
+        [NOTICE_WAIT] = EXCHANGE_DENY_THROTTLE,
+        [NOTICE_ORIGIN] = EXCHANGE_DENY_ORIGIN,
+    };
+    struct worker *w = x->worker;
+    bool told = may_tell(w);
+    exchange_deny(x, denies[why]);
+    if (!told && why != NOTICE_SECRET) {
+        return;
+    }
+    struct notice *n = notice_new(x, "denied");
+    n->why = whys[why];
+    n->is_wrong_secret = why == NOTICE_SECRET; /* as many as gateway/throttle lets happen */
+    n->is_told = told;
+    if (told) {
+        n->missed = w->denied.missed;
+        w->denied.missed = 0;
+    }
+    notice_post(n);
+}

@@ -1,0 +1,31 @@
+/* notice: what a worker has to tell the daemon: LINK_EVENT frames and the log
+ * lines about secrets. A worker only posts; the main thread writes and sends.
+ *
+ *   {"event":"login","id":"<16 hex digits>","host","address","agent"}
+ *   {"event":"logout","id"}           that login shall no longer count
+ *   {"event":"denied","host","address","why","missed"}
+ *
+ * `why` is "address" (not in the whitelist), "secret" (a wrong one), "wait"
+ * (tried while having to wait) or "origin" (a change asked for by another
+ * site's page). A worker sends at most NOTICE_DENIED_PER_SECOND of the last
+ * kind; "missed" counts those it left out since the one before.
+ * Each wrong secret is one line of the gateway's log; docs/SECURITY.md has its
+ * form, which fail2ban reads. Worker threads.
+ */
+#ifndef WOS_GATEWAY_NOTICE_H
+#define WOS_GATEWAY_NOTICE_H
+
+#include <stdint.h>
+
+#include "base/str.h"
+#include "gateway/exchange.h"
+
+enum { NOTICE_DENIED_PER_SECOND = 10, NOTICE_AGENT_MAX = 200 };
+
+enum notice_why { NOTICE_ADDRESS, NOTICE_SECRET, NOTICE_WAIT, NOTICE_ORIGIN };
+
+void notice_login(struct exchange *x, uint64_t id);
+void notice_logout(struct exchange *x, uint64_t id);
+void notice_denied(struct exchange *x, enum notice_why why);
+
+#endif
