@@ -75,6 +75,19 @@ static struct lookup *ask(struct nameservers *n, const char *name, enum dns_type
     return lookup_start(n->loop, &query, done, arg);
 }
 
+/* By name, IPv4 first: the order the answers came in is nobody's business. */
+static int compare_servers(const void *a, const void *b)
+{
+    const struct nameserver *x = a;
+    const struct nameserver *y = b;
+    int by_name = strcmp(x->name, y->name);
+    if (by_name != 0) {
+        return by_name;
+    }
+    return x->at.is_v6 != y->at.is_v6 ? (x->at.is_v6 ? 1 : -1)
+                                      : memcmp(x->at.address, y->at.address, sizeof x->at.address);
+}
+
 static void finish(struct nameservers *n)
 {
     if (n->server_count == 0) {
@@ -84,6 +97,7 @@ static void finish(struct nameservers *n)
         fail(n, problem);
         return;
     }
+    qsort(n->servers, n->server_count, sizeof n->servers[0], compare_servers);
     struct nameservers_found found = {n->zone, n->servers, n->server_count};
     n->done(n->arg, &found, NULL);
     destroy(n);
