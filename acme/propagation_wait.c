@@ -97,8 +97,10 @@ static void propagation_on_deadline(void *arg)
     struct wait *w = arg;
     CHECK(w->base.magic == PROPAGATION_MAGIC);
     struct buf list = {0};
+    bool has_answers = w->server_count == 0 || w->settings->resolver_count > 0;
     for (size_t i = 0; i < w->server_count; i++) {
         const struct server *s = &w->servers[i];
+        has_answers = has_answers || s->was_usable;
         char label[320];
         server_label(s, label, sizeof label);
         if (!s->has_shown) {
@@ -108,10 +110,11 @@ static void propagation_on_deadline(void *arg)
     }
     struct failure failure;
     failure_set(&failure, "propagation",
-                "The TXT record %s did not appear everywhere within %u s: %s.", current_name(w),
+                "The TXT record %s did not appear everywhere within %u s%s: %s.", current_name(w),
                 (w->settings->propagation_timeout_ms == 0 ? DEFAULT_TIMEOUT_MS
                                                           : w->settings->propagation_timeout_ms) /
                     1000,
+                has_answers ? "" : " (if this host cannot ask them, set resolvers)",
                 w->server_count > 0     ? buf_cstr(&list)
                 : w->problem[0] != '\0' ? w->problem
                                         : "the name servers of its zone were not found in time");
