@@ -2,19 +2,17 @@
 #include "acme/account_file.h"
 
 #include <cjson/cJSON.h>
-#include <ctype.h>
 #include <dirent.h>
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "acme/account.h"
+#include "acme/when.h"
 #include "base/auto.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "base/loop.h"
 #include "certs/cert.h"
 #include "certs/issue.h"
 
@@ -42,12 +40,6 @@ void account_file_fini(struct account_file *file)
     *file = (struct account_file){.url = NULL};
 }
 
-static int64_t time_parse(const char *text)
-{
-    struct tm tm = {0};
-    return strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) == NULL ? 0 : (int64_t)timegm(&tm);
-}
-
 bool account_file_load(const char *path, const char *directory, struct account_file *out)
 {
     struct buf text = {0};
@@ -63,7 +55,7 @@ bool account_file_load(const char *path, const char *directory, struct account_f
         *out = (struct account_file){
             .url = xstrdup(json_get_str(json, "accountUrl", "")),
             .key = key,
-            .created_at = time_parse(json_get_str(json, "createdAt", "")),
+            .created_at = when_get(json, "createdAt"),
         };
     }
     char *secret = cJSON_GetStringValue(json_get(json, "privateKeyPem"));
