@@ -50,6 +50,7 @@ void state_load(struct state *state, const char *path)
         state->last_attempt_at = when_get(json, "lastAttemptAt");
         state->last_success_at = when_get(json, "lastSuccessAt");
         state->not_until = when_get(json, "notUntil");
+        state->ca_until = when_get(json, "caUntil");
         state->failures = failures < 0 ? 0 : failures > 1000 ? 1000 : (uint32_t)failures;
         copy(state->config, sizeof state->config, json, "config");
         error_load(state, json_get(json, "lastError"));
@@ -65,6 +66,7 @@ int state_save(const struct state *state, const char *path, struct err *err)
     when_add(json, "lastAttemptAt", state->last_attempt_at);
     when_add(json, "lastSuccessAt", state->last_success_at);
     when_add(json, "notUntil", state->not_until);
+    when_add(json, "caUntil", state->ca_until);
     json_add_int(json, "failures", state->failures);
     json_add_str(json, "config", state->config);
     if (failure_is_set(&state->last_error)) {

@@ -11,18 +11,17 @@
 #include "acme/failure.h"
 #include "base/err.h"
 
-enum { STATE_NAMES_MAX = 1024 };
-
 struct state {
     int64_t last_attempt_at; /* wall seconds, as all */
     int64_t last_success_at;
-    int64_t not_until; /* no attempt before */
+    int64_t not_until; /* no attempt by itself before */
+    int64_t ca_until;  /* the CA wants none before; 0: it said nothing */
     uint32_t failures; /* in a row */
     struct failure last_error;
     char last_phase[32]; /* what last_error.phase points to after loading */
     int64_t last_error_at;
     struct ari ari;
-    char config[65]; /* hash of names and directory the failures belong to */
+    char config[17]; /* hash of the settings the failures belong to */
 };
 
 void state_load(struct state *state, const char *path);
