@@ -140,8 +140,8 @@ static int eab_add(struct account *a, cJSON *payload, struct err *err)
 {
     struct buf eab = {0};
     const char *url = client_url(a->client, CLIENT_NEW_ACCOUNT);
-    int result = jws_sign_eab(a->file.key, a->settings->eab_kid, a->settings->eab_hmac_key, url,
-                              &eab, err);
+    int result =
+        jws_sign_eab(a->file.key, a->settings->eab_kid, a->settings->eab_hmac_key, url, &eab, err);
     if (result == 0) {
         CHECK(cJSON_AddRawToObject(payload, "externalAccountBinding", buf_cstr(&eab)) != NULL);
     }
@@ -204,10 +204,8 @@ static void contact_update(struct account *a)
     autojson cJSON *payload = cJSON_CreateObject();
     CHECK(payload != NULL && cJSON_AddItemToObject(payload, "contact", contact_of(a->settings)));
     use(a);
-    struct client_post post = {.phase = phase,
-                               .url = a->file.url,
-                               .signer = CLIENT_BY_ACCOUNT,
-                               .payload = payload};
+    struct client_post post = {
+        .phase = phase, .url = a->file.url, .signer = CLIENT_BY_ACCOUNT, .payload = payload};
     client_post(a->client, &post, account_on_contact, a);
 }
 
@@ -305,10 +303,8 @@ void account_deactivate(struct account *a, account_done_fn *done, void *arg)
     a->done = done;
     a->arg = arg;
     use(a);
-    struct client_post post = {.phase = phase,
-                               .url = account_url(a),
-                               .signer = CLIENT_BY_ACCOUNT,
-                               .payload = payload};
+    struct client_post post = {
+        .phase = phase, .url = account_url(a), .signer = CLIENT_BY_ACCOUNT, .payload = payload};
     client_post(a->client, &post, account_on_deactivated, a);
 }
 

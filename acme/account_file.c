@@ -127,8 +127,8 @@ static void search_visit(void *arg, const char *path)
     if (!account_file_load(path, search->directory, &file)) {
         return;
     }
-    bool better = file.url[0] != '\0' && (search->best.key == NULL ||
-                                          file.created_at > search->best.created_at);
+    bool better = file.url[0] != '\0' &&
+                  (search->best.key == NULL || file.created_at > search->best.created_at);
     if (better) {
         account_file_fini(&search->best);
         search->best = file;

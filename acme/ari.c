@@ -22,9 +22,9 @@ int ari_cert_id(const X509 *leaf, char *out, size_t size, struct err *err)
     }
     struct buf text = {0};
     const unsigned char *number = ASN1_STRING_get0_data(serial);
-    b64url_encode((struct str){(const char *)ASN1_STRING_get0_data(aki),
-                               (size_t)ASN1_STRING_length(aki)},
-                  &text);
+    b64url_encode(
+        (struct str){(const char *)ASN1_STRING_get0_data(aki), (size_t)ASN1_STRING_length(aki)},
+        &text);
     buf_add_char(&text, '.');
     /* The bytes of the DER integer: with the zero in front of a high bit. */
     struct buf bytes = {0};

@@ -29,8 +29,8 @@ enum {
 };
 
 static const char *const resource_names[CLIENT_RESOURCES] = {
-    [CLIENT_NEW_NONCE] = "newNonce",         [CLIENT_NEW_ACCOUNT] = "newAccount",
-    [CLIENT_NEW_ORDER] = "newOrder",         [CLIENT_REVOKE_CERT] = "revokeCert",
+    [CLIENT_NEW_NONCE] = "newNonce",       [CLIENT_NEW_ACCOUNT] = "newAccount",
+    [CLIENT_NEW_ORDER] = "newOrder",       [CLIENT_REVOKE_CERT] = "revokeCert",
     [CLIENT_RENEWAL_INFO] = "renewalInfo",
 };
 
@@ -100,8 +100,8 @@ static bool url_is_fine(const struct client *c, const char *url)
 {
     const char *own = c->settings->directory_url;
     bool wants_tls = strncmp(own, "http://", 7) != 0;
-    return strlen(url) < URL_MAX && (strncmp(url, "https://", 8) == 0 ||
-                                     (!wants_tls && strncmp(url, "http://", 7) == 0));
+    return strlen(url) < URL_MAX &&
+           (strncmp(url, "https://", 8) == 0 || (!wants_tls && strncmp(url, "http://", 7) == 0));
 }
 
 static void host_of(const char *url, char *out, size_t size)
@@ -173,16 +173,14 @@ static void reply_fill(struct client *c, const struct fetch_response *response, 
                        char *location, struct client_reply *reply)
 {
     struct str where = fetch_header(response->fetch, "location");
-    *reply = (struct client_reply){.status = response->status,
-                                   .body = response->body,
-                                   .json = json,
-                                   .fetch = response->fetch};
+    *reply = (struct client_reply){
+        .status = response->status, .body = response->body, .json = json, .fetch = response->fetch};
     if (where.len > 0 && where.len < URL_MAX) {
         (void)snprintf(location, URL_MAX, "%.*s", STR_ARG(where));
         reply->location = url_is_fine(c, location) ? location : NULL;
     }
-    reply->retry_at = client_retry_after(fetch_header(response->fetch, "retry-after"),
-                                         clock_wall_ms() / 1000);
+    reply->retry_at =
+        client_retry_after(fetch_header(response->fetch, "retry-after"), clock_wall_ms() / 1000);
 }
 
 static void client_on_reply(void *arg, const struct fetch_response *response)
@@ -246,8 +244,8 @@ static void client_on_nonce(void *arg, const struct fetch_response *response)
     }
     struct failure f;
     client_problem(&f, c->phase, response->status, NULL);
-    f.retry_at = client_retry_after(fetch_header(response->fetch, "retry-after"),
-                                    clock_wall_ms() / 1000);
+    f.retry_at =
+        client_retry_after(fetch_header(response->fetch, "retry-after"), clock_wall_ms() / 1000);
     if (response->status < 300) {
         failure_set(&f, c->phase, "the CA's newNonce answers without a Replay-Nonce header");
     }
@@ -326,9 +324,8 @@ static void send_signed(struct client *c)
     struct err err = {.code = ERR_NONE};
     struct buf body = {0};
     char *nonce = c->nonces[--c->nonce_count];
-    struct jws_head head = {.kid = c->signer == CLIENT_BY_ACCOUNT ? c->kid : NULL,
-                            .nonce = nonce,
-                            .url = c->url};
+    struct jws_head head = {
+        .kid = c->signer == CLIENT_BY_ACCOUNT ? c->kid : NULL, .nonce = nonce, .url = c->url};
     if (c->key == NULL || (c->signer == CLIENT_BY_ACCOUNT && c->kid == NULL)) {
         (void)err_set(&err, ERR_FAILED, "there is no account to sign with");
     } else if (jws_sign(c->key, &head, c->payload, &body, &err) == 0) {

@@ -190,8 +190,8 @@ static int ecdsa_flatten(const uint8_t *der, size_t len, size_t coordinate, uint
     return result;
 }
 
-static int sign(EVP_PKEY *key, const struct algorithm *algorithm, struct str input,
-                struct buf *out, struct err *err)
+static int sign(EVP_PKEY *key, const struct algorithm *algorithm, struct str input, struct buf *out,
+                struct err *err)
 {
     uint8_t raw[RSA_BYTES_MAX];
     uint8_t flat[2 * COORDINATE_MAX];
@@ -294,8 +294,8 @@ int jws_sign_eab(const EVP_PKEY *key, const char *kid, const char *hmac_key, con
         unsigned len = 0;
         buf_add_char(&input, '.');
         b64url_encode(buf_str(&jwk), &input);
-        CHECK(HMAC(EVP_sha256(), secret.ptr, (int)secret.len, (const uint8_t *)input.ptr,
-                   input.len, mac, &len) != NULL);
+        CHECK(HMAC(EVP_sha256(), secret.ptr, (int)secret.len, (const uint8_t *)input.ptr, input.len,
+                   mac, &len) != NULL);
         b64url_encode((struct str){(const char *)mac, len}, &signature);
         serialise(buf_str(&input), buf_str(&signature), out);
         result = 0;

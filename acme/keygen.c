@@ -110,12 +110,8 @@ struct keygen *keygen_start(struct loop *loop, enum acme_key_type type, keygen_d
         return NULL;
     }
     struct keygen *k = xcalloc(1, sizeof *k);
-    *k = (struct keygen){.magic = KEYGEN_MAGIC,
-                         .loop = loop,
-                         .box = box,
-                         .type = type,
-                         .done = done,
-                         .arg = arg};
+    *k = (struct keygen){
+        .magic = KEYGEN_MAGIC, .loop = loop, .box = box, .type = type, .done = done, .arg = arg};
     int why = pthread_create(&k->thread, NULL, keygen_run, k);
     if (why != 0) {
         (void)err_set(err, ERR_SYSTEM, "cannot start a thread for the certificate's key: %s",

@@ -39,7 +39,8 @@ static int check_owner(int fd, const char *path, struct err *err)
 {
     struct stat st;
     struct buf text = {0};
-    if (fstat(fd, &st) != 0 || st.st_size == 0 || file_read(path, FILE_LIMIT_BYTES, &text, NULL) < 0) {
+    if (fstat(fd, &st) != 0 || st.st_size == 0 ||
+        file_read(path, FILE_LIMIT_BYTES, &text, NULL) < 0) {
         buf_fini(&text);
         return 0;
     }

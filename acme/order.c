@@ -163,8 +163,7 @@ void order_read(struct order *o, const char *url, const char *phase, client_done
 
 int order_keep(struct order *o, struct err *err)
 {
-    return o->spec.pending_path == NULL ? 0
-                                        : pending_save(o->spec.pending_path, &o->pending, err);
+    return o->spec.pending_path == NULL ? 0 : pending_save(o->spec.pending_path, &o->pending, err);
 }
 
 void order_forget(struct order *o)

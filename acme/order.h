@@ -24,8 +24,8 @@ struct order;
 enum order_progress { ORDER_RUNNING, ORDER_DONE, ORDER_FAILED };
 
 struct order_spec {
-    struct loop *loop;                    /* all borrowed until on_done */
-    struct client *client;                /* idle; the order's alone meanwhile */
+    struct loop *loop;     /* all borrowed until on_done */
+    struct client *client; /* idle; the order's alone meanwhile */
     struct account *account;
     struct dns01 *dns;
     const struct acme_settings *settings;
@@ -34,8 +34,7 @@ struct order_spec {
     const char *replaces;     /* RFC 9773 certificate id; NULL: none */
     const char *pending_path; /* NULL: nothing is kept over a restart */
     /* `message` may be NULL; for people, without secrets. */
-    void (*on_step)(void *arg, const char *step, enum order_progress progress,
-                    const char *message);
+    void (*on_step)(void *arg, const char *step, enum order_progress progress, const char *message);
     /* failure NULL: the PEM texts, borrowed for the call; the key is secret. The pending file
      * stays until the caller has installed them. */
     void (*on_done)(void *arg, const struct failure *failure, struct str chain_pem,

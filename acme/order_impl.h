@@ -47,9 +47,9 @@ struct order {
     struct order_spec spec;
     enum order_state state;
     bool is_cancelled;
-    bool is_dns_busy;   /* dns01 will call back */
-    bool is_dead;       /* the CA's order is of no use any more */
-    bool is_verified;   /* the account was asked for at the CA in this run */
+    bool is_dns_busy; /* dns01 will call back */
+    bool is_dead;     /* the CA's order is of no use any more */
+    bool is_verified; /* the account was asked for at the CA in this run */
     bool no_replaces;
     int redone;
     struct pending pending; /* order_url NULL: no order yet */
@@ -62,9 +62,9 @@ struct order {
     struct keygen *keygen;
     struct loop_timer timer;
     void (*on_timer)(struct order *o);
-    int polls;           /* in this step */
-    uint64_t give_up_ms; /* monotonic: when polling ends */
-    struct buf chain;    /* the result */
+    int polls;                              /* in this step */
+    uint64_t give_up_ms;                    /* monotonic: when polling ends */
+    struct buf chain;                       /* the result */
     char *alternates[ORDER_ALTERNATES_MAX]; /* owned */
     size_t alternate_count;
     struct failure failure; /* of the run */

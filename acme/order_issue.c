@@ -118,8 +118,8 @@ static void ready_on_reply(void *arg, const struct client_reply *reply)
     } else if (o->pending.key != NULL) {
         finalize(o);
     } else {
-        o->keygen = keygen_start(o->spec.loop, o->spec.settings->key_type, finalize_on_key, o,
-                                 &err);
+        o->keygen =
+            keygen_start(o->spec.loop, o->spec.settings->key_type, finalize_on_key, o, &err);
         if (o->keygen == NULL) {
             failure_set_err(&f, "key", &err);
             order_fail(o, &f);
@@ -228,8 +228,7 @@ static void alternates_read(struct order *o, const struct fetch *fetch)
         autofree char *parameters = str_dup((struct str){rest.ptr + end, rest.len - end});
         if (strstr(parameters, "rel=\"alternate\"") != NULL ||
             strstr(parameters, "rel=alternate") != NULL) {
-            o->alternates[o->alternate_count++] =
-                str_dup((struct str){rest.ptr + 1, end - 1});
+            o->alternates[o->alternate_count++] = str_dup((struct str){rest.ptr + 1, end - 1});
         }
     }
 }

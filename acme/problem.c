@@ -19,10 +19,9 @@ static const char *short_type(const char *type)
 
 static bool type_is_permanent(const char *type)
 {
-    static const char *const types[] = {"rejectedIdentifier",    "unsupportedContact",
-                                        "invalidContact",        "unsupportedIdentifier",
-                                        "externalAccountRequired", "invalidProfile",
-                                        "badPublicKey",          "badSignatureAlgorithm"};
+    static const char *const types[] = {
+        "rejectedIdentifier",      "unsupportedContact", "invalidContact", "unsupportedIdentifier",
+        "externalAccountRequired", "invalidProfile",     "badPublicKey",   "badSignatureAlgorithm"};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         if (strcmp(types[i], type) == 0) {
             return true;

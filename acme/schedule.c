@@ -36,9 +36,8 @@ struct schedule schedule_next(const struct schedule_input *in, int64_t now)
 {
     struct schedule next = {.at = now, .reason = SCHEDULE_NONE_USABLE};
     if (in->is_usable) {
-        next = now > in->not_after
-                   ? (struct schedule){.at = now, .reason = SCHEDULE_EXPIRED}
-                   : by_dates(in);
+        next = now > in->not_after ? (struct schedule){.at = now, .reason = SCHEDULE_EXPIRED}
+                                   : by_dates(in);
     }
     if (in->is_resumable) {
         next = (struct schedule){.at = now, .reason = SCHEDULE_RESUME};

@@ -27,12 +27,12 @@ struct schedule_input {
     bool is_usable;     /* there is a certificate that may be served */
     int64_t not_before; /* its dates; wall seconds */
     int64_t not_after;
-    int64_t issued_at;     /* when we installed it; 0: not known */
-    int64_t ari_start;     /* 0: no suggestion */
+    int64_t issued_at; /* when we installed it; 0: not known */
+    int64_t ari_start; /* 0: no suggestion */
     int64_t ari_end;
     int64_t ari_selected;
-    int64_t not_until;     /* after failures; 0: none */
-    bool is_resumable;     /* an order is under way since before the last stop */
+    int64_t not_until; /* after failures; 0: none */
+    bool is_resumable; /* an order is under way since before the last stop */
 };
 
 enum schedule_reason {

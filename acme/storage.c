@@ -125,8 +125,7 @@ static int load_folder(const char *folder, struct bundle *out, struct err *err)
         bundle.directory = xstrdup(json_get_str(json, "directory", ""));
         bundle.issued_at = when_get(json, "issuedAt");
         bundle.cert = json == NULL ? NULL : cert_parse(buf_str(&bundle.chain_pem), err);
-        EVP_PKEY *key =
-            bundle.cert == NULL ? NULL : cert_key_parse(buf_str(&bundle.key_pem), err);
+        EVP_PKEY *key = bundle.cert == NULL ? NULL : cert_key_parse(buf_str(&bundle.key_pem), err);
         got = key != NULL && cert_check_key(bundle.cert, key, err) == 0 ? 1 : -1;
         EVP_PKEY_free(key);
     }
