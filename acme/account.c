@@ -16,7 +16,7 @@ static const char phase[] = "account";
 
 struct account {
     uint32_t magic;
-    struct client *client;                /* borrowed */
+    struct acme_client *client;           /* borrowed */
     const struct acme_settings *settings; /* borrowed */
     const char *dir;                      /* borrowed */
     char *path;                           /* owned */
@@ -45,7 +45,7 @@ static void finish_err(struct account *a, const struct err *err)
 static void use(struct account *a)
 {
     const char *url = a->file.url;
-    client_set_account(a->client, a->file.key, url == NULL || url[0] == '\0' ? NULL : url);
+    acme_client_set_account(a->client, a->file.key, url == NULL || url[0] == '\0' ? NULL : url);
 }
 
 static int save(struct account *a, struct err *err)
@@ -69,7 +69,7 @@ static int key_make(struct account *a, struct err *err)
 static void register_account(struct account *a, bool only_existing);
 
 /* RFC 8555 7.3: the key may have an account we have forgotten the URL of. */
-static bool account_recover(struct account *a, const struct client_reply *reply)
+static bool account_recover(struct account *a, const struct acme_client_reply *reply)
 {
     const char *type = reply->failure->type;
     struct err err;
@@ -90,7 +90,7 @@ static bool account_recover(struct account *a, const struct client_reply *reply)
     return true;
 }
 
-static void account_on_registered(void *arg, const struct client_reply *reply)
+static void account_on_registered(void *arg, const struct acme_client_reply *reply)
 {
     struct account *a = arg;
     CHECK(a->magic == ACCOUNT_MAGIC);
@@ -106,7 +106,7 @@ static void account_on_registered(void *arg, const struct client_reply *reply)
     if (strcmp(status, "valid") != 0) {
         failure_set(&f, phase, "the CA says the account is %.40s", status);
         (void)snprintf(f.type, sizeof f.type, "unauthorized");
-        struct client_reply refused = {.failure = &f, .status = reply->status};
+        struct acme_client_reply refused = {.failure = &f, .status = reply->status};
         if (!account_recover(a, &refused)) {
             finish(a, &f);
         }
@@ -139,7 +139,7 @@ static cJSON *contact_of(const struct acme_settings *settings)
 static int eab_add(struct account *a, cJSON *payload, struct err *err)
 {
     struct buf eab = {0};
-    const char *url = client_url(a->client, CLIENT_NEW_ACCOUNT);
+    const char *url = acme_client_url(a->client, CLIENT_NEW_ACCOUNT);
     int result =
         jws_sign_eab(a->file.key, a->settings->eab_kid, a->settings->eab_hmac_key, url, &eab, err);
     if (result == 0) {
@@ -168,16 +168,16 @@ static void register_account(struct account *a, bool only_existing)
             return;
         }
     }
-    client_set_account(a->client, a->file.key, NULL);
-    struct client_post post = {.phase = phase,
-                               .resource = CLIENT_NEW_ACCOUNT,
-                               .signer = CLIENT_BY_KEY,
-                               .payload = payload};
-    client_post(a->client, &post, account_on_registered, a);
+    acme_client_set_account(a->client, a->file.key, NULL);
+    struct acme_client_post post = {.phase = phase,
+                                    .resource = CLIENT_NEW_ACCOUNT,
+                                    .signer = CLIENT_BY_KEY,
+                                    .payload = payload};
+    acme_client_post(a->client, &post, account_on_registered, a);
 }
 
 /* The account was taken over from another address's file. */
-static void account_on_contact(void *arg, const struct client_reply *reply)
+static void account_on_contact(void *arg, const struct acme_client_reply *reply)
 {
     struct account *a = arg;
     CHECK(a->magic == ACCOUNT_MAGIC);
@@ -204,12 +204,12 @@ static void contact_update(struct account *a)
     autojson cJSON *payload = cJSON_CreateObject();
     CHECK(payload != NULL && cJSON_AddItemToObject(payload, "contact", contact_of(a->settings)));
     use(a);
-    struct client_post post = {
+    struct acme_client_post post = {
         .phase = phase, .url = a->file.url, .signer = CLIENT_BY_ACCOUNT, .payload = payload};
-    client_post(a->client, &post, account_on_contact, a);
+    acme_client_post(a->client, &post, account_on_contact, a);
 }
 
-static void account_on_directory(void *arg, const struct client_reply *reply)
+static void account_on_directory(void *arg, const struct acme_client_reply *reply)
 {
     struct account *a = arg;
     CHECK(a->magic == ACCOUNT_MAGIC);
@@ -238,7 +238,7 @@ static void account_on_directory(void *arg, const struct client_reply *reply)
     register_account(a, a->only_existing);
 }
 
-struct account *account_new(struct client *client, const struct acme_settings *settings,
+struct account *account_new(struct acme_client *client, const struct acme_settings *settings,
                             const char *dir)
 {
     struct account *a = xcalloc(1, sizeof *a);
@@ -276,10 +276,10 @@ void account_ensure(struct account *a, bool verify, account_done_fn *done, void 
     a->arg = arg;
     a->only_existing = verify;
     a->is_replaced = false;
-    client_directory(a->client, account_on_directory, a);
+    acme_client_directory(a->client, account_on_directory, a);
 }
 
-static void account_on_deactivated(void *arg, const struct client_reply *reply)
+static void account_on_deactivated(void *arg, const struct acme_client_reply *reply)
 {
     struct account *a = arg;
     CHECK(a->magic == ACCOUNT_MAGIC);
@@ -290,7 +290,7 @@ static void account_on_deactivated(void *arg, const struct client_reply *reply)
     }
     account_file_delete(a->dir, a->file.url);
     account_file_fini(&a->file);
-    client_set_account(a->client, NULL, NULL);
+    acme_client_set_account(a->client, NULL, NULL);
     finish(a, NULL);
 }
 
@@ -303,15 +303,15 @@ void account_deactivate(struct account *a, account_done_fn *done, void *arg)
     a->done = done;
     a->arg = arg;
     use(a);
-    struct client_post post = {
+    struct acme_client_post post = {
         .phase = phase, .url = account_url(a), .signer = CLIENT_BY_ACCOUNT, .payload = payload};
-    client_post(a->client, &post, account_on_deactivated, a);
+    acme_client_post(a->client, &post, account_on_deactivated, a);
 }
 
 void account_cancel(struct account *a)
 {
     if (a->done != NULL) {
         a->done = NULL;
-        client_cancel(a->client);
+        acme_client_cancel(a->client);
     }
 }

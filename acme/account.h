@@ -18,7 +18,7 @@
 #ifndef WOS_ACME_ACCOUNT_H
 #define WOS_ACME_ACCOUNT_H
 
-#include "acme/client.h"
+#include "acme/acme_client.h"
 #include "acme/failure.h"
 #include "acme/settings.h"
 
@@ -27,7 +27,7 @@ struct account;
 typedef void account_done_fn(void *arg, const struct failure *failure);
 
 /* `dir`: H/certs/acme. All borrowed for life. */
-struct account *account_new(struct client *client, const struct acme_settings *settings,
+struct account *account_new(struct acme_client *client, const struct acme_settings *settings,
                             const char *dir);
 void account_free(struct account *a);
 /* "" while there is none. */

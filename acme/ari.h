@@ -1,5 +1,5 @@
 /* ari: when a CA would like a certificate renewed (RFC 9773). Pure but for ari_select's random
- * number; any thread. The request itself is client_get on ari_url.
+ * number; any thread. The request itself is acme_client_get on ari_url.
  */
 #ifndef WOS_ACME_ARI_H
 #define WOS_ACME_ARI_H

@@ -57,7 +57,7 @@ void order_forget_authz(struct order *o)
 
 static void order_destroy(struct order *o)
 {
-    client_cancel(o->spec.client);
+    acme_client_cancel(o->spec.client);
     account_cancel(o->spec.account);
     propagation_cancel(o->propagation);
     keygen_cancel(o->keygen);
@@ -155,10 +155,10 @@ bool order_poll_later(struct order *o, int64_t retry_at, void (*fn)(struct order
     return true;
 }
 
-void order_read(struct order *o, const char *url, const char *phase, client_done_fn *done)
+void order_read(struct order *o, const char *url, const char *phase, acme_client_done_fn *done)
 {
-    struct client_post post = {.phase = phase, .url = url, .signer = CLIENT_BY_ACCOUNT};
-    client_post(o->spec.client, &post, done, o);
+    struct acme_client_post post = {.phase = phase, .url = url, .signer = CLIENT_BY_ACCOUNT};
+    acme_client_post(o->spec.client, &post, done, o);
 }
 
 int order_keep(struct order *o, struct err *err)
@@ -177,7 +177,7 @@ void order_forget(struct order *o)
     }
 }
 
-static void order_on_given_up(void *arg, const struct client_reply *reply)
+static void order_on_given_up(void *arg, const struct acme_client_reply *reply)
 {
     (void)reply; /* best effort: an authorization expires by itself */
     struct order *o = arg;
@@ -199,11 +199,11 @@ static bool give_up_next(struct order *o)
     autojson cJSON *payload = cJSON_CreateObject();
     CHECK(payload != NULL);
     json_add_str(payload, "status", "deactivated");
-    struct client_post post = {.phase = "order",
-                               .url = o->authz[o->at - o->authz_count].url,
-                               .signer = CLIENT_BY_ACCOUNT,
-                               .payload = payload};
-    client_post(o->spec.client, &post, order_on_given_up, o);
+    struct acme_client_post post = {.phase = "order",
+                                    .url = o->authz[o->at - o->authz_count].url,
+                                    .signer = CLIENT_BY_ACCOUNT,
+                                    .payload = payload};
+    acme_client_post(o->spec.client, &post, order_on_given_up, o);
     return true;
 }
 
@@ -270,7 +270,7 @@ void order_cancel(struct order *o)
     if (o->state == STATE_CLEANUP) {
         return; /* it ends there as it is */
     }
-    client_cancel(o->spec.client);
+    acme_client_cancel(o->spec.client);
     account_cancel(o->spec.account);
     propagation_cancel(o->propagation);
     o->propagation = NULL;

@@ -15,7 +15,7 @@
 #define WOS_ACME_ORDER_H
 
 #include "acme/account.h"
-#include "acme/client.h"
+#include "acme/acme_client.h"
 #include "acme/dns01.h"
 #include "acme/settings.h"
 
@@ -24,8 +24,8 @@ struct order;
 enum order_progress { ORDER_RUNNING, ORDER_DONE, ORDER_FAILED };
 
 struct order_spec {
-    struct loop *loop;     /* all borrowed until on_done */
-    struct client *client; /* idle; the order's alone meanwhile */
+    struct loop *loop;          /* all borrowed until on_done */
+    struct acme_client *client; /* idle; the order's alone meanwhile */
     struct account *account;
     struct dns01 *dns;
     const struct acme_settings *settings;

@@ -111,7 +111,7 @@ void order_enter_propagate(struct order *o)
                                       propagate_on_note, propagate_on_done, o);
 }
 
-static void respond_on_reply(void *arg, const struct client_reply *reply)
+static void respond_on_reply(void *arg, const struct acme_client_reply *reply)
 {
     struct order *o = arg;
     CHECK(o->magic == ORDER_MAGIC);
@@ -136,11 +136,11 @@ void order_enter_respond(struct order *o)
         return;
     }
     autojson cJSON *payload = cJSON_CreateObject();
-    struct client_post post = {.phase = "validation",
-                               .url = z->challenge,
-                               .signer = CLIENT_BY_ACCOUNT,
-                               .payload = payload};
-    client_post(o->spec.client, &post, respond_on_reply, o);
+    struct acme_client_post post = {.phase = "validation",
+                                    .url = z->challenge,
+                                    .signer = CLIENT_BY_ACCOUNT,
+                                    .payload = payload};
+    acme_client_post(o->spec.client, &post, respond_on_reply, o);
 }
 
 /* The challenge's error says most. */
@@ -153,7 +153,7 @@ static void fail_validation(struct order *o, const struct authz *z, const cJSON 
     {
         error = error == NULL ? json_get(item, "error") : error;
     }
-    client_problem(&f, "validation", 400, error);
+    acme_client_problem(&f, "validation", 400, error);
     struct failure named;
     if (error == NULL) {
         failure_set(&named, "validation", "the CA's authorization for %.200s is %.40s", z->name,
@@ -167,7 +167,7 @@ static void fail_validation(struct order *o, const struct authz *z, const cJSON 
 
 static void poll_next(struct order *o);
 
-static void poll_on_reply(void *arg, const struct client_reply *reply)
+static void poll_on_reply(void *arg, const struct acme_client_reply *reply)
 {
     struct order *o = arg;
     CHECK(o->magic == ORDER_MAGIC);

@@ -81,7 +81,7 @@ void order_note(struct order *o, const char *message);
 bool order_poll_later(struct order *o, int64_t retry_at, void (*fn)(struct order *o));
 void order_poll_begin(struct order *o, uint64_t limit_ms);
 /* POST-as-GET. */
-void order_read(struct order *o, const char *url, const char *phase, client_done_fn *done);
+void order_read(struct order *o, const char *url, const char *phase, acme_client_done_fn *done);
 void order_forget_authz(struct order *o);
 /* Forgets the order and its file; the key goes too. */
 void order_forget(struct order *o);

@@ -19,7 +19,7 @@ static void fail_order(struct order *o, const cJSON *json)
     struct failure f;
     const cJSON *error = json_get(json, "error");
     if (error != NULL) {
-        client_problem(&f, "issuance", 400, error);
+        acme_client_problem(&f, "issuance", 400, error);
     } else {
         failure_set(&f, "issuance", "the CA's order became %.40s",
                     json_get_str(json, "status", "something unknown"));
@@ -27,7 +27,7 @@ static void fail_order(struct order *o, const cJSON *json)
     order_fail_dead(o, &f);
 }
 
-static void finalize_on_reply(void *arg, const struct client_reply *reply)
+static void finalize_on_reply(void *arg, const struct acme_client_reply *reply)
 {
     struct order *o = arg;
     CHECK(o->magic == ORDER_MAGIC);
@@ -65,11 +65,11 @@ static void finalize(struct order *o)
     CHECK(payload != NULL);
     json_add_str(payload, "csr", buf_cstr(&text));
     buf_fini(&text);
-    struct client_post post = {.phase = "issuance",
-                               .url = o->finalize_url,
-                               .signer = CLIENT_BY_ACCOUNT,
-                               .payload = payload};
-    client_post(o->spec.client, &post, finalize_on_reply, o);
+    struct acme_client_post post = {.phase = "issuance",
+                                    .url = o->finalize_url,
+                                    .signer = CLIENT_BY_ACCOUNT,
+                                    .payload = payload};
+    acme_client_post(o->spec.client, &post, finalize_on_reply, o);
 }
 
 static void finalize_on_key(void *arg, EVP_PKEY *key, const struct err *key_err)
@@ -96,7 +96,7 @@ static void finalize_on_key(void *arg, EVP_PKEY *key, const struct err *key_err)
 
 static void ready_next(struct order *o);
 
-static void ready_on_reply(void *arg, const struct client_reply *reply)
+static void ready_on_reply(void *arg, const struct acme_client_reply *reply)
 {
     struct order *o = arg;
     CHECK(o->magic == ORDER_MAGIC);
@@ -141,7 +141,7 @@ void order_enter_finalize(struct order *o)
 
 static void issuance_next(struct order *o);
 
-static void issuance_on_reply(void *arg, const struct client_reply *reply)
+static void issuance_on_reply(void *arg, const struct acme_client_reply *reply)
 {
     struct order *o = arg;
     CHECK(o->magic == ORDER_MAGIC);
@@ -233,7 +233,7 @@ static void alternates_read(struct order *o, const struct fetch *fetch)
     }
 }
 
-static void alternate_on_reply(void *arg, const struct client_reply *reply)
+static void alternate_on_reply(void *arg, const struct acme_client_reply *reply)
 {
     struct order *o = arg;
     CHECK(o->magic == ORDER_MAGIC);
@@ -253,7 +253,7 @@ static void alternate_on_reply(void *arg, const struct client_reply *reply)
     check_and_finish(o);
 }
 
-static void download_on_reply(void *arg, const struct client_reply *reply)
+static void download_on_reply(void *arg, const struct acme_client_reply *reply)
 {
     struct order *o = arg;
     CHECK(o->magic == ORDER_MAGIC);

@@ -10,7 +10,7 @@
 static bool profile_is_fine(struct order *o, struct failure *f)
 {
     const char *profile = o->spec.settings->profile;
-    const cJSON *profiles = json_get(client_meta(o->spec.client), "profiles");
+    const cJSON *profiles = json_get(acme_client_meta(o->spec.client), "profiles");
     if (profile == NULL || (profiles != NULL && json_get(profiles, profile) != NULL)) {
         return true;
     }
@@ -29,7 +29,7 @@ static bool profile_is_fine(struct order *o, struct failure *f)
     return false;
 }
 
-static void directory_on_reply(void *arg, const struct client_reply *reply)
+static void directory_on_reply(void *arg, const struct acme_client_reply *reply)
 {
     struct order *o = arg;
     CHECK(o->magic == ORDER_MAGIC);
@@ -45,7 +45,7 @@ static void directory_on_reply(void *arg, const struct client_reply *reply)
 
 void order_enter_directory(struct order *o)
 {
-    client_directory(o->spec.client, directory_on_reply, o);
+    acme_client_directory(o->spec.client, directory_on_reply, o);
 }
 
 static void account_on_done(void *arg, const struct failure *failure)
@@ -91,7 +91,7 @@ static bool order_take(struct order *o, const cJSON *json, struct failure *f)
 }
 
 /* A resumed order or one just made: on to where it stands. */
-static void order_dispatch(struct order *o, const struct client_reply *reply)
+static void order_dispatch(struct order *o, const struct acme_client_reply *reply)
 {
     struct failure f;
     const char *status = json_get_str(reply->json, "status", "");
@@ -113,7 +113,7 @@ static void order_dispatch(struct order *o, const struct client_reply *reply)
 static void new_order(struct order *o);
 
 /* Refusals that can be helped at once; true: under way again. */
-static bool order_mend(struct order *o, const struct client_reply *reply)
+static bool order_mend(struct order *o, const struct acme_client_reply *reply)
 {
     const struct failure *f = reply->failure;
     bool account_gone = strcmp(f->type, "accountDoesNotExist") == 0 ||
@@ -133,7 +133,7 @@ static bool order_mend(struct order *o, const struct client_reply *reply)
     return false;
 }
 
-static void new_order_on_reply(void *arg, const struct client_reply *reply)
+static void new_order_on_reply(void *arg, const struct acme_client_reply *reply)
 {
     struct order *o = arg;
     CHECK(o->magic == ORDER_MAGIC);
@@ -182,17 +182,17 @@ static void new_order(struct order *o)
     }
     /* RFC 9773 section 5: only where the CA knows what it means. */
     if (o->spec.replaces != NULL && !o->no_replaces &&
-        client_url(o->spec.client, CLIENT_RENEWAL_INFO) != NULL) {
+        acme_client_url(o->spec.client, CLIENT_RENEWAL_INFO) != NULL) {
         json_add_str(payload, "replaces", o->spec.replaces);
     }
-    struct client_post post = {.phase = "order",
-                               .resource = CLIENT_NEW_ORDER,
-                               .signer = CLIENT_BY_ACCOUNT,
-                               .payload = payload};
-    client_post(o->spec.client, &post, new_order_on_reply, o);
+    struct acme_client_post post = {.phase = "order",
+                                    .resource = CLIENT_NEW_ORDER,
+                                    .signer = CLIENT_BY_ACCOUNT,
+                                    .payload = payload};
+    acme_client_post(o->spec.client, &post, new_order_on_reply, o);
 }
 
-static void resumed_on_reply(void *arg, const struct client_reply *reply)
+static void resumed_on_reply(void *arg, const struct acme_client_reply *reply)
 {
     struct order *o = arg;
     CHECK(o->magic == ORDER_MAGIC);
@@ -257,7 +257,7 @@ static bool challenge_take(struct order *o, struct authz *z, const cJSON *challe
         failure_set(f, "order", "the CA offers no DNS-01 challenge for %.200s", z->name);
         return false;
     }
-    if (jws_dns01_value(client_key(o->spec.client), token, &value, &err) < 0) {
+    if (jws_dns01_value(acme_client_key(o->spec.client), token, &value, &err) < 0) {
         failure_set_err(f, "account", &err);
         return false;
     }
@@ -288,7 +288,7 @@ static bool authz_take(struct order *o, struct authz *z, const cJSON *json, stru
     return challenge_take(o, z, dns01_of(json), f);
 }
 
-static void authz_on_reply(void *arg, const struct client_reply *reply)
+static void authz_on_reply(void *arg, const struct acme_client_reply *reply)
 {
     struct order *o = arg;
     CHECK(o->magic == ORDER_MAGIC);

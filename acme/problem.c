@@ -3,7 +3,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "acme/client.h"
+#include "acme/acme_client.h"
 #include "base/json.h"
 
 enum { RETRY_MAX_SECONDS = 8 * 86400, SUBPROBLEMS_MAX = 10 };
@@ -69,7 +69,7 @@ static void add_subproblems(struct buf *text, const cJSON *json)
     }
 }
 
-void client_problem(struct failure *f, const char *phase, int status, const cJSON *json)
+void acme_client_problem(struct failure *f, const char *phase, int status, const cJSON *json)
 {
     struct buf text = {0};
     const char *type = short_type(json_get_str(json, "type", ""));
@@ -90,7 +90,7 @@ void client_problem(struct failure *f, const char *phase, int status, const cJSO
     buf_fini(&text);
 }
 
-int64_t client_retry_after(struct str value, int64_t now)
+int64_t acme_client_retry_after(struct str value, int64_t now)
 {
     char text[64];
     uint64_t seconds;

@@ -80,7 +80,7 @@ struct schedule renewer_schedule(const struct renewer *r, int64_t now)
 void renewer_save(struct renewer *r)
 {
     struct err err;
-    if (state_save(&r->state, r->state_path, &err) < 0) {
+    if (acme_state_save(&r->state, r->state_path, &err) < 0) {
         renewer_warn(r, err.msg); /* goes on: only a restart would forget */
     }
 }
@@ -147,7 +147,7 @@ static void action_clear(struct renewer *r)
     r->order = NULL;
     account_free(r->account);
     r->account = NULL;
-    client_free(r->client);
+    acme_client_free(r->client);
     r->client = NULL;
     lockfile_release(r->lock);
     r->lock = NULL;
@@ -300,7 +300,7 @@ static void ask_for(struct renewer *r, enum action action, bool force, renewer_d
     if (r->action == ACTION_NONE) {
         loop_timer_set(&r->tick, 0);
     } else if (r->action == ACTION_ASK && !loop_timer_is_set(&r->end)) {
-        client_cancel(r->client); /* people first: it is asked again afterwards */
+        acme_client_cancel(r->client); /* people first: it is asked again afterwards */
         renewer_end(r, NULL);
     }
 }
@@ -350,7 +350,7 @@ void renewer_cancel(struct renewer *r)
         return; /* it withdraws: what a cancel would do */
     }
     failure_set(&f, "cancelled", "cancelled");
-    client_cancel(r->client);
+    acme_client_cancel(r->client);
     if (r->account != NULL) {
         account_cancel(r->account);
     }
@@ -396,7 +396,7 @@ static void config_hash(const struct renewer *r, char out[17])
 static void state_read(struct renewer *r)
 {
     char config[17];
-    state_load(&r->state, r->state_path);
+    acme_state_load(&r->state, r->state_path);
     if (r->state.last_phase[0] != '\0') {
         r->state.last_error.phase = r->state.last_phase; /* the struct was not moved since */
     }

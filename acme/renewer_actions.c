@@ -25,7 +25,7 @@ static void ask_end(struct renewer *r, int64_t again_at)
     renewer_end(r, NULL);
 }
 
-static void ask_on_window(void *arg, const struct client_reply *reply)
+static void ask_on_window(void *arg, const struct acme_client_reply *reply)
 {
     struct renewer *r = arg;
     CHECK(r->magic == RENEWER_MAGIC);
@@ -50,11 +50,11 @@ static void ask_on_window(void *arg, const struct client_reply *reply)
     ask_end(r, r->state.ari.ask_at);
 }
 
-static void ask_on_directory(void *arg, const struct client_reply *reply)
+static void ask_on_directory(void *arg, const struct acme_client_reply *reply)
 {
     struct renewer *r = arg;
     CHECK(r->magic == RENEWER_MAGIC);
-    const char *base = client_url(r->client, CLIENT_RENEWAL_INFO);
+    const char *base = acme_client_url(r->client, CLIENT_RENEWAL_INFO);
     if (reply->failure != NULL) {
         ask_end(r, wall() + ASK_AGAIN_SECONDS);
         return;
@@ -65,18 +65,18 @@ static void ask_on_directory(void *arg, const struct client_reply *reply)
     }
     size_t len = strlen(base);
     autofree char *url = xasprintf("%s%s%s", base, base[len - 1] == '/' ? "" : "/", r->cert_id);
-    client_get(r->client, url, ask_on_window, r);
+    acme_client_get(r->client, url, ask_on_window, r);
 }
 
 void renewer_run_ask(struct renewer *r)
 {
-    r->client = client_new(r->spec.loop, r->spec.fetch, r->settings);
-    client_directory(r->client, ask_on_directory, r);
+    r->client = acme_client_new(r->spec.loop, r->spec.fetch, r->settings);
+    acme_client_directory(r->client, ask_on_directory, r);
 }
 
 /* --- revoke (RFC 8555 section 7.6) --- */
 
-static void revoke_on_reply(void *arg, const struct client_reply *reply)
+static void revoke_on_reply(void *arg, const struct acme_client_reply *reply)
 {
     struct renewer *r = arg;
     CHECK(r->magic == RENEWER_MAGIC);
@@ -121,13 +121,13 @@ static void revoke_begin(struct renewer *r)
     CHECK(payload != NULL);
     json_add_str(payload, "certificate", buf_cstr(&text));
     buf_fini(&text);
-    client_set_account(r->client, key, NULL);
+    acme_client_set_account(r->client, key, NULL);
     EVP_PKEY_free(key);
-    struct client_post post = {.phase = "order",
-                               .resource = CLIENT_REVOKE_CERT,
-                               .signer = CLIENT_BY_KEY,
-                               .payload = payload};
-    client_post(r->client, &post, revoke_on_reply, r);
+    struct acme_client_post post = {.phase = "order",
+                                    .resource = CLIENT_REVOKE_CERT,
+                                    .signer = CLIENT_BY_KEY,
+                                    .payload = payload};
+    acme_client_post(r->client, &post, revoke_on_reply, r);
 }
 
 void renewer_run_revoke(struct renewer *r)
@@ -143,7 +143,7 @@ void renewer_run_revoke(struct renewer *r)
         renewer_end(r, &f);
         return;
     }
-    r->client = client_new(r->spec.loop, r->spec.fetch, r->settings);
+    r->client = acme_client_new(r->spec.loop, r->spec.fetch, r->settings);
     revoke_begin(r);
 }
 
@@ -162,7 +162,7 @@ void renewer_run_deactivate(struct renewer *r)
 {
     struct failure f;
     renewer_step(r, "deactivate", ORDER_RUNNING, NULL);
-    r->client = client_new(r->spec.loop, r->spec.fetch, r->settings);
+    r->client = acme_client_new(r->spec.loop, r->spec.fetch, r->settings);
     r->account = account_new(r->client, r->settings, r->spec.dir);
     if (account_url(r->account)[0] == '\0') {
         failure_set(&f, "account", "there is no account at this directory to deactivate");

@@ -3,13 +3,13 @@
 #define WOS_ACME_RENEWER_IMPL_H
 
 #include "acme/account.h"
-#include "acme/client.h"
+#include "acme/acme_client.h"
 #include "acme/dns01.h"
 #include "acme/lockfile.h"
 #include "acme/order.h"
 #include "acme/renewer.h"
 #include "acme/schedule.h"
-#include "acme/state.h"
+#include "acme/acme_state.h"
 #include "acme/storage.h"
 #include "base/auto.h"
 
@@ -45,7 +45,7 @@ struct renewer {
     struct bundle bundle; /* cert NULL: none stored */
     bool was_usable;      /* at the last look */
     bool is_resumable;    /* an order of before the start can be taken up */
-    struct state state;
+    struct acme_state state;
     int64_t ask_at;           /* next ACTION_ASK */
     char cert_id[ARI_ID_MAX]; /* of bundle.cert; "" when it has none */
     struct loop_timer tick;
@@ -57,7 +57,7 @@ struct renewer {
     enum action action;
     const struct acme_settings *settings; /* spec.settings or &dry */
     struct acme_settings dry;
-    struct client *client; /* owned, as those below; NULL when not needed */
+    struct acme_client *client; /* owned, as those below; NULL when not needed */
     struct account *account;
     struct dns01 *dns;
     struct lockfile *lock;

@@ -161,7 +161,7 @@ static const struct acme_settings *dry_settings(struct renewer *r)
 static void order_begin(struct renewer *r)
 {
     bool is_renewal = r->action == ACTION_RENEW;
-    r->client = client_new(r->spec.loop, r->spec.fetch, r->settings);
+    r->client = acme_client_new(r->spec.loop, r->spec.fetch, r->settings);
     r->account = account_new(r->client, r->settings, r->spec.dir);
     r->dns = dns_new(r);
     bool same_ca = r->bundle.cert != NULL && r->bundle.directory != NULL &&

@@ -12,7 +12,7 @@
 
 #include "acme/lockfile.h"
 #include "acme/pending.h"
-#include "acme/state.h"
+#include "acme/acme_state.h"
 #include "acme/storage.h"
 #include "base/auto.h"
 #include "base/file.h"
@@ -260,12 +260,12 @@ static void test_state(void **state)
 {
     (void)state;
     autofree char *path = in("state/tunnel.json");
-    struct state out = {.last_attempt_at = 100,
-                        .not_until = 300,
-                        .ca_until = 250,
-                        .failures = 3,
-                        .last_error_at = 99,
-                        .config = "0123456789abcdef"};
+    struct acme_state out = {.last_attempt_at = 100,
+                             .not_until = 300,
+                             .ca_until = 250,
+                             .failures = 3,
+                             .last_error_at = 99,
+                             .config = "0123456789abcdef"};
     failure_set(&out.last_error, "validation", "it says \"no\"");
     (void)snprintf(out.last_error.type, sizeof out.last_error.type, "dns");
     out.ari = (struct ari){.cert_id = "a.b",
@@ -274,9 +274,9 @@ static void test_state(void **state)
                            .selected_at = 1500,
                            .ask_at = 700,
                            .explanation = "https://x/"};
-    assert_int_equal(state_save(&out, path, NULL), 0);
-    struct state back;
-    state_load(&back, path);
+    assert_int_equal(acme_state_save(&out, path, NULL), 0);
+    struct acme_state back;
+    acme_state_load(&back, path);
     assert_int_equal(back.last_attempt_at, 100);
     assert_int_equal(back.last_success_at, 0);
     assert_int_equal(back.not_until, 300);
@@ -292,7 +292,7 @@ static void test_state(void **state)
                                       "{\"renewalInfo\":{\"certId\":\"x\",\"start\":\"?\"}}"};
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         assert_int_equal(file_write_atomic(path, str_of(bad[i]), 0600, NULL), 0);
-        state_load(&back, path);
+        acme_state_load(&back, path);
         assert_int_equal(back.failures, 0);
         assert_int_equal(back.ari.start, 0);
         assert_false(failure_is_set(&back.last_error));

@@ -1,11 +1,11 @@
-/* client: see client.h. Called by account.c, the order's steps, ari.c and the renewer; the
- * loop's thread.
+/* acme_client: see acme_client.h. Called by account.c, the order's steps, ari.c and the renewer;
+ * the loop's thread.
  *
  * One request is a small walk: directory if unknown, a nonce if there is none, the signed POST,
  * and again from the nonce when the server refuses it. Everything that ends goes through
- * client_finish, which forgets the request before it calls back.
+ * acme_client_finish, which forgets the request before it calls back.
  */
-#include "acme/client.h"
+#include "acme/acme_client.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +36,7 @@ static const char *const resource_names[CLIENT_RESOURCES] = {
 
 enum stage { STAGE_IDLE, STAGE_DIRECTORY, STAGE_NONCE, STAGE_REQUEST };
 
-struct client {
+struct acme_client {
     uint32_t magic;
     struct loop *loop;                    /* borrowed */
     struct fetch_client *fetch;           /* borrowed */
@@ -52,12 +52,12 @@ struct client {
     enum stage stage;
     struct fetch *fetching; /* NULL between two fetches */
     struct loop_timer pause;
-    client_done_fn *done;
+    acme_client_done_fn *done;
     void *arg;
     const char *phase;
     char *url; /* owned; NULL: resource */
-    enum client_resource resource;
-    enum client_signer signer;
+    enum acme_client_resource resource;
+    enum acme_client_signer signer;
     struct str payload; /* owned bytes; ptr NULL: POST-as-GET */
     bool is_get;        /* unsigned */
     bool directory_only;
@@ -65,9 +65,9 @@ struct client {
     int retries;
 };
 
-static void client_step(struct client *c);
+static void acme_client_step(struct acme_client *c);
 
-static void request_forget(struct client *c)
+static void request_forget(struct acme_client *c)
 {
     fetch_cancel(c->fetching);
     c->fetching = NULL;
@@ -79,9 +79,9 @@ static void request_forget(struct client *c)
     c->stage = STAGE_IDLE;
 }
 
-static void client_finish(struct client *c, const struct client_reply *reply)
+static void acme_client_finish(struct acme_client *c, const struct acme_client_reply *reply)
 {
-    client_done_fn *done = c->done;
+    acme_client_done_fn *done = c->done;
     void *arg = c->arg;
     c->fetching = NULL;
     request_forget(c);
@@ -89,14 +89,14 @@ static void client_finish(struct client *c, const struct client_reply *reply)
     done(arg, reply);
 }
 
-static void client_fail(struct client *c, const struct failure *failure)
+static void acme_client_fail(struct acme_client *c, const struct failure *failure)
 {
-    struct client_reply reply = {.failure = failure};
-    client_finish(c, &reply);
+    struct acme_client_reply reply = {.failure = failure};
+    acme_client_finish(c, &reply);
 }
 
 /* As the directory: https must stay https. */
-static bool url_is_fine(const struct client *c, const char *url)
+static bool url_is_fine(const struct acme_client *c, const char *url)
 {
     const char *own = c->settings->directory_url;
     bool wants_tls = strncmp(own, "http://", 7) != 0;
@@ -111,7 +111,7 @@ static void host_of(const char *url, char *out, size_t size)
     (void)snprintf(out, size, "%.*s", (int)strcspn(start, "/?#"), start);
 }
 
-static void keep_nonce(struct client *c, const struct fetch *f)
+static void keep_nonce(struct acme_client *c, const struct fetch *f)
 {
     struct str nonce = fetch_header(f, "replay-nonce");
     if (nonce.len == 0 || nonce.len > NONCE_LENGTH_MAX || c->nonce_count == NONCES_MAX) {
@@ -120,22 +120,22 @@ static void keep_nonce(struct client *c, const struct fetch *f)
     c->nonces[c->nonce_count++] = str_dup(nonce);
 }
 
-static void drop_nonces(struct client *c)
+static void drop_nonces(struct acme_client *c)
 {
     while (c->nonce_count > 0) {
         free(c->nonces[--c->nonce_count]);
     }
 }
 
-static void client_on_pause(void *arg)
+static void acme_client_on_pause(void *arg)
 {
-    struct client *c = arg;
+    struct acme_client *c = arg;
     CHECK(c->magic == CLIENT_MAGIC);
-    client_step(c);
+    acme_client_step(c);
 }
 
 /* True when the request will be made again after a pause. */
-static bool try_again(struct client *c)
+static bool try_again(struct acme_client *c)
 {
     if (c->retries == RETRIES_MAX) {
         return false;
@@ -145,13 +145,13 @@ static bool try_again(struct client *c)
     return true;
 }
 
-static void fail_transport(struct client *c, const struct fetch_response *response)
+static void fail_transport(struct acme_client *c, const struct fetch_response *response)
 {
     struct failure f;
     char host[128];
     host_of(c->url != NULL ? c->url : c->settings->directory_url, host, sizeof host);
     failure_set(&f, c->phase, "cannot reach the CA at %s: %s", host, response->error);
-    client_fail(c, &f);
+    acme_client_fail(c, &f);
 }
 
 static bool is_problem_of(const cJSON *json, const char *type)
@@ -169,23 +169,23 @@ static bool is_passing(int status, int64_t retry_at, int64_t now)
            retry_at - now <= RETRY_AFTER_WORTH_SECONDS;
 }
 
-static void reply_fill(struct client *c, const struct fetch_response *response, const cJSON *json,
-                       char *location, struct client_reply *reply)
+static void reply_fill(struct acme_client *c, const struct fetch_response *response,
+                       const cJSON *json, char *location, struct acme_client_reply *reply)
 {
     struct str where = fetch_header(response->fetch, "location");
-    *reply = (struct client_reply){
+    *reply = (struct acme_client_reply){
         .status = response->status, .body = response->body, .json = json, .fetch = response->fetch};
     if (where.len > 0 && where.len < URL_MAX) {
         (void)snprintf(location, URL_MAX, "%.*s", STR_ARG(where));
         reply->location = url_is_fine(c, location) ? location : NULL;
     }
-    reply->retry_at =
-        client_retry_after(fetch_header(response->fetch, "retry-after"), clock_wall_ms() / 1000);
+    reply->retry_at = acme_client_retry_after(fetch_header(response->fetch, "retry-after"),
+                                              clock_wall_ms() / 1000);
 }
 
-static void client_on_reply(void *arg, const struct fetch_response *response)
+static void acme_client_on_reply(void *arg, const struct fetch_response *response)
 {
-    struct client *c = arg;
+    struct acme_client *c = arg;
     CHECK(c->magic == CLIENT_MAGIC);
     c->fetching = NULL;
     if (response->status == 0) {
@@ -199,11 +199,11 @@ static void client_on_reply(void *arg, const struct fetch_response *response)
                                ? NULL
                                : json_parse(response->body, "answer", NULL);
     char location[URL_MAX];
-    struct client_reply reply;
+    struct acme_client_reply reply;
     struct failure failure;
     reply_fill(c, response, json, location, &reply);
     if (response->status >= 200 && response->status < 300) {
-        client_finish(c, &reply);
+        acme_client_finish(c, &reply);
         return;
     }
     if (!c->is_get && is_problem_of(json, "badNonce") && c->bad_nonces < BAD_NONCES_MAX) {
@@ -211,28 +211,28 @@ static void client_on_reply(void *arg, const struct fetch_response *response)
         if (c->bad_nonces > 1 && c->nonce_count > 1) {
             drop_nonces(c); /* old ones have expired: ask for a fresh one */
         }
-        client_step(c);
+        acme_client_step(c);
         return;
     }
     if (is_passing(response->status, reply.retry_at, clock_wall_ms() / 1000) && try_again(c)) {
         return;
     }
-    client_problem(&failure, c->phase, response->status, json);
+    acme_client_problem(&failure, c->phase, response->status, json);
     failure.retry_at = reply.retry_at;
     reply.failure = &failure;
-    client_finish(c, &reply);
+    acme_client_finish(c, &reply);
 }
 
-static void client_on_nonce(void *arg, const struct fetch_response *response)
+static void acme_client_on_nonce(void *arg, const struct fetch_response *response)
 {
-    struct client *c = arg;
+    struct acme_client *c = arg;
     CHECK(c->magic == CLIENT_MAGIC);
     c->fetching = NULL;
     if (response->status != 0) {
         keep_nonce(c, response->fetch);
     }
     if (c->nonce_count > 0) {
-        client_step(c);
+        acme_client_step(c);
         return;
     }
     if (try_again(c)) {
@@ -243,17 +243,17 @@ static void client_on_nonce(void *arg, const struct fetch_response *response)
         return;
     }
     struct failure f;
-    client_problem(&f, c->phase, response->status, NULL);
-    f.retry_at =
-        client_retry_after(fetch_header(response->fetch, "retry-after"), clock_wall_ms() / 1000);
+    acme_client_problem(&f, c->phase, response->status, NULL);
+    f.retry_at = acme_client_retry_after(fetch_header(response->fetch, "retry-after"),
+                                         clock_wall_ms() / 1000);
     if (response->status < 300) {
         failure_set(&f, c->phase, "the CA's newNonce answers without a Replay-Nonce header");
     }
-    client_fail(c, &f);
+    acme_client_fail(c, &f);
 }
 
 /* Every resource that is there must be a URL we may follow, the needed ones must be there. */
-static bool directory_is_fine(struct client *c, const cJSON *json, struct failure *f)
+static bool directory_is_fine(struct acme_client *c, const cJSON *json, struct failure *f)
 {
     for (int i = 0; i < CLIENT_RESOURCES; i++) {
         const char *url = json_get_str(json, resource_names[i], NULL);
@@ -272,9 +272,9 @@ static bool directory_is_fine(struct client *c, const cJSON *json, struct failur
     return true;
 }
 
-static void client_on_directory(void *arg, const struct fetch_response *response)
+static void acme_client_on_directory(void *arg, const struct fetch_response *response)
 {
-    struct client *c = arg;
+    struct acme_client *c = arg;
     CHECK(c->magic == CLIENT_MAGIC);
     c->fetching = NULL;
     struct failure f;
@@ -285,26 +285,26 @@ static void client_on_directory(void *arg, const struct fetch_response *response
         return;
     }
     int64_t now = clock_wall_ms() / 1000;
-    int64_t retry_at = client_retry_after(fetch_header(response->fetch, "retry-after"), now);
+    int64_t retry_at = acme_client_retry_after(fetch_header(response->fetch, "retry-after"), now);
     if (is_passing(response->status, retry_at, now) && try_again(c)) {
         return;
     }
     cJSON *json = json_parse(response->body, "directory", NULL);
     if (response->status != 200) {
-        client_problem(&f, c->phase, response->status, json);
+        acme_client_problem(&f, c->phase, response->status, json);
         f.retry_at = retry_at;
     } else if (directory_is_fine(c, json, &f)) {
         cJSON_Delete(c->directory);
         c->directory = json;
         c->directory_at_ms = loop_now_ms(c->loop);
-        client_step(c);
+        acme_client_step(c);
         return;
     }
     cJSON_Delete(json);
-    client_fail(c, &f);
+    acme_client_fail(c, &f);
 }
 
-static void start_fetch(struct client *c, const char *method, const char *url,
+static void start_fetch(struct acme_client *c, const char *method, const char *url,
                         const char *const *headers, struct str body, fetch_done_fn *done)
 {
     struct fetch_request request = {.method = method,
@@ -318,7 +318,7 @@ static void start_fetch(struct client *c, const char *method, const char *url,
     c->fetching = fetch_start(c->fetch, &request, done, c);
 }
 
-static void send_signed(struct client *c)
+static void send_signed(struct acme_client *c)
 {
     static const char *const headers[] = {"Content-Type: application/jose+json", NULL};
     struct err err = {.code = ERR_NONE};
@@ -329,57 +329,59 @@ static void send_signed(struct client *c)
     if (c->key == NULL || (c->signer == CLIENT_BY_ACCOUNT && c->kid == NULL)) {
         (void)err_set(&err, ERR_FAILED, "there is no account to sign with");
     } else if (jws_sign(c->key, &head, c->payload, &body, &err) == 0) {
-        start_fetch(c, "POST", c->url, headers, buf_str(&body), client_on_reply);
+        start_fetch(c, "POST", c->url, headers, buf_str(&body), acme_client_on_reply);
     }
     free(nonce);
     buf_fini(&body);
     if (err.code != ERR_NONE) {
         struct failure f;
         failure_set_err(&f, c->phase, &err);
-        client_fail(c, &f);
+        acme_client_fail(c, &f);
     }
 }
 
 /* The one place that decides what is next; from the loop only. */
-static void client_step(struct client *c)
+static void acme_client_step(struct acme_client *c)
 {
     bool is_old = c->directory != NULL &&
                   loop_now_ms(c->loop) - c->directory_at_ms > (uint64_t)DIRECTORY_AGE_MS;
     if (c->directory == NULL || (is_old && c->stage == STAGE_IDLE)) {
         c->stage = STAGE_DIRECTORY;
-        start_fetch(c, "GET", c->settings->directory_url, NULL, STR_NONE, client_on_directory);
+        start_fetch(c, "GET", c->settings->directory_url, NULL, STR_NONE, acme_client_on_directory);
         return;
     }
     if (c->directory_only) {
-        struct client_reply reply = {.status = 200, .json = c->directory};
-        client_finish(c, &reply);
+        struct acme_client_reply reply = {.status = 200, .json = c->directory};
+        acme_client_finish(c, &reply);
         return;
     }
     if (c->url == NULL) {
-        const char *url = client_url(c, c->resource);
+        const char *url = acme_client_url(c, c->resource);
         c->url = url == NULL ? NULL : xstrdup(url);
     }
     struct failure f;
     if (c->url == NULL || !url_is_fine(c, c->url)) {
         failure_set(&f, c->phase, "the CA's directory has no %s, or an unsafe URL",
                     c->url == NULL ? resource_names[c->resource] : "such resource");
-        client_fail(c, &f);
+        acme_client_fail(c, &f);
         return;
     }
     c->stage = STAGE_REQUEST;
     if (c->is_get) {
-        start_fetch(c, "GET", c->url, NULL, STR_NONE, client_on_reply);
+        start_fetch(c, "GET", c->url, NULL, STR_NONE, acme_client_on_reply);
         return;
     }
     if (c->nonce_count == 0) {
         c->stage = STAGE_NONCE;
-        start_fetch(c, "HEAD", client_url(c, CLIENT_NEW_NONCE), NULL, STR_NONE, client_on_nonce);
+        start_fetch(c, "HEAD", acme_client_url(c, CLIENT_NEW_NONCE), NULL, STR_NONE,
+                    acme_client_on_nonce);
         return;
     }
     send_signed(c);
 }
 
-static void request_begin(struct client *c, const char *phase, client_done_fn *done, void *arg)
+static void request_begin(struct acme_client *c, const char *phase, acme_client_done_fn *done,
+                          void *arg)
 {
     CHECK(c->magic == CLIENT_MAGIC && c->done == NULL);
     c->stage = STAGE_IDLE;
@@ -395,19 +397,19 @@ static void request_begin(struct client *c, const char *phase, client_done_fn *d
     loop_timer_set(&c->pause, 0);
 }
 
-struct client *client_new(struct loop *loop, struct fetch_client *fetch,
-                          const struct acme_settings *settings)
+struct acme_client *acme_client_new(struct loop *loop, struct fetch_client *fetch,
+                                    const struct acme_settings *settings)
 {
-    struct client *c = xcalloc(1, sizeof *c);
+    struct acme_client *c = xcalloc(1, sizeof *c);
     c->magic = CLIENT_MAGIC;
     c->loop = loop;
     c->fetch = fetch;
     c->settings = settings;
-    loop_timer_init(&c->pause, loop, client_on_pause, c);
+    loop_timer_init(&c->pause, loop, acme_client_on_pause, c);
     return c;
 }
 
-void client_cancel(struct client *c)
+void acme_client_cancel(struct acme_client *c)
 {
     if (c == NULL) {
         return;
@@ -417,12 +419,12 @@ void client_cancel(struct client *c)
     c->done = NULL;
 }
 
-void client_free(struct client *c)
+void acme_client_free(struct acme_client *c)
 {
     if (c == NULL) {
         return;
     }
-    client_cancel(c);
+    acme_client_cancel(c);
     loop_timer_fini(&c->pause);
     drop_nonces(c);
     cJSON_Delete(c->directory);
@@ -432,7 +434,7 @@ void client_free(struct client *c)
     free(c);
 }
 
-void client_set_account(struct client *c, EVP_PKEY *key, const char *kid)
+void acme_client_set_account(struct acme_client *c, EVP_PKEY *key, const char *kid)
 {
     if (key != NULL) {
         CHECK(EVP_PKEY_up_ref(key) == 1);
@@ -444,40 +446,41 @@ void client_set_account(struct client *c, EVP_PKEY *key, const char *kid)
     c->kid = copy;
 }
 
-EVP_PKEY *client_key(const struct client *c)
+EVP_PKEY *acme_client_key(const struct acme_client *c)
 {
     return c->key;
 }
 
-const char *client_kid(const struct client *c)
+const char *acme_client_kid(const struct acme_client *c)
 {
     return c->kid;
 }
 
-void client_directory(struct client *c, client_done_fn *done, void *arg)
+void acme_client_directory(struct acme_client *c, acme_client_done_fn *done, void *arg)
 {
     request_begin(c, "resolve", done, arg);
     c->directory_only = true;
 }
 
-const char *client_url(const struct client *c, enum client_resource resource)
+const char *acme_client_url(const struct acme_client *c, enum acme_client_resource resource)
 {
     return json_get_str(c->directory, resource_names[resource], NULL);
 }
 
-const cJSON *client_meta(const struct client *c)
+const cJSON *acme_client_meta(const struct acme_client *c)
 {
     return json_get(c->directory, "meta");
 }
 
-void client_get(struct client *c, const char *url, client_done_fn *done, void *arg)
+void acme_client_get(struct acme_client *c, const char *url, acme_client_done_fn *done, void *arg)
 {
     request_begin(c, "resolve", done, arg);
     c->is_get = true;
     c->url = xstrdup(url);
 }
 
-void client_post(struct client *c, const struct client_post *post, client_done_fn *done, void *arg)
+void acme_client_post(struct acme_client *c, const struct acme_client_post *post,
+                      acme_client_done_fn *done, void *arg)
 {
     request_begin(c, post->phase, done, arg);
     c->url = post->url == NULL ? NULL : xstrdup(post->url);

@@ -1,5 +1,5 @@
-/* state: see state.h. Called by the renewer. */
-#include "acme/state.h"
+/* acme_state: see acme_state.h. Called by the renewer. */
+#include "acme/acme_state.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@ static void copy(char *out, size_t size, const cJSON *json, const char *name)
     (void)snprintf(out, size, "%s", json_get_str(json, name, ""));
 }
 
-static void error_load(struct state *state, const cJSON *json)
+static void error_load(struct acme_state *state, const cJSON *json)
 {
     copy(state->last_phase, sizeof state->last_phase, json, "phase");
     if (state->last_phase[0] == '\0') {
@@ -40,9 +40,9 @@ static void ari_load(struct ari *ari, const cJSON *json)
     }
 }
 
-void state_load(struct state *state, const char *path)
+void acme_state_load(struct acme_state *state, const char *path)
 {
-    *state = (struct state){.last_attempt_at = 0};
+    *state = (struct acme_state){.last_attempt_at = 0};
     struct buf text = {0};
     if (file_read(path, FILE_LIMIT_BYTES, &text, NULL) == 0) {
         autojson cJSON *json = json_parse(buf_str(&text), path, NULL);
@@ -59,7 +59,7 @@ void state_load(struct state *state, const char *path)
     buf_fini(&text);
 }
 
-int state_save(const struct state *state, const char *path, struct err *err)
+int acme_state_save(const struct acme_state *state, const char *path, struct err *err)
 {
     autojson cJSON *json = cJSON_CreateObject();
     CHECK(json != NULL);

@@ -1,9 +1,9 @@
-/* state: what a renewer knows beyond the certificate, over restarts:
+/* acme_state: what a renewer knows beyond the certificate, over restarts:
  * H/certs/acme/state/<kind>.json (0600): attempts, failures, the CA's suggestion. A file that
  * cannot be read counts as none. Blocks on a small file; the loop's thread.
  */
-#ifndef WOS_ACME_STATE_H
-#define WOS_ACME_STATE_H
+#ifndef WOS_ACME_ACME_STATE_H
+#define WOS_ACME_ACME_STATE_H
 
 #include <stdint.h>
 
@@ -11,7 +11,7 @@
 #include "acme/failure.h"
 #include "base/err.h"
 
-struct state {
+struct acme_state {
     int64_t last_attempt_at; /* wall seconds, as all */
     int64_t last_success_at;
     int64_t not_until; /* no attempt by itself before */
@@ -24,7 +24,7 @@ struct state {
     char config[17]; /* hash of the settings the failures belong to */
 };
 
-void state_load(struct state *state, const char *path);
-int state_save(const struct state *state, const char *path, struct err *err);
+void acme_state_load(struct acme_state *state, const char *path);
+int acme_state_save(const struct acme_state *state, const char *path, struct err *err);
 
 #endif
