@@ -175,11 +175,12 @@ enum err_code client_word_code(const char *word)
         const char *word;
         enum err_code code;
     } words[] = {
-        {"validation", ERR_USAGE},       {"not-a-worktree", ERR_CONFIG},
-        {"config-missing", ERR_CONFIG},  {"config-invalid", ERR_CONFIG},
-        {"session-busy", ERR_BUSY},      {"not-found", ERR_NOT_FOUND},
-        {"forbidden", ERR_REFUSED},      {"name-taken", ERR_REFUSED},
-        {"tunnel-disabled", ERR_FAILED},
+        {"validation", ERR_USAGE},          {"not-a-worktree", ERR_CONFIG},
+        {"config-missing", ERR_CONFIG},     {"config-invalid", ERR_CONFIG},
+        {"session-busy", ERR_BUSY},         {"not-found", ERR_NOT_FOUND},
+        {"forbidden", ERR_REFUSED},         {"name-taken", ERR_REFUSED},
+        {"tunnel-disabled", ERR_FAILED},    {"certificate-busy", ERR_BUSY},
+        {"certificate-source", ERR_CONFIG},
     };
     for (size_t i = 0; word != NULL && i < COUNT_OF(words); i++) {
         if (strcmp(words[i].word, word) == 0) {

@@ -241,7 +241,7 @@ void certkeeper_free(struct certkeeper *k)
     free(k);
 }
 
-static struct certsource *source_of(const struct certkeeper *k, const char *kind)
+struct certsource *certkeeper_source(const struct certkeeper *k, const char *kind)
 {
     if (k == NULL) {
         return NULL;
@@ -251,7 +251,7 @@ static struct certsource *source_of(const struct certkeeper *k, const char *kind
 
 bool certkeeper_web(const struct certkeeper *k, struct str *out_chain, struct str *out_key)
 {
-    struct certsource *s = source_of(k, "web");
+    struct certsource *s = certkeeper_source(k, "web");
     if (s == NULL || certsource_cert(s) == NULL) {
         return false;
     }
@@ -262,13 +262,13 @@ bool certkeeper_web(const struct certkeeper *k, struct str *out_chain, struct st
 
 struct renewer *certkeeper_renewer(const struct certkeeper *k, const char *kind)
 {
-    struct certsource *s = source_of(k, kind);
+    struct certsource *s = certkeeper_source(k, kind);
     return s == NULL ? NULL : certsource_renewer(s);
 }
 
 cJSON *certkeeper_json(const struct certkeeper *k, const char *kind)
 {
-    struct certsource *s = source_of(k, kind);
+    struct certsource *s = certkeeper_source(k, kind);
     cJSON *out = certsource_json(s, kind);
     if (s != NULL && s == k->tunnel) {
         const char *fault = second_pair_fault(&k->second, certsource_cert(s));

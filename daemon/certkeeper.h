@@ -18,6 +18,7 @@
 #include "daemon/publisher.h"
 
 struct certkeeper;
+struct certsource;
 
 struct certkeeper_spec {
     struct loop *loop;
@@ -37,6 +38,8 @@ void certkeeper_free(struct certkeeper *k);
 /* The web listener's pair; false when web.ssl is off or nothing can be served. Borrowed until
  * on_web. */
 bool certkeeper_web(const struct certkeeper *k, struct str *out_chain, struct str *out_key);
+/* Of the listener "tunnel" or "web"; NULL: it has no TLS. Borrowed. */
+struct certsource *certkeeper_source(const struct certkeeper *k, const char *kind);
 /* Of the listener "tunnel" or "web"; NULL unless its source is a CA. */
 struct renewer *certkeeper_renewer(const struct certkeeper *k, const char *kind);
 /* The CERTIFICATE of docs/API.md of one listener; k may be NULL: disabled. */

@@ -360,3 +360,19 @@ struct renewer *certsource_renewer(const struct certsource *s)
 {
     return s->renewer;
 }
+
+const struct acme_settings *certsource_settings(const struct certsource *s)
+{
+    return s->renewer == NULL ? NULL : &s->acme.settings;
+}
+
+const char *const *certsource_names(const struct certsource *s, size_t *out_count)
+{
+    *out_count = s->spec.name_count;
+    return (const char *const *)s->names;
+}
+
+bool certsource_is_standing_in(const struct certsource *s)
+{
+    return !certsource_is_own(s);
+}

@@ -47,6 +47,12 @@ struct str certsource_chain(const struct certsource *s);
 struct str certsource_key(const struct certsource *s); /* secret */
 /* NULL unless the source is a CA. */
 struct renewer *certsource_renewer(const struct certsource *s);
+/* Of the CA; NULL unless the source is one. Borrowed for its life. */
+const struct acme_settings *certsource_settings(const struct certsource *s);
+/* What is asked of a CA. Borrowed. */
+const char *const *certsource_names(const struct certsource *s, size_t *out_count);
+/* True when what is served is not what the source is meant to give. */
+bool certsource_is_standing_in(const struct certsource *s);
 /* CERTIFICATE of docs/API.md; s may be NULL: disabled. */
 cJSON *certsource_json(const struct certsource *s, const char *kind);
 

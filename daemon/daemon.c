@@ -22,7 +22,9 @@
 #include "base/log.h"
 #include "daemon/access_log_file.h"
 #include "daemon/api/api.h"
+#include "daemon/certjobs.h"
 #include "daemon/certkeeper.h"
+#include "daemon/certmodes.h"
 #include "daemon/logins.h"
 #include "daemon/published.h"
 #include "daemon/sessions.h"
@@ -200,6 +202,12 @@ static void daemon_on_web_pair(void *arg)
     }
 }
 
+static void daemon_on_certificate(void *arg, cJSON *event)
+{
+    struct daemon *d = arg;
+    certjobs_on_event(d->certjobs, event);
+}
+
 static void daemon_on_access_log(void *arg, int fd)
 {
     struct daemon *d = arg;
@@ -253,11 +261,14 @@ static int daemon_start(struct daemon *d, struct err *err)
     }
     d->operations = operations_new();
     d->publisher = publisher_new(d->loop, d->config, daemon_on_snapshot, d);
+    d->certjobs = certjobs_new(d);
+    certmodes_check(d->config);
     const struct certkeeper_spec certs = {.loop = d->loop,
                                           .fetch = d->fetch,
                                           .config = d->config,
                                           .publisher = d->publisher,
                                           .on_web = daemon_on_web_pair,
+                                          .on_event = daemon_on_certificate,
                                           .arg = d};
     d->certkeeper = certkeeper_new(&certs);
     d->logins = logins_new(d->loop, d->home, d->publisher);
@@ -292,6 +303,7 @@ static void daemon_fini(struct daemon *d)
     supervisor_free(d->supervisor);
     access_log_file_free(d->access_log);
     published_free(d->published);
+    certjobs_free(d->certjobs);
     certkeeper_free(d->certkeeper);
     logins_free(d->logins);
     publisher_free(d->publisher);

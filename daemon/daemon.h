@@ -19,6 +19,7 @@
 
 struct access_log_file;
 struct api;
+struct certjobs;
 struct certkeeper;
 struct logins;
 struct sessions;
@@ -37,7 +38,8 @@ struct daemon {
     struct fetch_client *fetch;
     struct operations *operations;
     struct publisher *publisher;
-    struct certkeeper *certkeeper; /* NULL when the tunnel has no TLS */
+    struct certkeeper *certkeeper;
+    struct certjobs *certjobs;
     struct logins *logins;
     struct published *published;
     struct supervisor *supervisor;

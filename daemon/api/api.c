@@ -59,8 +59,9 @@ struct api {
 };
 
 static const struct api_endpoint *const tables[] = {
-    api_daemon_endpoints, api_worktree_endpoints, api_operation_endpoints, api_publish_endpoints,
-    api_auth_endpoints,   api_access_endpoints,   api_settings_endpoints,  api_stats_endpoints,
+    api_daemon_endpoints,   api_worktree_endpoints, api_operation_endpoints,
+    api_publish_endpoints,  api_auth_endpoints,     api_access_endpoints,
+    api_settings_endpoints, api_stats_endpoints,    api_certificate_endpoints,
 };
 
 /* --- dispatch -------------------------------------------------------------------- */

@@ -49,5 +49,6 @@ extern const struct api_endpoint api_auth_endpoints[];
 extern const struct api_endpoint api_access_endpoints[];
 extern const struct api_endpoint api_settings_endpoints[];
 extern const struct api_endpoint api_stats_endpoints[];
+extern const struct api_endpoint api_certificate_endpoints[];
 
 #endif

@@ -1,4 +1,4 @@
-/* endpoints_daemon: health, the status of everything, certificates, stop and restart. */
+/* endpoints_daemon: health, the status of everything, stop and restart. */
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -89,13 +89,6 @@ static void handle_status_all(struct api_request *r)
     reply_json(r, HTTP_STATUS_OK, out);
 }
 
-static void handle_certificates(struct api_request *r)
-{
-    cJSON *out = cJSON_CreateObject();
-    (void)cJSON_AddItemToObject(out, "certificates", certkeeper_list_json(r->d->certkeeper));
-    reply_json(r, HTTP_STATUS_OK, out);
-}
-
 static void reply_scheduled(struct api_request *r, enum daemon_end how)
 {
     daemon_end(r->d, how);
@@ -119,7 +112,6 @@ static void handle_restart(struct api_request *r)
 const struct api_endpoint api_daemon_endpoints[] = {
     {API_GET, "/health", API_ANYONE, handle_health},
     {API_GET, "/status/all", API_LOCAL, handle_status_all},
-    {API_GET, "/certificates", API_LOCAL, handle_certificates},
     {API_POST, "/daemon/stop", API_LOCAL, handle_stop},
     {API_POST, "/daemon/restart", API_LOCAL, handle_restart},
     {0, NULL, API_LOCAL, NULL},
