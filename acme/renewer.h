@@ -32,7 +32,7 @@ struct renewer_spec {
     struct loop *loop;
     struct fetch_client *fetch;
     const struct acme_settings *settings; /* borrowed for life */
-    const char *dir;                      /* H/certs/acme */
+    const char *dir;                      /* H/certs/acme; borrowed for life */
     const char *kind;                     /* "tunnel", "web" or another file-name-safe word */
     const char *const *names;             /* "example.com", "*.example.com"; borrowed for life */
     size_t name_count;

@@ -276,12 +276,12 @@ bool certsource_look(struct certsource *s)
 static void start_renewer(struct certsource *s)
 {
     acme_config_init(&s->acme, s->spec.config, s->spec.ssl);
-    autofree char *dir = path_join(s->dir, "acme");
+    s->acme_dir = path_join(s->dir, "acme");
     const struct renewer_spec spec = {
         .loop = s->spec.loop,
         .fetch = s->spec.fetch,
         .settings = &s->acme.settings,
-        .dir = dir,
+        .dir = s->acme_dir,
         .kind = s->spec.kind,
         .names = (const char *const *)s->names,
         .name_count = s->spec.name_count,
@@ -336,6 +336,7 @@ void certsource_free(struct certsource *s)
     }
     free(s->names);
     free(s->error);
+    free(s->acme_dir);
     free(s->dir);
     s->magic = 0;
     free(s);

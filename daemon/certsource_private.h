@@ -21,6 +21,7 @@ struct certsource {
     char *dir;               /* owned: H/certs */
     struct certfiles files;  /* source files only */
     struct acme_config acme; /* source letsencrypt only */
+    char *acme_dir;          /* owned: H/certs/acme; borrowed by the renewer */
     struct renewer *renewer; /* owned; source letsencrypt only */
     enum certsource_served served;
     struct cert *cert;    /* owned; NULL: nothing */
