@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/rand.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/loop.h"
+#include "base/process.h"
 #include "base/str.h"
 
 enum { TRIES_MAX = 10, FILE_LIMIT_BYTES = 4096, TOKEN_BYTES = 16 };
@@ -34,6 +34,13 @@ static bool is_current(int fd, const char *path)
            ours.st_dev == there.st_dev;
 }
 
+/* Zombies are not: where nobody collects them, the pid of a killed daemon stays. */
+static bool is_alive(pid_t pid)
+{
+    struct process_info info;
+    return process_read(pid, &info) && info.state != 'Z' && info.state != 'X';
+}
+
 /* The file says that a process which is alive wrote it not long ago. */
 static int check_owner(int fd, const char *path, struct err *err)
 {
@@ -49,7 +56,7 @@ static int check_owner(int fd, const char *path, struct err *err)
     int64_t pid = json_get_int(json, "pid", 0);
     int64_t age = clock_wall_ms() / 1000 - (int64_t)st.st_mtim.tv_sec;
     if (pid <= 0 || pid > INT32_MAX || pid == getpid() || age > LOCKFILE_STALE_SECONDS ||
-        (kill((pid_t)pid, 0) != 0 && errno == ESRCH)) {
+        !is_alive((pid_t)pid)) {
         return 0;
     }
     return err_set(err, ERR_BUSY, "process %lld is getting this certificate (%s)", (long long)pid,

@@ -130,9 +130,6 @@ static bool watch_on_line(void *arg, const cJSON *line)
 static int watch_stream(struct cli *cli, const char *id, struct certwatch *w, struct err *err)
 {
     autofree char *path = xasprintf("/operations/%s/events", id);
-    if (client_catch_interrupt(cli->client, err) < 0) {
-        return -1;
-    }
     if (client_stream(cli->client, path, watch_on_line, w, err) < 0) {
         return client_interrupted(cli->client)
                    ? -1
@@ -157,7 +154,7 @@ int certwatch_run(struct cli *cli, const char *path, const char *kind, bool forc
     *out_data = NULL;
     (void)json_add_str(body, "kind", kind);
     (void)json_add_bool(body, "force", force);
-    if (launch_ensure(cli, NULL, NULL, err) < 0 ||
+    if (launch_ensure(cli, NULL, NULL, err) < 0 || client_catch_interrupt(cli->client, err) < 0 ||
         client_call(cli->client, "POST", path, body, &answer, err) < 0) {
         return -1;
     }
