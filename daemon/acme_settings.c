@@ -23,6 +23,19 @@ static const char *directory_url(const char *directory)
     return directory;
 }
 
+/* Without the line's end, and blank lines before and after. */
+static struct str trim_lines(struct str text)
+{
+    while (text.len > 0 && strchr(" \t\r\n", text.ptr[text.len - 1]) != NULL) {
+        text.len--;
+    }
+    while (text.len > 0 && strchr(" \t\r\n", text.ptr[0]) != NULL) {
+        text.ptr++;
+        text.len--;
+    }
+    return text;
+}
+
 static void token_from_file(struct acme_config *c, const char *path)
 {
     struct err err = {.msg = ""};
@@ -36,7 +49,7 @@ static void token_from_file(struct acme_config *c, const char *path)
         log_warn("certificate", "other users can read the API token's file; chmod it to 600",
                  LOG_STR("path", path));
     }
-    struct str token = str_trim(buf_str(&text));
+    struct str token = trim_lines(buf_str(&text));
     if (token.len == 0) {
         c->token_problem = xasprintf("%s holds no API token", path);
     } else {

@@ -67,14 +67,14 @@ def certificate(wos, kind="tunnel"):
 def until_issued(wos, kind="tunnel"):
     return harness.until("a certificate of the CA", lambda: (
         lambda c: c if c["state"] == "active" and "Pebble" in c.get("issuer", "") else None
-    )(certificate(wos, kind)), timeout=90, pause=0.2)
+    )(certificate(wos, kind)), timeout=45, pause=0.2)
 
 
 def until_failed(wos, kind="tunnel"):
     def probe():
         cert = certificate(wos, kind)
         return cert if cert.get("lastError") and cert["failures"] else None
-    return harness.until("a failure", probe, timeout=90, pause=0.2)
+    return harness.until("a failure", probe, timeout=45, pause=0.2)
 
 
 def script(folder, name, text):

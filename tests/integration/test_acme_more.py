@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import signal
-import stat
+import ssl
 import tempfile
 import time
 from pathlib import Path
@@ -16,7 +16,7 @@ import cloudflare
 import fakedns
 import harness
 from acme_fake import Fake, urn
-from acme_peers import Dns, Pebble
+from acme_peers import Dns, Pebble, tls_pair
 from certs_world import (NAME, RECORD, assert_bundle, certificate, daemon_log, everything_said,
                          is_pebble, letsencrypt, shown, until_failed, until_issued, verify)
 
@@ -142,7 +142,12 @@ def dns(folder):
 @pytest.fixture(scope="module")
 def fake(folder):
     made = Fake(folder / "fake")
-    made.ca_file = folder / "fake/ca.pem"
+    made.ca_file, key = tls_pair(folder / "fake")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made.ca_file, key)
+    made.server.socket = context.wrap_socket(made.server.socket, server_side=True)
+    made.base = made.base.replace("http:", "https:")
+    made.url = made.base + "/dir"
     yield made
     made.close()
 
