@@ -247,8 +247,9 @@ def test_operations_join_and_exclude(world, ca, dns, folder):
 
 def test_cancelled(make_wos, ca, dns, folder):
     hook = script(folder, "waits.sh", "touch %s/waiting\nsleep 600\n" % folder)
-    wos = make_wos(ssl=letsencrypt(ca, dns, challenge={"createCommand": hook}))
-    wos.ok("start")
+    wos = make_wos(ssl=letsencrypt(ca, dns, challenge={"createCommand": hook,
+                                                       "hookTimeoutSeconds": 8}))
+    wos.ok("start")  # a hook that runs is waited for: it may have written the record
     harness.until("the hook runs", (folder / "waiting").exists)
     operation = post(wos, "/certificates/renew", {"force": True})[1]["operationId"]
     assert wos.run("cert", "revoke", "--yes").code == 5

@@ -17,8 +17,8 @@ import fakedns
 import harness
 from acme_fake import Fake, urn
 from acme_peers import Dns, Pebble, tls_pair
-from certs_world import (NAME, RECORD, assert_bundle, certificate, daemon_log, everything_said,
-                         is_pebble, letsencrypt, shown, until_failed, until_issued, verify)
+from certs_world import (NAME, RECORD, assert_bundle, certificate, everything_said, is_pebble,
+                         letsencrypt, shown, until_failed, until_issued, verify)
 
 pytestmark = pytest.mark.skipif(shutil.which("pebble") is None, reason="pebble is not installed")
 TOKEN = "kMGeX2sbN6_7xhk0Ct7U-token-of-the-tests"
@@ -97,8 +97,8 @@ def test_cloudflare_refusing_names_the_one_thing(make_wos, cloud):
     assert "WOS_TEST_TOKEN_UNSET" in until_failed(unset)["lastError"]["message"]
 
 
-def test_doctor_names_caa(make_wos, cloud):
-    """Pebble names no CAA identity: nothing is said. The records themselves are asked by the engine."""
+def test_doctor_of_cloudflare(make_wos, cloud):
+    """Pebble names no CAA identity, so that step is left out."""
     wos = make_wos(ssl=cloud.ssl(apiToken=TOKEN))
     wos.ok("start")
     until_issued(wos)
@@ -113,7 +113,7 @@ def test_web_and_tunnel_side_by_side(make_wos, cloud):
     ui = "ui.deep.wos.localhost"
     port = harness.free_port()
     wos = make_wos(ssl=cloud.ssl(apiToken=TOKEN), tunnel={
-        "webUi": {"enabled": True, "subdomain": "ui.deep", "secret": "long-enough-secret"}},
+        "webUi": {"enabled": True, "subdomain": "ui.deep.wos.localhost", "secret": "long-enough-secret"}},
         config={"web": {"port": port, "ssl": cloud.ssl(apiToken=TOKEN)}})
     wos.ok("start")
     until_issued(wos)
