@@ -95,7 +95,7 @@ void *arena_try_alloc(struct arena *a, size_t size)
 void *arena_alloc(struct arena *a, size_t size)
 {
     void *ptr = arena_try_alloc(a, size);
-    CHECK(ptr != NULL);
+    NEED(ptr != NULL);
     return ptr;
 }
 

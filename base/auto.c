@@ -7,14 +7,17 @@
 #include <string.h>
 #include <unistd.h>
 
+void out_of_memory(void)
+{
+    static const char text[] = "wos: out of memory\n";
+    ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)ignored; /* nothing is left to do about it */
+    abort();
+}
+
 static void *or_die(void *ptr)
 {
-    if (ptr == NULL) {
-        static const char text[] = "wos: out of memory\n";
-        ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
-        (void)ignored; /* nothing is left to do about it */
-        abort();
-    }
+    NEED(ptr != NULL);
     return ptr;
 }
 

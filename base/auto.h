@@ -38,6 +38,16 @@ void check_failed_(const char *what, const char *file, int line) __attribute__((
         }                                                                                          \
     } while (0)
 
+/* … and a piece of work of a bounded size that a library does for us ends like xmalloc where it
+ * fails, which it does only without memory. */
+void out_of_memory(void) __attribute__((noreturn));
+#define NEED(cond)                                                                                 \
+    do {                                                                                           \
+        if (__builtin_expect(!(cond), 0)) {                                                        \
+            out_of_memory();                                                                       \
+        }                                                                                          \
+    } while (0)
+
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 #endif

@@ -74,7 +74,7 @@ struct loop *loop_new(struct err *err)
     loop->base = base;
     loop->signal_fd = -1;
     loop->wake = event_new(base, -1, 0, loop_on_wake, loop);
-    CHECK(loop->wake != NULL);
+    NEED(loop->wake != NULL);
     return loop;
 }
 
@@ -250,7 +250,7 @@ static void timer_arm(struct loop_timer *t, uint64_t delay_us)
 {
     struct timeval tv = {.tv_sec = (time_t)(delay_us / 1000000u),
                          .tv_usec = (suseconds_t)(delay_us % 1000000u)};
-    CHECK(event_add(t->event, &tv) == 0);
+    NEED(event_add(t->event, &tv) == 0);
 }
 
 static void timer_on_event(evutil_socket_t fd, short what, void *arg)
@@ -272,7 +272,7 @@ void loop_timer_init(struct loop_timer *t, struct loop *loop, loop_fn *fn, void 
 {
     *t = (struct loop_timer){.loop = loop, .fn = fn, .arg = arg};
     t->event = event_new(loop_base(loop), -1, 0, timer_on_event, t);
-    CHECK(t->event != NULL);
+    NEED(t->event != NULL);
 }
 
 void loop_timer_set(struct loop_timer *t, uint64_t delay_ms)

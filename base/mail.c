@@ -90,7 +90,7 @@ struct mailbox *mail_new(struct loop *loop, struct err *err)
     box->wake_fd = fd;
     CHECK(pthread_mutex_init(&box->lock, NULL) == 0);
     box->event = event_new(loop_base(loop), fd, EV_READ | EV_PERSIST, mail_on_wake, box);
-    CHECK(box->event != NULL && event_add(box->event, NULL) == 0);
+    NEED(box->event != NULL && event_add(box->event, NULL) == 0);
     return box;
 }
 

@@ -9,7 +9,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -163,7 +165,13 @@ static void child_main(struct plan *plan)
     if (sigprocmask(SIG_SETMASK, &none, NULL) != 0) {
         child_fail(plan, STAGE_SETUP);
     }
+    if (plan->spec->dies_with_us && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
+        child_fail(plan, STAGE_SETUP);
+    }
     child_fds(plan);
+    if (plan->spec->stdin_is_terminal && ioctl(STDIN_FILENO, TIOCSCTTY, 0) != 0) {
+        child_fail(plan, STAGE_FD);
+    }
     if (plan->spec->cwd != NULL && chdir(plan->spec->cwd) != 0) {
         child_fail(plan, STAGE_CHDIR);
     }

@@ -107,6 +107,27 @@ bool str_to_u16(struct str s, uint16_t *out)
     return true;
 }
 
+static char *put_digits(char *to, uint64_t n, unsigned base)
+{
+    char digits[U64_DIGITS];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = "0123456789abcdef"[n % base];
+        n /= base;
+    } while (n > 0);
+    return str_put(to, (struct str){digits + at, sizeof digits - at});
+}
+
+char *u64_put(char *to, uint64_t n)
+{
+    return put_digits(to, n, 10);
+}
+
+char *u64_put_hex(char *to, uint64_t n)
+{
+    return put_digits(to, n, 16);
+}
+
 char *str_dup(struct str s)
 {
     char *copy = xmalloc(s.len + 1);

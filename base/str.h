@@ -58,6 +58,18 @@ bool str_list_has(struct str list, struct str token);
 /* Digits only, no sign, no space, no overflow; *out untouched otherwise. */
 bool str_to_u64(struct str s, uint64_t *out);
 bool str_to_u16(struct str s, uint16_t *out);
+/* Write at `to`, where the caller has made room, without a NUL; the place behind. A number takes at
+ * most U64_DIGITS bytes. printf costs ten times as much, which a request's head feels. */
+enum { U64_DIGITS = 20 };
+static inline char *str_put(char *to, struct str s)
+{
+    if (s.len > 0) {
+        memcpy(to, s.ptr, s.len);
+    }
+    return to + s.len;
+}
+char *u64_put(char *to, uint64_t n);
+char *u64_put_hex(char *to, uint64_t n); /* lower case, no "0x" */
 /* A malloc'ed, NUL-terminated copy; a NUL inside ends it early for C. */
 char *str_dup(struct str s);
 /* FNV-1a, for maps whose keys a peer cannot choose freely. */

@@ -33,6 +33,8 @@ struct subprocess_spec {
     int stderr_fd;           /* -1 = /dev/null */
     const struct subprocess_fd *fds;
     size_t fd_count;
+    bool dies_with_us;      /* SIGKILL when the thread that started it ends, however that happens */
+    bool stdin_is_terminal; /* stdin_fd becomes the controlling terminal of the child's session */
 };
 
 /* status: as waitpid's; -1 when it cannot be known (not our child). Called once,

@@ -21,7 +21,7 @@ static BIO *bio_over(struct str bytes)
 static char *name_text(const X509_NAME *name)
 {
     BIO *bio = BIO_new(BIO_s_mem());
-    CHECK(bio != NULL);
+    NEED(bio != NULL);
     char *data = NULL;
     long len = 0;
     if (X509_NAME_print_ex(bio, name, 0, XN_FLAG_ONELINE & ~ASN1_STRFLGS_ESC_MSB) >= 0) {

@@ -12,6 +12,8 @@
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/kdf.h>
 #include <openssl/rand.h>
 #include <pthread.h>
 #include <sched.h>
@@ -286,8 +288,8 @@ void tlsctx_prepare(SSL_CTX *ssl_ctx)
     SSL_CTX_set_alpn_select_cb(ssl_ctx, alpn_on_select, NULL);
     /* Unlike versions and groups, the suites are looked up in the context that
      * is current when the choice is made: after SSL_set_SSL_CTX, this one. */
-    CHECK(SSL_CTX_set_cipher_list(ssl_ctx, suites_12) == 1 &&
-          SSL_CTX_set_ciphersuites(ssl_ctx, suites_13) == 1);
+    NEED(SSL_CTX_set_cipher_list(ssl_ctx, suites_12) == 1 &&
+         SSL_CTX_set_ciphersuites(ssl_ctx, suites_13) == 1);
 }
 
 static SSL_CTX *server_make(struct tlsctx *ctx)
@@ -330,6 +332,32 @@ static SSL_CTX *client_make(int verify)
     return ssl_ctx;
 }
 
+/* OpenSSL makes the list of a kind's algorithms when the first one is asked for. Where memory runs
+ * out in the middle of that, it never asks again and no handshake succeeds any more: so one of each
+ * kind is asked for before there are clients. */
+static bool load_algorithms(void)
+{
+    EVP_MD *md = EVP_MD_fetch(NULL, "SHA256", NULL);
+    EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, "AES-128-GCM", NULL);
+    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+    EVP_RAND *rand = EVP_RAND_fetch(NULL, "CTR-DRBG", NULL);
+    EVP_KEYMGMT *keys = EVP_KEYMGMT_fetch(NULL, "X25519", NULL);
+    EVP_KEYEXCH *exchange = EVP_KEYEXCH_fetch(NULL, "X25519", NULL);
+    EVP_SIGNATURE *signature = EVP_SIGNATURE_fetch(NULL, "ECDSA", NULL);
+    bool all = md != NULL && cipher != NULL && mac != NULL && kdf != NULL && rand != NULL &&
+               keys != NULL && exchange != NULL && signature != NULL;
+    EVP_MD_free(md);
+    EVP_CIPHER_free(cipher);
+    EVP_MAC_free(mac);
+    EVP_KDF_free(kdf);
+    EVP_RAND_free(rand);
+    EVP_KEYMGMT_free(keys);
+    EVP_KEYEXCH_free(exchange);
+    EVP_SIGNATURE_free(signature);
+    return all;
+}
+
 struct tlsctx *tlsctx_new(tlsctx_find_fn *find, struct err *err)
 {
     CHECK(pthread_once(&ex_once, ex_index_make) == 0);
@@ -342,7 +370,7 @@ struct tlsctx *tlsctx_new(tlsctx_find_fn *find, struct err *err)
     tlsctx_set_ticket_keys(ctx, NULL, 0);
     ctx->server = server_make(ctx);
     ctx->client = client_make(SSL_VERIFY_NONE);
-    if (ctx->server == NULL || ctx->client == NULL || ex_index < 0) {
+    if (ctx->server == NULL || ctx->client == NULL || ex_index < 0 || !load_algorithms()) {
         (void)sslerr_set(err, ERR_FAILED, "TLS context"); /* NULL tells the caller */
         tlsctx_free(ctx);
         return NULL;

@@ -122,7 +122,8 @@ static int globals_cwd(struct arg_globals *g, const char *value,
     return 0;
 }
 
-/* Takes --json and --help out of the command's own words, up to a `--`. */
+/* Takes --json and --help out of the command's own words, up to a `--`; behind the service
+ * of `exec` all words belong to somebody else's command. */
 static void globals_take_common(struct arg_globals *g)
 {
     int kept = 0;
@@ -136,6 +137,7 @@ static void globals_take_common(struct arg_globals *g)
             g->help = true;
         } else {
             g->argv[kept++] = word;
+            options_ended = options_ended || (strcmp(g->command, "exec") == 0 && word[0] != '-');
         }
     }
     g->argc = kept;

@@ -1,7 +1,11 @@
 /* cmd_help: `wos help`. */
+#include <stdio.h>
+#include <string.h>
+
 #include "base/auto.h"
 #include "base/json.h"
 #include "cli/command.h"
+#include "cli/manual.h"
 
 static cJSON *help_list(void)
 {
@@ -19,9 +23,30 @@ static cJSON *help_list(void)
     return data;
 }
 
+static int help_manual(struct cli *cli, int argc, char **argv)
+{
+    struct err err = {0};
+    if (strcmp(argv[0], "--man") == 0) {
+        if (argc != 2) {
+            (void)err_set(&err, ERR_USAGE, "--man takes a directory");
+            return command_fail(cli, &err);
+        }
+        return manual_write_man(argv[1], &err) < 0 ? command_fail(cli, &err)
+                                                   : command_succeed(cli, NULL);
+    }
+    struct buf text = {0};
+    manual_markdown(&text);
+    printf("%s", buf_cstr(&text));
+    buf_fini(&text);
+    return command_succeed(cli, NULL);
+}
+
 static int help_run(struct cli *cli, int argc, char **argv)
 {
     struct err err = {0};
+    if (argc > 0 && (strcmp(argv[0], "--man") == 0 || strcmp(argv[0], "--markdown") == 0)) {
+        return help_manual(cli, argc, argv);
+    }
     const struct command *about = argc > 0 ? command_find(argv[0]) : NULL;
     if (argc > 1 || (argc == 1 && about == NULL)) {
         (void)err_set(&err, ERR_USAGE, "there is no command '%s'", argv[argc - 1]);
@@ -36,9 +61,12 @@ static int help_run(struct cli *cli, int argc, char **argv)
 
 const struct command cmd_help = {
     .name = "help",
-    .args = "[COMMAND]",
+    .args = "[COMMAND | --markdown | --man DIR]",
     .summary = "list the commands, or explain one",
-    .help = "Example:\n"
+    .help = "  --markdown  every command as one page (docs/CLI.md)\n"
+            "  --man DIR   man pages into a directory\n"
+            "\n"
+            "Example:\n"
             "  wos help up\n",
     .run = help_run,
 };

@@ -1,6 +1,8 @@
 /* cmd_logs: `wos logs`: what a service wrote. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/auto.h"
 #include "base/json.h"
@@ -10,12 +12,15 @@
 #include "cli/command.h"
 #include "cli/follow.h"
 #include "cli/launch.h"
+#include "cli/log_lines.h"
 #include "cli/print.h"
 
 struct logs {
     bool follow;
     bool json;
-    cJSON *lines; /* owned: with --json and without -f, collected for the envelope */
+    uint16_t tail;            /* lines at the start; 0: the last 256 KiB */
+    cJSON *lines;             /* owned: with --json and without -f, collected for the envelope */
+    struct log_lines *output; /* owned: of several services, for people; else NULL */
 };
 
 static bool logs_on_line(void *arg, const cJSON *line)
@@ -32,7 +37,11 @@ static bool logs_on_line(void *arg, const cJSON *line)
         printf("%s\n", text);
     } else {
         bool is_error = strcmp(json_get_str(line, "stream", "stdout"), "stderr") == 0;
-        fputs(chunk, is_error ? stderr : stdout);
+        if (logs->output != NULL) {
+            log_lines_add(logs->output, json_get_str(line, "service", "?"), is_error, chunk);
+        } else {
+            fputs(chunk, is_error ? stderr : stdout);
+        }
     }
     return fflush(stdout) == 0; /* nobody reads any more: stop */
 }
@@ -47,6 +56,9 @@ static int logs_stream(struct cli *cli, const char *service, struct logs *logs, 
     buf_add_text(&path, "/sessions/");
     print_url_encode(&path, json_get_str(json_get(detail, "worktree"), "sessionName", "?"));
     buf_printf(&path, "/logs?follow=%d", logs->follow ? 1 : 0);
+    if (logs->tail > 0) {
+        buf_printf(&path, "&tail=%u", (unsigned)logs->tail);
+    }
     if (service != NULL) {
         buf_add_text(&path, "&service=");
         print_url_encode(&path, service);
@@ -78,16 +90,25 @@ static int logs_run(struct cli *cli, int argc, char **argv)
     if (args.word_count > 1) {
         result = err_set(&err, ERR_USAGE, "logs takes one service, not also '%s'", args.words[1]);
     }
+    const char *tail = args_value(&args, "--lines");
+    if (result == 0 && tail != NULL && (!str_to_u16(str_of(tail), &logs.tail) || logs.tail == 0)) {
+        result = err_set(&err, ERR_USAGE, "--lines takes a number from 1 to 65535, not '%s'", tail);
+    }
     for (size_t i = 0; i < args.given_count && result == 0; i++) {
-        if (strcmp(args.given[i].name, "--follow") != 0) {
+        if (strcmp(args.given[i].name, "--follow") != 0 &&
+            strcmp(args.given[i].name, "--lines") != 0) {
             result = err_set(&err, ERR_USAGE, "%s goes with --access", args.given[i].name);
         }
     }
     args_fini(&args); /* `service` points into argv */
     logs.lines = cJSON_CreateArray();
+    if (service == NULL && !cli->json) {
+        logs.output = log_lines_new(isatty(STDOUT_FILENO) == 1 && getenv("NO_COLOR") == NULL);
+    }
     if (result == 0) {
         result = logs_stream(cli, service, &logs, &err);
     }
+    log_lines_free(logs.output);
     if (result < 0) {
         cJSON_Delete(logs.lines);
         return command_fail(cli, &err);
@@ -103,11 +124,13 @@ static int logs_run(struct cli *cli, int argc, char **argv)
 
 const struct command cmd_logs = {
     .name = "logs",
-    .args = "[SERVICE] [-f] | --access [-f]",
+    .args = "[SERVICE] [-f] [-n N] | --access [-f]",
     .summary = "print what this worktree's services wrote, or who asked for what",
     .help =
-        "  -f, --follow   go on as more is written, until Ctrl-C\n"
+        "  -f, --follow   go on as more is written, also by later starts, until Ctrl-C\n"
+        "  -n, --lines N  begin with the last N lines of each log, not the last 256 KiB\n"
         "\n"
+        "Without SERVICE the lines of all services, each with its name in front.\n"
         "A service's stdout goes to stdout, its stderr to stderr. With --json and -f every line\n"
         "is an object of its own.\n"
         "\n"

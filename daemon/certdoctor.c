@@ -31,6 +31,7 @@ struct certdoctor {
 
 static void destroy(struct certdoctor *d)
 {
+    publisher_cancel(d->spec.publisher, d);
     doctor_cancel(d->doctor);
     account_free(d->account);
     acme_client_free(d->client);
@@ -211,22 +212,21 @@ static void step_certificate(struct certdoctor *d)
     next(d);
 }
 
+static void on_served(void *arg, const char *error)
+{
+    struct certdoctor *d = arg;
+    CHECK(d->magic == CERTDOCTOR_MAGIC);
+    tell(d, "gateway", error == NULL, error == NULL ? "it shows this certificate" : error);
+    next(d);
+}
+
 static void step_gateway(struct certdoctor *d)
 {
-    const struct publisher *p = d->spec.publisher;
-    const char *error = publisher_error(p);
-    if (strcmp(d->spec.kind, "tunnel") != 0 || !publisher_is_enabled(p)) {
-        next(d);
-        return;
-    }
-    if (error != NULL) {
-        tell(d, "gateway", false, error);
-    } else if (publisher_served_generation(p) < publisher_generation(p)) {
-        tell(d, "gateway", false, "it does not show the newest certificate yet");
+    if (strcmp(d->spec.kind, "tunnel") == 0 && publisher_is_enabled(d->spec.publisher)) {
+        publisher_await(d->spec.publisher, on_served, d);
     } else {
-        tell(d, "gateway", true, "it shows this certificate");
+        next(d);
     }
-    next(d);
 }
 
 static void step_done(struct certdoctor *d)

@@ -28,7 +28,7 @@ struct certdoctor;
 struct certdoctor_spec {
     struct loop *loop;
     struct fetch_client *fetch;
-    const struct publisher *publisher;
+    struct publisher *publisher;
     const struct certsource *source; /* borrowed for life; NULL: the listener has no TLS */
     const char *kind;                /* "tunnel" | "web"; a constant */
     const char *home;                /* borrowed for life */

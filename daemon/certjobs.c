@@ -11,6 +11,7 @@
 #include "daemon/certkeeper.h"
 #include "daemon/certsource.h"
 #include "daemon/daemon.h"
+#include "daemon/events.h"
 
 enum { CERTJOB_MAGIC = 0x636a6f62, LISTENERS = 2 };
 
@@ -79,10 +80,12 @@ static void log_event(const cJSON *event)
     }
 }
 
-/* To the log and whoever watches the operation; takes the tree. */
+/* To the log and whoever watches; takes the tree. */
 static void listener_tell(struct listener *l, cJSON *event)
 {
+    const struct event_about about = {.operation_id = l->op == NULL ? NULL : operation_id(l->op)};
     log_event(event);
+    events_emit(l->jobs->d->events, &about, cJSON_Duplicate(event, 1));
     if (l->op != NULL) {
         operation_emit(l->op, event);
     } else {

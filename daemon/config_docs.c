@@ -6,6 +6,7 @@
 #include "base/auto.h"
 #include "base/json.h"
 #include "daemon/config.h"
+#include "daemon/config_effective.h"
 #include "daemon/config_keys.h"
 
 static const char HEAD[] =
@@ -101,23 +102,6 @@ static cJSON *default_value(const struct config_key *key)
     return cJSON_CreateString(key->fallback);
 }
 
-/* Adds the value under its path, making the blocks on the way. */
-static void path_add(cJSON *root, const char *path, cJSON *value)
-{
-    cJSON *at = root;
-    struct str rest = str_of(path);
-    struct str part;
-    while (str_next(&rest, '.', &part)) {
-        autofree char *name = str_dup(part);
-        if (rest.ptr == NULL) {
-            (void)cJSON_AddItemToObject(at, name, value);
-            return;
-        }
-        cJSON *next = cJSON_GetObjectItemCaseSensitive(at, name);
-        at = next != NULL ? next : cJSON_AddObjectToObject(at, name);
-    }
-}
-
 void config_print_defaults(FILE *out)
 {
     autojson cJSON *root = cJSON_CreateObject();
@@ -127,7 +111,7 @@ void config_print_defaults(FILE *out)
         if (key->type != KEY_OTHER &&
             (key->fallback != NULL || key->type == KEY_IPS || key->type == KEY_TEXTS) &&
             strstr(key->path, ".letsencrypt.") == NULL) {
-            path_add(root, key->path, default_value(key));
+            config_tree_add(root, key->path, default_value(key));
         }
     }
     char *text = cJSON_Print(root);

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "daemon/config_other.h"
 #include "routing/host.h"
+#include "routing/snapshot.h"
 
 enum { ACCESS_SECRET = 1, ACCESS_PRIVATE = 2, SECRET_MIN = 12 };
 
@@ -114,6 +115,25 @@ static void rules_web_ui(struct config *c)
     }
 }
 
+/* Why the secret could never be given, by a form or as X-Wos-Secret; NULL: it could. */
+static const char *secret_fault(const char *secret)
+{
+    size_t len = strlen(secret);
+    if (len > SNAPSHOT_SECRET_MAX) {
+        return "has more than 1024 bytes, which no login may have";
+    }
+    for (size_t i = 0; i < len; i++) {
+        uint8_t c = (uint8_t)secret[i];
+        if (c < 0x20 || c == 0x7f) {
+            return "has a control character, which neither a form nor a header can bring";
+        }
+    }
+    if (len > 0 && (secret[0] == ' ' || secret[len - 1] == ' ')) {
+        return "begins or ends with a space, which X-Wos-Secret cannot bring";
+    }
+    return NULL;
+}
+
 /* Whatever cannot be read of who may see services never becomes "everyone": published ports, too,
  * are of this block. */
 static void rules_service_access(struct config *c)
@@ -129,6 +149,10 @@ static void rules_service_access(struct config *c)
     if (c->service_secret != NULL && strlen(c->service_secret) < SECRET_MIN) {
         config_warning(c, "tunnel.serviceTunnels.secret",
                        "has less than %d characters and can be guessed", SECRET_MIN);
+    }
+    const char *fault = c->service_secret == NULL ? NULL : secret_fault(c->service_secret);
+    if (fault != NULL) {
+        config_warning(c, "tunnel.serviceTunnels.secret", "%s", fault);
     }
     if (c->service_secret == NULL && c->service_access == ACCESS_SECRET) {
         config_warning(c, "tunnel.serviceTunnels.access",

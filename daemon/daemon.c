@@ -25,10 +25,18 @@
 #include "daemon/certjobs.h"
 #include "daemon/certkeeper.h"
 #include "daemon/certmodes.h"
+#include "daemon/changes.h"
+#include "daemon/channel_logs.h"
+#include "daemon/events.h"
+#include "daemon/gitfacts.h"
 #include "daemon/logins.h"
+#include "daemon/projects.h"
 #include "daemon/published.h"
 #include "daemon/sessions.h"
 #include "daemon/supervisor.h"
+#include "daemon/terminal.h"
+#include "daemon/usage.h"
+#include "daemon/worktree_changes.h"
 
 enum { END_DELAY_MS = 50, LOCK_TRIES = 150, LOCK_PAUSE_MS = 20 };
 
@@ -162,6 +170,7 @@ static void daemon_on_snapshot(void *arg, uint64_t generation, struct str snapsh
     if (d->supervisor != NULL) {
         supervisor_publish(d->supervisor);
     }
+    changes_certificate(d->changes);
 }
 
 static void log_problems(const struct config *c)
@@ -185,6 +194,7 @@ cJSON *daemon_reload_config(struct daemon *d)
         sessions_tunnels_changed(d->sessions);
     }
     publisher_config_changed(d->publisher);
+    changes_config(d->changes, restart);
     return restart;
 }
 
@@ -219,6 +229,15 @@ static bool has_terminal(void)
 {
     autoclose int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
     return fd >= 0;
+}
+
+/* Somebody who saw the old facts in a list may fetch it again. */
+static void daemon_on_gitfacts(void *arg, const char *root)
+{
+    struct daemon *d = arg;
+    const struct session *session = sessions_find_root(d->sessions, root);
+    changes_worktree(d->changes, "worktree.updated", NULL,
+                     session == NULL ? NULL : session_name(session), root);
 }
 
 static void web_ui_publish(struct daemon *d)
@@ -260,6 +279,14 @@ static int daemon_start(struct daemon *d, struct err *err)
         return -1;
     }
     d->operations = operations_new();
+    d->events = events_new();
+    d->channel_logs = channel_logs_new();
+    d->changes = changes_new(d);
+    d->worktree_changes = worktree_changes_new(d);
+    d->projects = projects_new(d->home);
+    d->gitfacts = gitfacts_new(d->loop, daemon_on_gitfacts, d);
+    d->usage = usage_new();
+    d->terminals = terminals_new(d->loop);
     d->publisher = publisher_new(d->loop, d->config, daemon_on_snapshot, d);
     d->certjobs = certjobs_new(d);
     certmodes_check(d->config);
@@ -307,7 +334,15 @@ static void daemon_fini(struct daemon *d)
     certkeeper_free(d->certkeeper);
     logins_free(d->logins);
     publisher_free(d->publisher);
+    worktree_changes_free(d->worktree_changes);
+    changes_free(d->changes);
+    channel_logs_free(d->channel_logs);
     operations_free(d->operations);
+    events_free(d->events);
+    projects_free(d->projects);
+    gitfacts_free(d->gitfacts);
+    usage_free(d->usage);
+    terminals_free(d->terminals);
     fetch_client_free(d->fetch);
     loop_timer_fini(&d->end_timer);
     loop_free(d->loop);

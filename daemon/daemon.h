@@ -21,10 +21,18 @@ struct access_log_file;
 struct api;
 struct certjobs;
 struct certkeeper;
+struct changes;
+struct channel_logs;
+struct events;
+struct gitfacts;
 struct logins;
+struct projects;
 struct sessions;
 struct published;
 struct supervisor;
+struct terminals;
+struct usage;
+struct worktree_changes;
 
 enum daemon_end { DAEMON_END_STOP, DAEMON_END_RESTART };
 
@@ -37,6 +45,14 @@ struct daemon {
     struct config *config;
     struct fetch_client *fetch;
     struct operations *operations;
+    struct events *events;
+    struct channel_logs *channel_logs;
+    struct changes *changes;
+    struct worktree_changes *worktree_changes;
+    struct projects *projects;
+    struct gitfacts *gitfacts;
+    struct usage *usage;
+    struct terminals *terminals;
     struct publisher *publisher;
     struct certkeeper *certkeeper;
     struct certjobs *certjobs;

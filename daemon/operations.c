@@ -2,6 +2,7 @@
 #include "daemon/operations.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -26,6 +27,7 @@ struct operation {
     char *started_at;
     char *finished_at; /* NULL while it runs */
     char *failure;     /* NULL: succeeded */
+    char *step;        /* id of the newest step, or NULL */
     uint64_t sequence; /* of the last line */
     struct buf *lines; /* owned: ring, grown up to OPERATION_HISTORY_MAX */
     size_t line_cap;
@@ -37,6 +39,8 @@ struct operation {
 
 struct operations {
     struct operation *newest; /* owned list */
+    operations_observer_fn *observer;
+    void *observer_arg; /* borrowed */
 };
 
 char *time_text(int64_t wall_ms)
@@ -90,6 +94,7 @@ static void operation_free(struct operation *op)
     free(op->started_at);
     free(op->finished_at);
     free(op->failure);
+    free(op->step);
     op->magic = 0;
     free(op);
 }
@@ -107,6 +112,19 @@ void operations_free(struct operations *ops)
     free(ops);
 }
 
+void operations_observe(struct operations *ops, operations_observer_fn *observer, void *arg)
+{
+    ops->observer = observer;
+    ops->observer_arg = arg;
+}
+
+static void observed(const struct operation *op, const cJSON *event)
+{
+    if (op->ops->observer != NULL) {
+        op->ops->observer(op->ops->observer_arg, op, event);
+    }
+}
+
 struct operation *operation_begin_over(struct operations *ops, const char *kind,
                                        const char *session)
 {
@@ -119,6 +137,7 @@ struct operation *operation_begin_over(struct operations *ops, const char *kind,
     op->started_at = time_text(clock_wall_ms());
     op->next = ops->newest;
     ops->newest = op;
+    observed(op, NULL);
     return op;
 }
 
@@ -189,6 +208,11 @@ static void add_line(struct operation *op, const char *member, cJSON *content, b
 
 void operation_emit(struct operation *op, cJSON *event)
 {
+    if (strcmp(json_get_str(event, "type", ""), "step") == 0) {
+        free(op->step);
+        op->step = xstrdup(json_get_str(event, "id", ""));
+    }
+    observed(op, event);
     add_line(op, "event", event, false);
 }
 
@@ -247,7 +271,13 @@ void operation_finish(struct operation *op, const char *code, const char *failur
         free(op->watches);
         op->watches = next;
     }
+    observed(op, NULL);
     prune(op->ops);
+}
+
+const char *operation_last_step(const struct operation *op)
+{
+    return op->step;
 }
 
 bool operation_is_finished(const struct operation *op)

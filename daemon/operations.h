@@ -33,6 +33,11 @@ struct operation;
 struct operations *operations_new(void);
 void operations_free(struct operations *ops);
 
+/* Called with each event before it is written (borrowed), and with NULL when an operation begins
+ * and when it is finished. One observer. */
+typedef void operations_observer_fn(void *arg, const struct operation *op, const cJSON *event);
+void operations_observe(struct operations *ops, operations_observer_fn *observer, void *arg);
+
 /* kind: "up", "down", … . NULL with ERR_BUSY and the documented sentence while
  * another one of the session runs (operations_active names it). */
 struct operation *operation_begin(struct operations *ops, const char *kind, const char *session,
@@ -55,6 +60,8 @@ const char *operation_id(const struct operation *op);
 const char *operation_kind(const struct operation *op);
 const char *operation_session(const struct operation *op);
 const char *operation_started_at(const struct operation *op);
+/* The id of the newest step event, or NULL. */
+const char *operation_last_step(const struct operation *op);
 /* OPERATION of docs/API.md. */
 cJSON *operation_json(const struct operation *op);
 

@@ -94,6 +94,7 @@ static struct route route_of(const struct publisher *p, const struct owner *owne
         .host_mode = (uint8_t)route_host_mode_of(p->config, &e->options),
         .backend = (uint8_t)e->options.backend,
         .since_ms = e->since_ms,
+        .phase = e->state == ROUTE_STARTING ? str_of(owner->phase) : STR_NONE,
         .policy = policy,
     };
 }
@@ -258,6 +259,7 @@ static void entries_free(struct owner *owner)
 static void owner_free(struct owner *owner)
 {
     entries_free(owner);
+    free(owner->phase);
     free(owner->name);
     free(owner);
 }
@@ -403,6 +405,9 @@ void publisher_set_routes(struct publisher *p, const char *owner_name,
         const struct entry *before = entry_find(owner, routes[i].host);
         if (before != NULL) {
             entries[i].noted = before->noted;
+            if (before->state == entries[i].state) {
+                entries[i].since_ms = before->since_ms;
+            }
         }
         entry_note(p, owner, &entries[i]);
     }
@@ -426,6 +431,21 @@ void publisher_set_state(struct publisher *p, const char *owner_name, const char
             e->state = state;
             e->since_ms = (uint64_t)clock_wall_ms();
             publisher_touch(p);
+        }
+    }
+}
+
+void publisher_set_phase(struct publisher *p, const char *owner_name, const char *phase)
+{
+    struct owner *owner = map_get(&p->owners, str_of(owner_name));
+    if (owner == NULL || (owner->phase != NULL && strcmp(owner->phase, phase) == 0)) {
+        return;
+    }
+    text_set(&owner->phase, phase);
+    for (size_t i = 0; i < owner->count; i++) {
+        if (owner->entries[i].state == ROUTE_STARTING) {
+            publisher_touch(p);
+            break;
         }
     }
 }

@@ -105,6 +105,9 @@ void publisher_set_routes(struct publisher *p, const char *owner,
 /* Changes the state of the owner's route to one port of a service. */
 void publisher_set_state(struct publisher *p, const char *owner, const char *service,
                          uint16_t service_port, enum route_state state);
+/* What the owner's starting services are doing, for the page that people see meanwhile. An owner
+ * without routes has none. Copied. */
+void publisher_set_phase(struct publisher *p, const char *owner, const char *phase);
 /* No routes any more; names stay taken. */
 void publisher_drop_routes(struct publisher *p, const char *owner);
 /* No routes and no names any more: the owner does not exist. */

@@ -23,6 +23,7 @@ struct entry {
 
 struct owner {
     char *name;            /* owned */
+    char *phase;           /* owned: what its starting routes are doing; NULL: not said */
     struct entry *entries; /* owned */
     size_t count;
 };

@@ -9,8 +9,11 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "daemon/changes.h"
 #include "daemon/daemon.h"
+#include "daemon/projects.h"
 #include "daemon/store/store.h"
+#include "daemon/terminal.h"
 
 enum { SESSION_MAGIC = 0x73657373, OPS_MAX = 2 };
 
@@ -24,6 +27,8 @@ struct session {
     struct operation *ops[OPS_MAX];
     struct deployment_port *asked; /* owned: what on_publish wants answered; strings too */
     size_t asked_count;
+    session_then_fn *then; /* what ends ops[0] in place of session_on_done; or NULL */
+    void *then_arg;        /* borrowed */
 };
 
 struct sessions {
@@ -150,6 +155,7 @@ static void session_on_drop(void *arg)
     CHECK(session->magic == SESSION_MAGIC);
     publisher_cancel(session->all->d->publisher, session);
     publisher_drop_routes(session->all->d->publisher, session->name);
+    changes_session(session->all->d->changes, session->name);
 }
 
 static void session_on_port_state(void *arg, const char *service, uint16_t container_port,
@@ -158,14 +164,36 @@ static void session_on_port_state(void *arg, const char *service, uint16_t conta
     struct session *session = arg;
     CHECK(session->magic == SESSION_MAGIC);
     publisher_set_state(session->all->d->publisher, session->name, service, container_port, state);
+    changes_session(session->all->d->changes, session->name);
 }
 
 /* --- operations ------------------------------------------------------------------ */
+
+/* The steps during which routes are published already, in words for people. */
+static void note_phase(struct session *session, const cJSON *event)
+{
+    static const char *const phases[][2] = {
+        {"init-script", "init scripts"},
+        {"compose-up", "starting services"},
+        {"healthcheck", "health checks"},
+    };
+    const char *id = json_get_str(event, "id", "");
+    if (strcmp(json_get_str(event, "type", ""), "step") != 0 ||
+        strcmp(json_get_str(event, "state", ""), "running") != 0) {
+        return;
+    }
+    for (size_t i = 0; i < COUNT_OF(phases); i++) {
+        if (strcmp(id, phases[i][0]) == 0) {
+            publisher_set_phase(session->all->d->publisher, session->name, phases[i][1]);
+        }
+    }
+}
 
 static void session_on_event(void *arg, const cJSON *event)
 {
     struct session *session = arg;
     CHECK(session->magic == SESSION_MAGIC);
+    note_phase(session, event);
     if (session->ops[0] != NULL) {
         operation_emit(session->ops[0], cJSON_Duplicate(event, true));
     }
@@ -177,6 +205,22 @@ static void session_on_crash(void *arg, const char *service, const char *status)
     CHECK(session->magic == SESSION_MAGIC);
     log_warn("session", "a service ended by itself", LOG_STR("session", session->name),
              LOG_STR("service", service), LOG_STR("status", status));
+    changes_session(session->all->d->changes, session->name);
+}
+
+/* A repository is known from its first deployment on. */
+static void session_note_project(struct session *session)
+{
+    struct daemon *d = session->all->d;
+    struct err err = {.msg = ""};
+    bool is_new;
+    const cJSON *project =
+        projects_add(d->projects, deployment_worktree(session->deployment)->source, &is_new, &err);
+    if (project == NULL) {
+        log_warn("projects", "projects.json is not written", LOG_STR("error", err.msg));
+    } else if (is_new) {
+        changes_project(d->changes, "project.added", project);
+    }
 }
 
 static void session_on_done(void *arg, enum deployment_outcome outcome, enum err_code code,
@@ -191,6 +235,16 @@ static void session_on_done(void *arg, enum deployment_outcome outcome, enum err
     session->ops[0] = session->ops[1];
     session->ops[1] = NULL;
     bool is_failure = outcome == DEPLOYMENT_FAILED;
+    if (outcome == DEPLOYMENT_SUCCEEDED && strcmp(operation_kind(op), "up") == 0) {
+        session_note_project(session);
+    }
+    if (session->then != NULL && outcome != DEPLOYMENT_CANCELLED) {
+        session_then_fn *then = session->then;
+        session->then = NULL;
+        session->ops[0] = op;
+        then(session->then_arg, is_failure ? message : NULL);
+        return;
+    }
     log_info("session", is_failure ? "operation failed" : "operation done",
              LOG_STR("session", session->name), LOG_STR("kind", operation_kind(op)),
              LOG_STR("operation", operation_id(op)),
@@ -241,6 +295,7 @@ struct operation *session_up(struct session *session, const struct session_up_re
         .argument_count = request->argument_count,
         .env = request->env,
         .health = health_of(fresh),
+        .head = request->head,
         .domain = publisher_is_enabled(d->publisher) ? d->config->tunnel_domain : NULL,
         .service_bind = fresh->service_bind,
     };
@@ -257,25 +312,85 @@ struct operation *session_up(struct session *session, const struct session_up_re
     return op;
 }
 
-struct operation *session_down(struct session *session, struct err *err)
+/* Begins the operation in its place: after an `up` that it cancels. */
+static struct operation *session_begin_down(struct session *session, const char *kind,
+                                            size_t *out_place, struct err *err)
 {
     struct operations *registry = session->all->d->operations;
     bool is_over_up = session->ops[0] != NULL && session->ops[1] == NULL &&
                       strcmp(operation_kind(session->ops[0]), "up") == 0;
-    struct operation *op = is_over_up ? operation_begin_over(registry, "down", session->name)
-                                      : operation_begin(registry, "down", session->name, err);
+    struct operation *op = is_over_up ? operation_begin_over(registry, kind, session->name)
+                                      : operation_begin(registry, kind, session->name, err);
+    *out_place = is_over_up ? 1 : 0;
+    return op;
+}
+
+struct operation *session_down_then(struct session *session, const char *kind,
+                                    session_then_fn *then, void *arg, struct err *err)
+{
+    size_t place;
+    struct operation *op = session_begin_down(session, kind, &place, err);
     if (op == NULL) {
         return NULL;
     }
-    session->ops[is_over_up ? 1 : 0] = op;
+    session->ops[place] = op;
+    session->then = then;
+    session->then_arg = arg;
     if (deployment_down(session->deployment, err) < 0) {
-        session->ops[is_over_up ? 1 : 0] = NULL;
+        session->ops[place] = NULL;
+        session->then = NULL;
         operation_finish(op, NULL, err->msg);
         return NULL;
     }
     log_info("session", "operation started", LOG_STR("session", session->name),
-             LOG_STR("kind", "down"), LOG_STR("operation", operation_id(op)));
+             LOG_STR("kind", kind), LOG_STR("operation", operation_id(op)));
     return op;
+}
+
+struct operation *session_down(struct session *session, struct err *err)
+{
+    return session_down_then(session, "down", NULL, NULL, err);
+}
+
+struct operation *session_service(struct session *session, const char *service, bool is_restart,
+                                  struct err *err)
+{
+    struct daemon *d = session->all->d;
+    const char *kind = is_restart ? "service-restart" : "service-stop";
+    if (!deployment_has_service(session->deployment, service)) {
+        (void)err_set(err, ERR_NOT_FOUND, "no service named %s was deployed", service);
+        return NULL;
+    }
+    struct operation *op = operation_begin(d->operations, kind, session->name, err);
+    if (op == NULL) {
+        return NULL;
+    }
+    struct config *fresh = config_load(d->home);
+    const struct deployment_service_request request = {
+        .service = service,
+        .is_restart = is_restart,
+        .domain = publisher_is_enabled(d->publisher) ? d->config->tunnel_domain : NULL,
+        .service_bind = fresh->service_bind,
+    };
+    session->ops[0] = op;
+    int rc = deployment_service(session->deployment, &request, err);
+    config_free(fresh);
+    if (rc < 0) {
+        session->ops[0] = NULL;
+        operation_finish(op, NULL, err->msg);
+        return NULL;
+    }
+    return op;
+}
+
+void session_finish(struct session *session, const char *failure)
+{
+    struct operation *op = session->ops[0];
+    session->ops[0] = NULL;
+    log_info("session", failure == NULL ? "operation done" : "operation failed",
+             LOG_STR("session", session->name), LOG_STR("kind", operation_kind(op)),
+             LOG_STR("error", failure == NULL ? "" : failure));
+    operation_finish(op, NULL, failure);
 }
 
 /* --- life --------------------------------------------------------------------------- */
@@ -284,7 +399,10 @@ struct sessions *sessions_new(struct daemon *d)
 {
     struct sessions *s = xcalloc(1, sizeof *s);
     s->d = d;
-    s->env = (struct deployment_env){.loop = d->loop, .fetch = d->fetch, .home = d->home};
+    s->env = (struct deployment_env){.loop = d->loop,
+                                     .fetch = d->fetch,
+                                     .home = d->home,
+                                     .docker_events = docker_events_new(d->loop)};
     return s;
 }
 
@@ -309,6 +427,7 @@ void sessions_free(struct sessions *s)
         session_free(entry->value);
     }
     map_fini(&s->by_name);
+    docker_events_free(s->env.docker_events);
     free(s);
 }
 
@@ -345,6 +464,54 @@ struct deployment *session_deployment(const struct session *session)
 const char *session_name(const struct session *session)
 {
     return session->name;
+}
+
+struct daemon *session_daemon(const struct session *session)
+{
+    return session->all->d;
+}
+
+static int session_by_name(const void *a, const void *b)
+{
+    return strcmp((*(struct session *const *)a)->name, (*(struct session *const *)b)->name);
+}
+
+size_t sessions_list(const struct sessions *s, struct session ***out_list)
+{
+    struct session **rows = xcalloc(s->by_name.count + 1, sizeof(struct session *));
+    size_t count = 0;
+    size_t at = 0;
+    const struct map_entry *entry;
+    while ((entry = map_next(&s->by_name, &at)) != NULL) {
+        rows[count++] = entry->value;
+    }
+    qsort(rows, count, sizeof *rows, session_by_name);
+    *out_list = rows;
+    return count;
+}
+
+struct session *sessions_find_root(const struct sessions *s, const char *root)
+{
+    size_t at = 0;
+    const struct map_entry *entry;
+    while ((entry = map_next(&s->by_name, &at)) != NULL) {
+        const struct session *session = entry->value;
+        if (strcmp(deployment_worktree(session->deployment)->root, root) == 0) {
+            return entry->value;
+        }
+    }
+    return NULL;
+}
+
+void sessions_drop(struct session *session)
+{
+    struct sessions *s = session->all;
+    publisher_drop_routes(s->d->publisher, session->name);
+    publisher_forget(s->d->publisher, session->name);
+    changes_session_gone(s->d->changes, session->name);
+    terminals_end_session(s->d->terminals, session->name);
+    (void)map_del(&s->by_name, str_of(session->name));
+    session_free(session);
 }
 
 /* --- restore -------------------------------------------------------------------------- */
@@ -420,6 +587,11 @@ void sessions_restore(struct sessions *s)
             continue;
         }
         (void)map_set(&s->by_name, str_of(session->name), session);
+        const char *source = deployment_worktree(session->deployment)->source;
+        if (deployment_is_initialised(session->deployment) &&
+            projects_find_source(s->d->projects, source) == NULL) {
+            session_note_project(session);
+        }
     }
     store_names_free(names);
     /* All old names first: nobody gets a new one that was another's. */
@@ -432,114 +604,4 @@ void sessions_restore(struct sessions *s)
     while ((entry = map_next(&s->by_name, &at)) != NULL) {
         session_publish_again(entry->value);
     }
-}
-
-/* --- for people ------------------------------------------------------------------------ */
-
-static void add_operations(const struct session *session, cJSON *out)
-{
-    const struct operations *registry = session->all->d->operations;
-    const struct operation *active = operations_active(registry, session->name);
-    const struct operation *latest = operations_latest(registry, session->name);
-    if (active != NULL) {
-        (void)cJSON_AddItemToObject(out, "activeOperation", operation_json(active));
-    }
-    if (latest != NULL) {
-        (void)cJSON_AddItemToObject(out, "latestOperation", operation_json(latest));
-    }
-}
-
-/* {"running","total"} of a SERVICE array. */
-static cJSON *summary_json(const cJSON *services)
-{
-    int64_t running = 0;
-    const cJSON *service;
-    cJSON_ArrayForEach(service, services)
-    {
-        running += strcmp(json_get_str(service, "state", ""), "running") == 0 ? 1 : 0;
-    }
-    cJSON *out = cJSON_CreateObject();
-    (void)json_add_int(out, "running", running);
-    return json_add_int(out, "total", cJSON_GetArraySize(services));
-}
-
-static void add_failure(const struct session *session, cJSON *detail)
-{
-    const cJSON *latest = json_get(detail, "latestOperation");
-    cJSON *failure = NULL;
-    if (strcmp(json_get_str(latest, "status", ""), "failed") == 0) {
-        failure = cJSON_CreateObject();
-        (void)json_add_str(failure, "operationId", json_get_str(latest, "operationId", ""));
-        (void)json_add_str(failure, "kind", json_get_str(latest, "kind", ""));
-        (void)json_add_str(failure, "message", json_get_str(latest, "failureMessage", ""));
-    } else if (latest == NULL) {
-        autojson cJSON *stored = store_load_failure(session->all->d->home, session->name);
-        if (stored != NULL) {
-            failure = cJSON_CreateObject();
-            (void)json_add_str(failure, "kind", "up");
-            (void)json_add_str(failure, "message", json_get_str(stored, "message", ""));
-        }
-    }
-    if (failure != NULL) {
-        (void)cJSON_AddItemToObject(failure, "logTail",
-                                    deployment_failure_log_json(session->deployment));
-        (void)cJSON_AddItemToObject(detail, "failureContext", failure);
-    }
-}
-
-void session_add_detail(const struct session *session, cJSON *detail)
-{
-    const struct deployment *deployment = session->deployment;
-    const struct worktree *wt = deployment_worktree(deployment);
-    cJSON *worktree = cJSON_AddObjectToObject(detail, "worktree");
-    (void)json_add_str(worktree, "path", wt->root);
-    (void)json_add_str(worktree, "sessionName", session->name);
-    (void)json_add_str(worktree, "status", deployment_status(deployment));
-    (void)json_add_str(detail, "projectName", wt->project_name);
-    (void)cJSON_AddItemToObject(detail, "state", deployment_state_json(deployment));
-    cJSON *services = deployment_services_json(deployment);
-    (void)cJSON_AddItemToObject(detail, "services", services);
-    (void)cJSON_AddItemToObject(detail, "serviceSummary", summary_json(services));
-    (void)cJSON_AddItemToObject(detail, "appPortHealthchecks", deployment_health_json(deployment));
-    (void)cJSON_AddItemToObject(detail, "tunnels",
-                                publisher_tunnels_json(session->all->d->publisher, session->name));
-    add_operations(session, detail);
-    add_failure(session, detail);
-}
-
-static cJSON *session_status_json(const struct session *session)
-{
-    const struct worktree *wt = deployment_worktree(session->deployment);
-    cJSON *out = cJSON_CreateObject();
-    (void)json_add_str(out, "sessionName", session->name);
-    (void)json_add_str(out, "worktreePath", wt->root);
-    (void)json_add_str(out, "projectName", wt->project_name);
-    (void)json_add_str(out, "status", deployment_status(session->deployment));
-    (void)cJSON_AddItemToObject(out, "services", deployment_services_json(session->deployment));
-    (void)cJSON_AddItemToObject(out, "tunnels",
-                                publisher_tunnels_json(session->all->d->publisher, session->name));
-    add_operations(session, out);
-    return out;
-}
-
-static int session_by_name(const void *a, const void *b)
-{
-    return strcmp((*(struct session *const *)a)->name, (*(struct session *const *)b)->name);
-}
-
-cJSON *sessions_status_json(const struct sessions *s)
-{
-    autofree struct session **rows = xcalloc(s->by_name.count + 1, sizeof(struct session *));
-    size_t count = 0;
-    size_t at = 0;
-    const struct map_entry *entry;
-    while ((entry = map_next(&s->by_name, &at)) != NULL) {
-        rows[count++] = entry->value;
-    }
-    qsort(rows, count, sizeof *rows, session_by_name);
-    cJSON *list = cJSON_CreateArray();
-    for (size_t i = 0; i < count; i++) {
-        (void)cJSON_AddItemToArray(list, session_status_json(rows[i]));
-    }
-    return list;
 }

@@ -28,7 +28,7 @@
 
 #include "gateway/exchange.h"
 
-enum { ACCESS_SECRET_MAX = 1024 };
+enum { ACCESS_SECRET_MAX = SNAPSHOT_SECRET_MAX };
 
 /* x->route is set. True: go on to the service. False: x was answered, and may be finished, or
  * its body is being read for an answer. */

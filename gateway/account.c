@@ -83,6 +83,15 @@ static void fill_upstream(struct access_entry *e, const struct exchange *x)
     e->upstream_error = x->upstream_error;
 }
 
+/* Without user information, which no legal host has. */
+static struct str host_of(const struct head *h)
+{
+    struct str host = h->host_text.len > 0 ? h->host_text : h->authority;
+    const char *at = host.len > 0 ? memrchr(host.ptr, '@', host.len) : NULL;
+    size_t skip = at == NULL ? 0 : (size_t)(at - host.ptr) + 1;
+    return (struct str){host.ptr + skip, host.len - skip};
+}
+
 static void write_line(struct exchange *x, uint64_t us)
 {
     struct worker *w = x->worker;
@@ -97,7 +106,7 @@ static void write_line(struct exchange *x, uint64_t us)
         .wall_us = (int64_t)x->started_us + w->wall_offset_us,
         .id = exchange_id(x),
         .peer = x->peer == NULL ? NULL : peer_text(&w->peers, x->peer)->text,
-        .host = h->host_text.len > 0 ? h->host_text : h->authority,
+        .host = host_of(h),
         .method = h->method,
         .path = redact_target(h->target, path),
         .path_is_cut = h->target.len > REDACT_MAX,

@@ -1,7 +1,6 @@
 /* back_h1: see back_h1.h. The worker's thread. */
 #include "gateway/back_h1.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/auto.h"
@@ -209,9 +208,9 @@ static void back_body(struct exchange *x, const char *data, size_t len)
         }
         return;
     }
-    char line[24];
-    int n = snprintf(line, sizeof line, "%zx\r\n", len);
-    conn_write(b->conn, line, (size_t)n);
+    char line[U64_DIGITS + 2];
+    char *end = str_put(u64_put_hex(line, len), STR("\r\n"));
+    conn_write(b->conn, line, (size_t)(end - line));
     conn_write(b->conn, data, len);
     conn_write(b->conn, "\r\n", 2);
 }
@@ -257,8 +256,9 @@ static void response_done(struct back_h1 *b, const struct head *trailers, bool c
 {
     struct exchange *x = back_detach(b);
     struct worker *w = x->worker;
-    bool keep = clean && b->keep && x->request_ended && b->conn->state == CONN_OPEN &&
-                !b->conn->got_eof &&
+    /* A service that answered without the whole request may never read the rest of it. */
+    bool keep = clean && b->keep && x->request_ended && conn_pending(b->conn) == 0 &&
+                b->conn->state == CONN_OPEN && !b->conn->got_eof &&
                 upstream_put(w, &b->link, x->route->port, worker_limits(w)->upstream_idle_max);
     b->conn->awaiting = false;
     if (keep) {
@@ -338,7 +338,7 @@ static bool on_head(struct back_h1 *b, struct head *h)
         return true;
     }
     if (h->status < 200) {
-        if (++b->interims > EXCHANGE_INTERIMS_MAX) {
+        if (++b->interims > worker_limits(x->worker)->interims_max) {
             back_failed(b, 502, "too many 1xx answers");
             return false;
         }
@@ -549,6 +549,7 @@ static void back_on_event(struct conn *c, enum conn_event event)
         }
         break;
     case CONN_DRAIN:
+    case CONN_EVICTED:
         break; /* only client connections are told */
     case CONN_DEAD:
         on_dead(b, c);

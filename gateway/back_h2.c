@@ -11,10 +11,8 @@
 #include "gateway/back_h2_stream.h"
 
 enum {
-    STREAMS_MAX = 100,           /* on a connection, whatever the service allows: what a browser
-                                    would use, and what services are made for */
-    STREAMS_UNSETTLED = 100,     /* that wait for the service to say what it allows */
     WINDOW_CONNECTION = 8 << 20, /* given back at once: only to keep the wire busy */
+    HEAD_BLOCK_MAX = 4 << 20,    /* heads are bounded where they are read */
 };
 
 static const struct conn_ops back_conn_ops;
@@ -131,20 +129,23 @@ static void submit(struct back_stream *s)
     }
 }
 
+/* Until the service has said what it allows, as many may wait for that. */
 static uint32_t streams_allowed(const struct back_h2 *b)
 {
-    uint32_t max =
-        nghttp2_session_get_remote_settings(b->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
-    return max < STREAMS_MAX ? max : STREAMS_MAX;
+    uint32_t ours = worker_limits(b->worker)->upstream_streams_max;
+    uint32_t max = b->settled ? nghttp2_session_get_remote_settings(
+                                    b->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
+                              : ours;
+    return max < ours ? max : ours;
 }
 
 void back_h2_on_settings(struct back_h2 *b)
 {
-    uint32_t room = streams_allowed(b);
     if (b->settled) {
         return;
     }
     b->settled = true;
+    uint32_t room = streams_allowed(b);
     if (room == 0) {
         b->failed = true;
         b->why = "allows no requests at all";
@@ -274,6 +275,7 @@ static void back_on_event(struct conn *c, enum conn_event event)
         on_deadline(b);
         break;
     case CONN_DRAIN:
+    case CONN_EVICTED:
         break; /* only client connections are told */
     case CONN_DEAD:
         back_forget(b, 502, conn_error_text(c));
@@ -288,13 +290,13 @@ static nghttp2_session *session_new(struct back_h2 *b, const struct limits *limi
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *option;
     nghttp2_session *session = NULL;
-    CHECK(nghttp2_session_callbacks_new(&callbacks) == 0);
-    CHECK(nghttp2_option_new(&option) == 0);
+    NEED(nghttp2_session_callbacks_new(&callbacks) == 0);
+    NEED(nghttp2_option_new(&option) == 0);
     back_stream_set_callbacks(callbacks);
     back_answer_set_callbacks(callbacks);
     nghttp2_option_set_no_auto_window_update(option, 1);
-    nghttp2_option_set_max_send_header_block_length(option, 1 << 20);
-    CHECK(nghttp2_session_client_new2(&session, callbacks, b, option) == 0);
+    nghttp2_option_set_max_send_header_block_length(option, HEAD_BLOCK_MAX);
+    NEED(nghttp2_session_client_new2(&session, callbacks, b, option) == 0);
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
     const nghttp2_settings_entry settings[] = {
@@ -302,9 +304,9 @@ static nghttp2_session *session_new(struct back_h2 *b, const struct limits *limi
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, BACK_H2_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, limits->header_bytes_max},
     };
-    CHECK(nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, COUNT_OF(settings)) == 0);
-    CHECK(nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, WINDOW_CONNECTION) ==
-          0);
+    NEED(nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, COUNT_OF(settings)) == 0);
+    NEED(nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, WINDOW_CONNECTION) ==
+         0);
     return session;
 }
 
@@ -325,8 +327,7 @@ static struct back_h2 *back_dial(struct worker *w, uint16_t port)
 
 static bool has_room(const struct back_h2 *b)
 {
-    uint32_t max = b->settled ? streams_allowed(b) : STREAMS_UNSETTLED;
-    return !b->leaving && !b->failed && b->stream_count < max &&
+    return !b->leaving && !b->failed && b->stream_count < streams_allowed(b) &&
            nghttp2_session_check_request_allowed(b->session) != 0;
 }
 

@@ -110,7 +110,7 @@ static void on_head(struct back_stream *s, bool end)
         return;
     }
     if (h->status < 200) {
-        if (++s->interims > EXCHANGE_INTERIMS_MAX) {
+        if (++s->interims > worker_limits(x->worker)->interims_max) {
             refuse(s, "too many 1xx answers");
             return;
         }

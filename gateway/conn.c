@@ -14,20 +14,34 @@
 #include "gateway/tls.h"
 
 enum {
-    SEND_EARLY = 64 * 1024,     /* bytes that do not wait for the end of the turn */
-    READ_ROUNDS = 2,            /* batches of a connection in one turn */
-    CLOSE_FLUSH_MS = 10000,     /* for the last bytes to be taken */
-    LINGER_MS = 2000,           /* for the peer to see our FIN */
-    LINGER_BYTES = 1024 * 1024, /* dropped at most */
+    SEND_EARLY = 64 * 1024, /* bytes that do not wait for the end of the turn */
+    READ_ROUNDS = 2,        /* batches of a connection in one turn */
+    CLOSE_FLUSH_MS = 10000, /* for the last bytes to be taken */
+    LINGER_MS = 2000,       /* for the peer to see our FIN, or to send more */
+    LINGER_MAX_MS = 30000,  /* … in all: it sends a body that nobody wants before it reads */
+    LINGER_ROUNDS = 8,      /* batches of it in one turn */
 };
 
 static void conn_on_ready(evutil_socket_t fd, short what, void *arg);
 
-void conn_register(struct conn *c)
+bool conn_register(struct conn *c)
 {
     CHECK(event_assign(&c->event, loop_base(c->worker->loop), c->fd,
                        EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, conn_on_ready, c) == 0);
-    CHECK(event_add(&c->event, NULL) == 0);
+    return event_add(&c->event, NULL) == 0;
+}
+
+/* Accepted, and cannot be served: no memory, or no room in epoll. */
+static struct conn *drop_accepted(struct conn *c)
+{
+    if (c->ssl != NULL) {
+        c->worker->bio_conn = c;
+        SSL_free(c->ssl);
+        c->worker->bio_conn = NULL;
+    }
+    (void)close(c->fd);
+    free(c);
+    return NULL;
 }
 
 struct conn *conn_new(struct worker *w, const struct conn_ops *ops, void *owner)
@@ -50,10 +64,8 @@ struct conn *conn_accept(struct worker *w, int fd, const struct sockaddr *peer, 
     c->is_front = true;
     c->can_write = true;
     c->state = tls ? CONN_HANDSHAKE : CONN_OPEN;
-    if (tls && !tls_attach(c, tlsctx_server(w->tlsctx), true)) {
-        (void)close(fd);
-        free(c);
-        return NULL;
+    if ((tls && !tls_attach(c, tlsctx_server(w->tlsctx), true)) || !conn_register(c)) {
+        return drop_accepted(c);
     }
     c->front_next = w->fronts;
     c->front_prev = &w->fronts;
@@ -61,7 +73,6 @@ struct conn *conn_accept(struct worker *w, int fd, const struct sockaddr *peer, 
         c->front_next->front_prev = &c->front_next;
     }
     w->fronts = c;
-    conn_register(c);
     return c;
 }
 
@@ -117,6 +128,17 @@ static void write_tls(struct conn *c, const char *data, size_t len)
     wbuf_add(pool, &c->stage, data, len);
 }
 
+/* A service may answer, close, and so refuse the rest of the request: its answer is still to be
+ * read. The reading ends with what the sending ended with. */
+static void hear_out(struct conn *c, int error)
+{
+    c->send_error = error;
+    wbuf_release(&c->worker->wbufs, &c->out);
+    c->shut_write = true;
+    c->can_read = true;
+    conn_mark_again(c);
+}
+
 /* What would not fit the buffer of one turn leaves at once: growing it costs more than
  * the system call. An error is left for conn_flush, which may call the owner. */
 static void send_early(struct conn *c)
@@ -133,9 +155,9 @@ static void send_early(struct conn *c)
         wbuf_consume(&c->worker->wbufs, &c->out, (size_t)n);
     } else if (errno == EAGAIN) {
         c->can_write = false;
-    } else if (errno != EINTR) {
-        c->error = errno;
-    }
+    } else if (errno != EINTR && !c->is_front) {
+        hear_out(c, errno);
+    } /* else conn_flush meets it again */
 }
 
 void conn_write(struct conn *c, const void *data, size_t len)
@@ -265,22 +287,33 @@ static enum tls_result receive(struct conn *c, size_t *out_len)
     return TLS_EOF;
 }
 
+/* Bytes are dropped: closing with some unread would be a reset, which takes our answer from a
+ * client that has not read it (RFC 9112 9.6). */
 static void linger(struct conn *c)
 {
-    while (c->can_read && c->bytes_in < c->linger_end) {
+    uint64_t now = loop_now_ms(c->worker->loop);
+    uint64_t before = c->bytes_in;
+    for (int round = 0; c->can_read && now < c->linger_until_ms; round++) {
+        if (round == LINGER_ROUNDS) {
+            conn_mark_again(c);
+            break;
+        }
         ssize_t n = recv(c->fd, c->worker->plain, WORKER_PLAIN_SIZE, 0);
         if (n <= 0) {
-            if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-                c->can_read = false;
+            if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+                conn_end(c);
                 return;
             }
-            conn_end(c);
-            return;
+            c->can_read = false;
+            break;
         }
         c->bytes_in += (uint64_t)n;
     }
-    if (c->can_read) {
+    if (now >= c->linger_until_ms) {
         conn_end(c);
+    } else if (c->bytes_in > before) {
+        uint64_t left = c->linger_until_ms - now;
+        conn_set_deadline(c, left < LINGER_MS ? left : LINGER_MS);
     }
 }
 
@@ -442,19 +475,8 @@ static void start_linger(struct conn *c)
         return;
     }
     c->state = CONN_LINGER;
-    c->linger_end = c->bytes_in + LINGER_BYTES;
+    c->linger_until_ms = loop_now_ms(c->worker->loop) + LINGER_MAX_MS;
     conn_set_deadline(c, LINGER_MS);
-    conn_mark_again(c);
-}
-
-/* A service may answer, close, and so refuse the rest of the request: its answer is still to be
- * read. The reading ends with what the sending ended with. */
-static void hear_out(struct conn *c, int error)
-{
-    c->send_error = error;
-    wbuf_release(&c->worker->wbufs, &c->out);
-    c->shut_write = true;
-    c->can_read = true;
     conn_mark_again(c);
 }
 

@@ -51,6 +51,7 @@ enum conn_event {
     CONN_DRAINED,  /* … and now has taken it all */
     CONN_DEADLINE, /* the deadline passed; the owner decides */
     CONN_DRAIN,    /* the worker is ending: finish what runs, start nothing */
+    CONN_EVICTED,  /* idle, and closed in a moment for want of room: a chance to say so */
     CONN_DEAD,     /* last call; see conn_error_text */
 };
 
@@ -117,7 +118,7 @@ struct conn {
     uint64_t bytes_in;
     uint64_t bytes_out;
     uint64_t acked_seen;      /* bytes the peer had acknowledged when last asked */
-    uint64_t linger_end;      /* bytes_in at which a lingering connection is cut */
+    uint64_t linger_until_ms; /* when a lingering connection is cut at the latest */
     struct sockaddr_in6 peer; /* or a sockaddr_in in its first bytes */
     struct event event;
 };

@@ -35,7 +35,11 @@ static int dial_start(struct conn *c)
         return error;
     }
     c->fd = fd;
-    conn_register(c);
+    if (!conn_register(c)) {
+        (void)close(fd);
+        c->fd = -1;
+        return ENOMEM;
+    }
     return 0;
 }
 
@@ -75,10 +79,7 @@ struct conn *conn_dial(struct worker *w, uint16_t port, SSL_CTX *tls, const stru
     c->try_v6 = true;
     c->state = CONN_CONNECTING;
     stat_add(&w->stats.upstream_dials, 1);
-    if (tls != NULL) {
-        CHECK(tls_attach(c, tls, false));
-    }
-    int error = dial_start(c);
+    int error = tls != NULL && !tls_attach(c, tls, false) ? ENOMEM : dial_start(c);
     if (error != 0) {
         dial_next(c, error);
     }

@@ -130,8 +130,12 @@ void conn_evict(struct conn *c)
 {
     CHECK(c->magic == CONN_MAGIC);
     if (c->state == CONN_OPEN) {
+        c->ops->on_event(c, CONN_EVICTED);
+        conn_flush(c); /* last words; the owner may close it behind them */
+    }
+    if (c->state == CONN_OPEN) {
         tls_send_close_notify(c);
-        conn_flush(c);
+        conn_push(c);
     }
     conn_die(c, ECONNABORTED);
 }

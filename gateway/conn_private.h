@@ -5,8 +5,8 @@
 #include "gateway/conn.h"
 
 struct conn *conn_new(struct worker *w, const struct conn_ops *ops, void *owner);
-/* Adds the one persistent event of c->fd. */
-void conn_register(struct conn *c);
+/* Adds the one persistent event of c->fd. False: the kernel (or libevent) has no memory for it. */
+bool conn_register(struct conn *c);
 /* Takes it off the list of connections to flush. */
 void conn_leave_dirty(struct conn *c);
 /* Descriptor, TLS state and buffers go at once; the memory at the end of the turn. */

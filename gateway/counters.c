@@ -34,7 +34,7 @@ const char *refused_reason_name(enum refused_reason reason)
 {
     static const char *const names[REFUSED_COUNT] = {
         [REFUSED_HANDSHAKE] = "handshake", [REFUSED_TIMEOUT] = "timeout", [REFUSED_PROXY] = "proxy",
-        [REFUSED_ADDRESS] = "address",     [REFUSED_LIMIT] = "limit",
+        [REFUSED_ADDRESS] = "address",     [REFUSED_LIMIT] = "limit",     [REFUSED_HTTP2] = "http2",
     };
     CHECK(reason < REFUSED_COUNT);
     return names[reason];

@@ -27,13 +27,14 @@ enum exchange_deny {
 };
 const char *exchange_deny_name(enum exchange_deny deny); /* "allowed", "malformed", … */
 
-/* Why a connection was refused before its first request. */
+/* Why a connection was refused, or ended for what its client does. */
 enum refused_reason {
     REFUSED_HANDSHAKE, /* TLS failed */
     REFUSED_TIMEOUT,   /* TLS, or a PROXY header, not in time */
     REFUSED_PROXY,     /* a bad PROXY header */
     REFUSED_ADDRESS,   /* too many connections of one address */
     REFUSED_LIMIT,     /* too many connections in all */
+    REFUSED_HTTP2,     /* its frames break HTTP/2, or are a flood */
     REFUSED_COUNT
 };
 const char *refused_reason_name(enum refused_reason reason); /* "handshake", … */

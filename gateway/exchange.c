@@ -343,6 +343,7 @@ void exchange_release_view(struct exchange *x)
     copy->service = arena_str(&x->arena, x->route->service);
     copy->worktree = arena_str(&x->arena, x->route->worktree);
     copy->owner = STR_NONE;
+    copy->phase = STR_NONE;
     x->route = copy;
     stat_add(&x->worker->stats.tunnels, 1);
     view_unpin(x->view);

@@ -27,7 +27,6 @@ enum {
     /* What abort means to an HTTP/2 front (RFC 9113 section 7). */
     EXCHANGE_ABORT_MALFORMED = 1, /* PROTOCOL_ERROR: the request's fault */
     EXCHANGE_ABORT_CODE = 2,      /* INTERNAL_ERROR */
-    EXCHANGE_INTERIMS_MAX = 32,   /* 1xx answers of a service to one request */
 };
 
 struct conn;

@@ -2,7 +2,6 @@
  * answered one after the other; pipelined bytes wait in the connection. */
 #include "gateway/front_h1.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/auto.h"
@@ -65,17 +64,22 @@ static void next_request(struct front_h1 *f)
     f->head_seen = 0;
     f->chunked = false;
     admit_set_idle(c, true);
-    conn_set_deadline(c, worker_limits(c->worker)->idle_timeout_ms);
+    if (c->blocked) { /* CONN_BLOCKED was told while the answer was under way */
+        conn_pause(c, CONN_PAUSE_WRITE);
+        conn_set_deadline(c, worker_limits(c->worker)->write_timeout_ms);
+    } else {
+        conn_set_deadline(c, worker_limits(c->worker)->idle_timeout_ms);
+    }
     conn_resume(c, CONN_PAUSE_ORDER);
     conn_resume(c, CONN_PAUSE_PEER);
 }
 
 static void add_field(struct wbuf_pool *pool, struct wbuf *out, struct str name, struct str value)
 {
-    wbuf_add_str(pool, out, name);
-    wbuf_add_str(pool, out, STR(": "));
-    wbuf_add_str(pool, out, value);
-    wbuf_add_str(pool, out, STR("\r\n"));
+    char *start = wbuf_reserve(pool, out, name.len + value.len + 4);
+    char *to = str_put(str_put(start, name), STR(": "));
+    to = str_put(str_put(to, value), STR("\r\n"));
+    wbuf_commit(out, (size_t)(to - start));
 }
 
 /* Framing and Connection of a final answer (RFC 9112 6.1, 9.3). */
@@ -86,10 +90,9 @@ static void add_framing(struct front_h1 *f, struct wbuf *out, const struct head 
     if (h->status == 204) {
         f->chunked = false; /* RFC 9110 8.6: neither length nor coding */
     } else if (h->content_length != LENGTH_NONE) {
-        char text[48];
-        int len =
-            snprintf(text, sizeof text, "content-length: %lld\r\n", (long long)h->content_length);
-        wbuf_add(pool, out, text, (size_t)len);
+        char text[U64_DIGITS];
+        char *behind = u64_put(text, (uint64_t)h->content_length);
+        add_field(pool, out, STR("content-length"), (struct str){text, (size_t)(behind - text)});
     } else if (!end) {
         f->chunked = !old;
         f->close_after = f->close_after || old;
@@ -110,9 +113,10 @@ static void write_head(struct front_h1 *f, const struct head *h, bool end)
     struct wbuf_pool *pool = &c->worker->wbufs;
     struct wbuf out = {0};
     bool has_date = false;
-    char line[32];
-    int len = snprintf(line, sizeof line, "HTTP/1.1 %03u ", h->status);
-    wbuf_add(pool, &out, line, (size_t)len);
+    char line[] = "HTTP/1.1 000 ";
+    (void)u64_put(line + 9, h->status); /* has three digits */
+    line[12] = ' ';
+    wbuf_add(pool, &out, line, sizeof line - 1);
     wbuf_add_str(pool, &out, h->reason);
     wbuf_add_str(pool, &out, STR("\r\n"));
     for (uint32_t i = 0; i < h->count; i++) {
@@ -176,9 +180,9 @@ static void front_body(struct exchange *x, const char *data, size_t len)
         conn_write(f->conn, data, len);
         return;
     }
-    char line[24];
-    int n = snprintf(line, sizeof line, "%zx\r\n", len);
-    conn_write(f->conn, line, (size_t)n);
+    char line[U64_DIGITS + 2];
+    char *end = str_put(u64_put_hex(line, len), STR("\r\n"));
+    conn_write(f->conn, line, (size_t)(end - line));
     conn_write(f->conn, data, len);
     conn_write(f->conn, "\r\n", 2);
 }
@@ -456,6 +460,8 @@ static void front_on_event(struct conn *c, enum conn_event event)
          * right now. That one is answered with Connection: close. */
         f->close_after = true;
         break;
+    case CONN_EVICTED:
+        break; /* HTTP/1 has no word for it */
     case CONN_DEAD: {
         struct exchange *x = f->x;
         f->x = NULL;

@@ -9,13 +9,15 @@
 #include <stdlib.h>
 
 #include "base/auto.h"
+#include "gateway/account.h"
 #include "gateway/admit.h"
 #include "gateway/front_h2_stream.h"
 
 enum {
     WINDOW_CONNECTION = 1 << 20,
-    QUEUE_ITEMS = 1000,    /* frames nghttp2 may hold for a client, beside 4 a stream */
-    GOAWAY_WAIT_MS = 1000, /* between the two GOAWAYs, for requests on their way */
+    QUEUE_ITEMS = 1000,       /* frames nghttp2 may hold for a client, beside 4 a stream */
+    HEAD_BLOCK_MAX = 4 << 20, /* heads are bounded where they are read */
+    GOAWAY_WAIT_MS = 1000,    /* between the two GOAWAYs, for requests on their way */
 };
 
 static void front_free(void *arg)
@@ -82,9 +84,11 @@ static void arm_deadline(struct front_h2 *f)
     };
     enum front_wait wait = present_wait(f);
     /* What the client sends does not put these off: a head has to be complete by then, only a
-     * request ends being idle, only taking bytes counts as taking them. */
+     * request ends being idle, only taking bytes counts as taking them, and each body has a time
+     * of its own. */
     bool absolute = wait == WAIT_HEAD || wait == WAIT_GOAWAY || wait == WAIT_WINDOW ||
-                    wait == WAIT_WRITE || (wait == WAIT_REQUEST && f->last_id == f->idle_id);
+                    wait == WAIT_WRITE || wait == WAIT_BODY ||
+                    (wait == WAIT_REQUEST && f->last_id == f->idle_id);
     if (absolute && wait == f->wait) {
         return;
     }
@@ -96,6 +100,9 @@ static void arm_deadline(struct front_h2 *f)
     if (wait == WAIT_WINDOW) {
         uint64_t waited = loop_now_ms(f->conn->worker->loop) - f->moved_ms;
         after = waited < after ? after - waited : 1;
+    }
+    if (wait == WAIT_BODY) {
+        after = h2_stream_next_stall(f, after);
     }
     conn_set_deadline(f->conn, after);
 }
@@ -112,6 +119,10 @@ void h2_terminate(struct front_h2 *f, uint32_t error)
 {
     if (!f->failed && f->conn != NULL) {
         f->failed = true;
+        if (error != NGHTTP2_NO_ERROR) {
+            account_refusal(f->conn->worker, (const struct sockaddr *)&f->conn->peer, REFUSED_HTTP2,
+                            nghttp2_http2_strerror(error));
+        }
         (void)nghttp2_session_terminate_session(f->session, error); /* fails only without memory */
         conn_mark_dirty(f->conn);
     }
@@ -241,7 +252,8 @@ static void on_deadline(struct front_h2 *f)
         return;
     }
     if (f->wait == WAIT_BODY) {
-        h2_stream_refuse_stalled(f);
+        h2_stream_refuse_stalled(f, worker_limits(c->worker)->body_timeout_ms);
+        f->wait = WAIT_NONE;
         arm_deadline(f);
         return;
     }
@@ -293,6 +305,9 @@ static void front_on_event(struct conn *c, enum conn_event event)
     case CONN_DRAIN:
         start_drain(f);
         break;
+    case CONN_EVICTED:
+        h2_terminate(f, NGHTTP2_NO_ERROR); /* GOAWAY tells that no request was taken */
+        break;
     case CONN_DEAD:
         front_forget(f, c->worker);
         break;
@@ -306,17 +321,17 @@ static nghttp2_session *session_new(struct front_h2 *f, const struct limits *lim
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *option;
     nghttp2_session *session = NULL;
-    CHECK(nghttp2_session_callbacks_new(&callbacks) == 0);
-    CHECK(nghttp2_option_new(&option) == 0);
+    NEED(nghttp2_session_callbacks_new(&callbacks) == 0);
+    NEED(nghttp2_option_new(&option) == 0);
     h2_stream_set_callbacks(callbacks);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
-    nghttp2_option_set_max_send_header_block_length(option, 1 << 20);
+    nghttp2_option_set_max_send_header_block_length(option, HEAD_BLOCK_MAX);
     nghttp2_option_set_builtin_recv_extension_type(option, NGHTTP2_PRIORITY_UPDATE);
     /* The guard counts these, with limits of the configuration. */
     nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX);
     nghttp2_option_set_max_continuations(option, UINT32_MAX);
-    CHECK(nghttp2_session_server_new2(&session, callbacks, f, option) == 0);
+    NEED(nghttp2_session_server_new2(&session, callbacks, f, option) == 0);
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
     const nghttp2_settings_entry settings[] = {
@@ -326,9 +341,9 @@ static nghttp2_session *session_new(struct front_h2 *f, const struct limits *lim
         {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
-    CHECK(nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, COUNT_OF(settings)) == 0);
-    CHECK(nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, WINDOW_CONNECTION) ==
-          0);
+    NEED(nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, COUNT_OF(settings)) == 0);
+    NEED(nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, WINDOW_CONNECTION) ==
+         0);
     return session;
 }
 

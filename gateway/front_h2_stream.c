@@ -1,7 +1,6 @@
 /* front_h2_stream: see front_h2_stream.h. The worker's thread. */
 #include "gateway/front_h2_stream.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/auto.h"
@@ -36,6 +35,7 @@ static void count_upload(struct h2_stream *s)
                      !s->held && !s->is_connect;
     if (uploading != s->uploading) {
         s->uploading = uploading;
+        s->body_ms = loop_now_ms(s->front->conn->worker->loop);
         s->front->uploading += uploading ? 1 : UINT32_MAX; /* or minus one */
     }
 }
@@ -104,6 +104,24 @@ static void add_pseudo(struct head *h, struct str name, struct str value)
     }
 }
 
+/* Trailers over the limits, behind a request that a service already has: of the kind that a
+ * client may send again and again, so they count as its resets. */
+static int refuse_trailers(struct h2_stream *s)
+{
+    struct front_h2 *f = s->front;
+    struct worker *w = f->conn->worker;
+    if (s->refused) {
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    }
+    s->refused = true;
+    (void)nghttp2_submit_rst_stream(f->session, NGHTTP2_FLAG_NONE, s->id,
+                                    NGHTTP2_ENHANCE_YOUR_CALM); /* fails only without memory */
+    if (!h2_guard_count_reset(&f->guard, worker_limits(w), loop_now_ms(w->loop))) {
+        h2_terminate(f, NGHTTP2_ENHANCE_YOUR_CALM);
+    }
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
                      void *arg)
@@ -126,7 +144,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     }
     if (s->too_many) {
         /* Not one byte is kept of a list that small frames can make huge. */
-        return s->trailers != NULL ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
+        return s->trailers != NULL ? refuse_trailers(s) : 0;
     }
     char *copy = arena_try_alloc(&x->arena, name_len + value_len);
     if (copy == NULL) {
@@ -140,8 +158,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     struct str field_value = {copy + name_len, value_len};
     uint32_t max = limits->header_count_max;
     if (s->trailers != NULL) {
-        s->too_many = !head_add(s->trailers, &x->arena, field_name, field_value, max);
-        return s->too_many ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
+        return head_add(s->trailers, &x->arena, field_name, field_value, max) ? 0
+                                                                              : refuse_trailers(s);
     }
     if (name_len > 0 && name[0] == ':') {
         add_pseudo(&x->request, field_name, field_value);
@@ -246,6 +264,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
         s->unconsumed += len;
         return 0;
     }
+    s->body_ms = loop_now_ms(f->conn->worker->loop);
     exchange_request_body(s->x, (const char *)data, len);
     if (s->held) {
         s->unconsumed += len;
@@ -362,15 +381,28 @@ void h2_stream_set_callbacks(nghttp2_session_callbacks *callbacks)
     nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);
 }
 
-void h2_stream_refuse_stalled(struct front_h2 *f)
+void h2_stream_refuse_stalled(struct front_h2 *f, uint64_t limit_ms)
 {
+    uint64_t now = loop_now_ms(f->conn->worker->loop);
     for (struct h2_stream *s = f->streams; s != NULL; s = s->next) {
-        if (s->uploading && s->x->back_owner != NULL) {
+        if (s->uploading && now >= s->body_ms + limit_ms && s->x->back_owner != NULL) {
             s->x->back->cancel(s->x);
             exchange_reply(s->x, 408, "tunnel: the request body did not come in time");
             count_upload(s);
         }
     }
+}
+
+uint64_t h2_stream_next_stall(const struct front_h2 *f, uint64_t limit_ms)
+{
+    uint64_t now = loop_now_ms(f->conn->worker->loop);
+    uint64_t next = now + limit_ms;
+    for (const struct h2_stream *s = f->streams; s != NULL; s = s->next) {
+        if (s->uploading && s->body_ms + limit_ms < next) {
+            next = s->body_ms + limit_ms;
+        }
+    }
+    return next > now ? next - now : 1;
 }
 
 static nghttp2_nv field_of(struct str name, struct str value)
@@ -408,8 +440,10 @@ static void front_head(struct exchange *x, const struct head *response, bool end
     bool has_date = interim;
     size_t count = 0;
     nghttp2_nv *fields = arena_alloc(&x->arena, (response->count + 4) * sizeof *fields);
-    const char *status = arena_printf(&x->arena, "%03u", x->tunnel ? 200u : response->status);
-    fields[count++] = field_of(STR(":status"), str_of(status));
+    char status[U64_DIGITS];
+    char *end_of_status = u64_put(status, x->tunnel ? 200 : response->status);
+    fields[count++] =
+        field_of(STR(":status"), (struct str){status, (size_t)(end_of_status - status)});
     for (uint32_t i = 0; i < response->count; i++) {
         const struct head_field *field = &response->fields[i];
         if (is_forwarded(x, response, field->name)) {

@@ -74,10 +74,12 @@ struct h2_stream {
     nghttp2_nv *end_fields; /* owned: trailers of the answer, one block */
     size_t end_count;
     size_t header_bytes; /* of heads and trailers, counted as RFC 9113 6.5.2 does */
+    uint64_t body_ms;    /* when a byte of the request's body last came, or could */
     size_t unconsumed;   /* request bytes whose window is not given back */
     struct priority priority;
     bool is_connect;
     bool too_many; /* header fields */
+    bool refused;  /* … of trailers: reset */
     bool started;
     bool request_ended;
     bool uploading; /* counted in front->uploading */
@@ -90,8 +92,10 @@ struct h2_stream {
 /* Ends the connection with GOAWAY and this error, at the end of the turn. */
 void h2_terminate(struct front_h2 *f, uint32_t error);
 void h2_stream_set_callbacks(nghttp2_session_callbacks *callbacks);
-/* Answers 408 where a request body stopped coming before any answer. */
-void h2_stream_refuse_stalled(struct front_h2 *f);
+/* Answers 408 where no byte of a request body came for `limit_ms` before any answer. */
+void h2_stream_refuse_stalled(struct front_h2 *f, uint64_t limit_ms);
+/* In how many milliseconds that is the next time; at least 1. */
+uint64_t h2_stream_next_stall(const struct front_h2 *f, uint64_t limit_ms);
 /* The client is gone: ends the exchange and frees the stream. */
 void h2_stream_gone(struct h2_stream *s, struct worker *w);
 

@@ -1,7 +1,5 @@
 /* head_write: a checked head, written anew as HTTP/1.1 for the service.
  * Worker threads; no state. */
-#include <stdio.h>
-
 #include "base/auto.h"
 #include "gateway/head.h"
 
@@ -36,18 +34,18 @@ static bool is_ours(struct str raw)
 
 static void add_line(struct wbuf_pool *pool, struct wbuf *out, struct str name, struct str value)
 {
-    char *to = wbuf_reserve(pool, out, name.len + value.len + 4);
-    memcpy(to, name.ptr, name.len);
-    to += name.len;
-    *to++ = ':';
-    *to++ = ' ';
-    if (value.len > 0) {
-        memcpy(to, value.ptr, value.len);
-        to += value.len;
-    }
-    *to++ = '\r';
-    *to = '\n';
-    wbuf_commit(out, name.len + value.len + 4);
+    char *start = wbuf_reserve(pool, out, name.len + value.len + 4);
+    char *to = str_put(str_put(start, name), STR(": "));
+    to = str_put(str_put(to, value), STR("\r\n"));
+    wbuf_commit(out, (size_t)(to - start));
+}
+
+/* A line that ends in a number. */
+static void add_number(struct wbuf_pool *pool, struct wbuf *out, struct str text, uint64_t n)
+{
+    char *start = wbuf_reserve(pool, out, text.len + U64_DIGITS + 2);
+    char *to = str_put(u64_put(str_put(start, text), n), STR("\r\n"));
+    wbuf_commit(out, (size_t)(to - start));
 }
 
 /* Client first, then the proxies it came through, if they are believed (client_address.h). */
@@ -58,25 +56,34 @@ static void write_forwarded(struct wbuf_pool *pool, struct wbuf *out, const stru
     const struct head_told *told = fwd->told == NULL ? &nothing : fwd->told;
     const char *proto = told->proto == NULL ? fwd->proto : told->proto;
     struct str host = told->host.len == 0 ? h->host_text : told->host;
-    char text[768];
-    wbuf_add_str(pool, out, STR("X-Forwarded-For: "));
-    wbuf_add_str(pool, out, str_of(fwd->peer));
-    wbuf_add_str(pool, out, told->via);
-    int len = snprintf(text, sizeof text,
-                       "\r\nX-Forwarded-Host: %.*s\r\nX-Forwarded-Proto: %s\r\n"
-                       "X-Forwarded-Port: %u\r\n",
-                       STR_ARG(host), proto, told->port == 0 ? fwd->public_port : told->port);
-    CHECK(len > 0 && (size_t)len < sizeof text);
-    wbuf_add(pool, out, text, (size_t)len);
+    uint16_t port = told->port == 0 ? fwd->public_port : told->port;
     /* RFC 7239 section 6: an IPv6 node is quoted and in brackets. */
-    const char *open = fwd->peer_is_v6 ? "\"[" : "";
-    const char *shut = fwd->peer_is_v6 ? "]\"" : "";
-    len = snprintf(text, sizeof text, "Forwarded: for=%s%s%s;host=\"%.*s\";proto=%s", open,
-                   fwd->peer, shut, STR_ARG(host), proto);
-    CHECK(len > 0 && (size_t)len < sizeof text);
-    wbuf_add(pool, out, text, (size_t)len);
-    wbuf_add_str(pool, out, told->via_forwarded);
-    wbuf_add_str(pool, out, STR("\r\n"));
+    struct str open = fwd->peer_is_v6 ? STR("\"[") : STR("");
+    struct str shut = fwd->peer_is_v6 ? STR("]\"") : STR("");
+    struct str peer = str_of(fwd->peer);
+    enum { WORDS = 256 }; /* all but what is counted here */
+    char *start = wbuf_reserve(
+        pool, out, WORDS + 2 * (peer.len + host.len) + told->via.len + told->via_forwarded.len);
+    char *to = str_put(start, STR("X-Forwarded-For: "));
+    to = str_put(to, peer);
+    to = str_put(to, told->via);
+    to = str_put(to, STR("\r\nX-Forwarded-Host: "));
+    to = str_put(to, host);
+    to = str_put(to, STR("\r\nX-Forwarded-Proto: "));
+    to = str_put(to, str_of(proto));
+    to = str_put(to, STR("\r\nX-Forwarded-Port: "));
+    to = u64_put(to, port);
+    to = str_put(to, STR("\r\nForwarded: for="));
+    to = str_put(to, open);
+    to = str_put(to, peer);
+    to = str_put(to, shut);
+    to = str_put(to, STR(";host=\""));
+    to = str_put(to, host);
+    to = str_put(to, STR("\";proto="));
+    to = str_put(to, str_of(proto));
+    to = str_put(to, told->via_forwarded);
+    to = str_put(to, STR("\r\n"));
+    wbuf_commit(out, (size_t)(to - start));
 }
 
 static void write_request_line(struct wbuf_pool *pool, struct wbuf *out, const struct head *h,
@@ -87,9 +94,7 @@ static void write_request_line(struct wbuf_pool *pool, struct wbuf *out, const s
     wbuf_add_str(pool, out, h->target);
     wbuf_add_str(pool, out, STR(" HTTP/1.1\r\n"));
     if (fwd->route->host_mode == ROUTE_HOST_REWRITE) {
-        char text[48];
-        int len = snprintf(text, sizeof text, "Host: localhost:%u\r\n", fwd->route->port);
-        wbuf_add(pool, out, text, (size_t)len);
+        add_number(pool, out, STR("Host: localhost:"), fwd->route->port);
     } else {
         add_line(pool, out, STR("Host"), h->host_text);
     }
@@ -110,10 +115,7 @@ static void write_framing(struct wbuf_pool *pool, struct wbuf *out, const struct
         wbuf_add_str(pool, out, STR("Connection: TE\r\nTE: trailers\r\n"));
     }
     if (h->content_length != LENGTH_NONE) {
-        char text[48];
-        int len =
-            snprintf(text, sizeof text, "Content-Length: %lld\r\n", (long long)h->content_length);
-        wbuf_add(pool, out, text, (size_t)len);
+        add_number(pool, out, STR("Content-Length: "), (uint64_t)h->content_length);
     } else if (fwd->has_body) {
         wbuf_add_str(pool, out, STR("Transfer-Encoding: chunked\r\n"));
     } else if (h->is_h2 && (str_eq(h->method, STR("POST")) || str_eq(h->method, STR("PUT")) ||
@@ -163,9 +165,7 @@ void head_write_request(struct wbuf_pool *pool, struct wbuf *out, const struct h
         write_cookies(pool, out, h);
     }
     if (h->max_forwards > 0) {
-        char text[32];
-        int len = snprintf(text, sizeof text, "Max-Forwards: %d\r\n", h->max_forwards - 1);
-        wbuf_add(pool, out, text, (size_t)len);
+        add_number(pool, out, STR("Max-Forwards: "), (uint64_t)h->max_forwards - 1);
     }
     write_forwarded(pool, out, h, fwd);
     if (fwd->request_id.len > 0) {

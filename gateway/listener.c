@@ -51,12 +51,20 @@ static void listener_rest(struct listener *l)
     loop_timer_set(&l->pause, PAUSE_MS);
 }
 
+/* Where the kernel has no room for it (epoll_ctl: ENOMEM, ENOSPC), a little later. */
+static void listener_watch(struct listener *l)
+{
+    if (event_add(l->event, NULL) != 0) {
+        loop_timer_set(&l->pause, PAUSE_MS);
+    }
+}
+
 static void listener_on_pause_over(void *arg)
 {
     struct listener *l = arg;
     CHECK(l->magic == LISTENER_MAGIC);
     if (l->enabled) {
-        CHECK(event_add(l->event, NULL) == 0);
+        listener_watch(l);
     }
 }
 
@@ -100,7 +108,7 @@ struct listener *listener_open(struct worker *w, int fd, bool redirect)
     l->fd = fd;
     l->redirect = redirect;
     l->event = event_new(loop_base(w->loop), fd, EV_READ | EV_PERSIST, listener_on_readable, l);
-    CHECK(l->event != NULL);
+    NEED(l->event != NULL);
     loop_timer_init(&l->pause, w->loop, listener_on_pause_over, l);
     return l;
 }
@@ -112,7 +120,7 @@ void listener_enable(struct listener *l, bool on)
     }
     l->enabled = on;
     if (on) {
-        CHECK(event_add(l->event, NULL) == 0);
+        listener_watch(l);
     } else {
         (void)event_del(l->event);
         loop_timer_clear(&l->pause);

@@ -194,14 +194,21 @@ static const int deadly[] = {
     SCMP_SYS(listen),
 };
 
+/* "Argument `index` is `value`": SCMP_A0(SCMP_CMP_EQ, …) leaves a member unset, which clang minds.
+ */
+static struct scmp_arg_cmp is(unsigned index, scmp_datum_t value)
+{
+    return (struct scmp_arg_cmp){.arg = index, .op = SCMP_CMP_EQ, .datum_a = value};
+}
+
 /* Calls that are right with some arguments only. */
 static int add_guarded(scmp_filter_ctx filter, pid_t self)
 {
     const uint32_t allow = SCMP_ACT_ALLOW;
     int rc = 0;
     /* TCP to loopback services; no Unix, raw, packet or netlink socket. */
-    rc |= seccomp_rule_add(filter, allow, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_INET));
-    rc |= seccomp_rule_add(filter, allow, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_INET6));
+    rc |= seccomp_rule_add(filter, allow, SCMP_SYS(socket), 1, is(0, AF_INET));
+    rc |= seccomp_rule_add(filter, allow, SCMP_SYS(socket), 1, is(0, AF_INET6));
     /* Threads, not processes. clone3 hides its flags in memory: libc then takes clone. */
     rc |= seccomp_rule_add(filter, allow, SCMP_SYS(clone), 1,
                            SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
@@ -214,12 +221,11 @@ static int add_guarded(scmp_filter_ctx filter, pid_t self)
     rc |= seccomp_rule_add(filter, allow, SCMP_SYS(mprotect), 1,
                            SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
     /* abort() and nothing else. */
-    rc |= seccomp_rule_add(filter, allow, SCMP_SYS(tgkill), 1,
-                           SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)self));
+    rc |= seccomp_rule_add(filter, allow, SCMP_SYS(tgkill), 1, is(0, (scmp_datum_t)self));
     /* Reading limits, not setting them. */
-    rc |= seccomp_rule_add(filter, allow, SCMP_SYS(prlimit64), 1, SCMP_A2(SCMP_CMP_EQ, 0));
-    rc |= seccomp_rule_add(filter, allow, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
-    rc |= seccomp_rule_add(filter, allow, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_VMA));
+    rc |= seccomp_rule_add(filter, allow, SCMP_SYS(prlimit64), 1, is(2, 0));
+    rc |= seccomp_rule_add(filter, allow, SCMP_SYS(prctl), 1, is(0, PR_SET_NAME));
+    rc |= seccomp_rule_add(filter, allow, SCMP_SYS(prctl), 1, is(0, PR_SET_VMA));
     /* fstat of newer libcs. */
     rc |= seccomp_rule_add(filter, allow, SCMP_SYS(newfstatat), 1,
                            SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));

@@ -101,7 +101,7 @@ bool tls_attach(struct conn *c, SSL_CTX *ctx, bool server)
     if (c->ssl == NULL) {
         return false;
     }
-    CHECK(SSL_set_app_data(c->ssl, c) == 1);
+    NEED(SSL_set_app_data(c->ssl, c) == 1);
     /* SSL_set_bio takes one reference when both ends are the same BIO. */
     CHECK(BIO_up_ref(c->worker->bio) == 1);
     SSL_set_bio(c->ssl, c->worker->bio, c->worker->bio);
@@ -109,7 +109,7 @@ bool tls_attach(struct conn *c, SSL_CTX *ctx, bool server)
         SSL_set_accept_state(c->ssl);
     } else {
         SSL_set_connect_state(c->ssl);
-        CHECK(SSL_set_tlsext_host_name(c->ssl, "localhost") == 1);
+        NEED(SSL_set_tlsext_host_name(c->ssl, "localhost") == 1);
     }
     return true;
 }

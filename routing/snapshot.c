@@ -37,9 +37,11 @@ const struct limits limits_default = {
     .failed_secrets_free = 5,
     .failed_secrets_delay_max_ms = 900000,
     .failed_secrets_per_minute = 100,
+    .upstream_streams_max = 100,
+    .interims_max = 32,
 };
 
-_Static_assert(sizeof(struct limits) == 21 * sizeof(uint32_t),
+_Static_assert(sizeof(struct limits) == 23 * sizeof(uint32_t),
                "struct limits is uint32_t only; a new one needs a new SNAPSHOT_VERSION");
 
 /* Reads past the end give zeros and set `cut`, which the section's end checks. */

@@ -21,7 +21,7 @@
 #include "routing/route.h"
 
 enum {
-    SNAPSHOT_VERSION = 3,
+    SNAPSHOT_VERSION = 4,
     SNAPSHOT_ROUTES_MAX = 1000000,
     SNAPSHOT_POLICIES_MAX = 100000,
     SNAPSHOT_CERTS_MAX = 1000,
@@ -30,6 +30,7 @@ enum {
     SNAPSHOT_PEERS_MAX = 1000,
     SNAPSHOT_REVOKED_MAX = 100000,
     SNAPSHOT_ACCESS_KEY = 32,
+    SNAPSHOT_SECRET_MAX = 1024, /* bytes of the secret: a longer one is never right */
 };
 
 /* A certificate the gateway shall offer. The first is the default one, for
@@ -63,6 +64,8 @@ struct limits {
     uint32_t failed_secrets_free;      /* 5: wrong secrets of an address before it has to wait */
     uint32_t failed_secrets_delay_max_ms; /* 900000: … and the longest wait */
     uint32_t failed_secrets_per_minute;   /* 100: of all addresses, before all have to wait */
+    uint32_t upstream_streams_max;        /* 100: HTTP/2 streams on a connection to a service */
+    uint32_t interims_max;                /* 32: 1xx answers of a service to one request */
 };
 
 /* What routes of POLICY_SECRET are opened with (gateway/access.h). */

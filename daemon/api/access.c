@@ -47,3 +47,8 @@ bool access_origin_is_ours(const char *origin, const char *host)
     uint16_t to_port = to.port != 0 ? to.port : usual;
     return from_port == to_port && strcmp(from.name, to.name) == 0;
 }
+
+bool access_fetch_is_ours(const char *site)
+{
+    return site == NULL || strcmp(site, "same-origin") == 0 || strcmp(site, "none") == 0;
+}

@@ -20,4 +20,8 @@ bool access_origin_is_ours(const char *origin, const char *host);
 /* True for addresses that only this machine reaches: 127.0.0.0/8, ::1, localhost. */
 bool access_is_loopback(const char *host);
 
+/* False for Sec-Fetch-Site of a page of another origin, "same-site" too: services are siblings of
+ * the UI's name. NULL (no browser, or an old one): true. */
+bool access_fetch_is_ours(const char *site);
+
 #endif

@@ -59,9 +59,11 @@ struct api {
 };
 
 static const struct api_endpoint *const tables[] = {
-    api_daemon_endpoints,   api_worktree_endpoints, api_operation_endpoints,
-    api_publish_endpoints,  api_auth_endpoints,     api_access_endpoints,
-    api_settings_endpoints, api_stats_endpoints,    api_certificate_endpoints,
+    api_daemon_endpoints,   api_worktree_endpoints,    api_operation_endpoints,
+    api_publish_endpoints,  api_auth_endpoints,        api_access_endpoints,
+    api_settings_endpoints, api_stats_endpoints,       api_project_endpoints,
+    api_setup_endpoints,    api_event_endpoints,       api_action_endpoints,
+    api_exec_endpoints,     api_certificate_endpoints,
 };
 
 /* --- dispatch -------------------------------------------------------------------- */
@@ -105,6 +107,8 @@ static int method_of(struct evhttp_request *http)
         return API_POST;
     case EVHTTP_REQ_PUT:
         return API_PUT;
+    case EVHTTP_REQ_PATCH:
+        return API_PATCH;
     case EVHTTP_REQ_DELETE:
         return API_DELETE;
     default:
@@ -207,7 +211,8 @@ static bool request_is_allowed(struct mount *m, struct api_request *r)
     }
     r->is_public = who == ACCESS_PUBLIC;
     if (method_of(r->http) != API_GET &&
-        !access_origin_is_ours(request_header(r, "Origin"), host)) {
+        (!access_origin_is_ours(request_header(r, "Origin"), host) ||
+         !access_fetch_is_ours(request_header(r, "Sec-Fetch-Site")))) {
         reply_error(r, 403, "forbidden", "requests from pages of other origins are refused", NULL);
         return false;
     }

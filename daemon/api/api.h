@@ -24,7 +24,7 @@ void api_set_web_pair(struct api *api);
 /* {"host","port","state","error"?} */
 cJSON *api_web_json(const struct api *api);
 
-enum { API_GET = 1, API_POST = 2, API_DELETE = 4, API_PUT = 8 };
+enum { API_GET = 1, API_POST = 2, API_DELETE = 4, API_PUT = 8, API_PATCH = 16 };
 
 enum api_access {
     API_ANYONE, /* before a login too */
@@ -50,5 +50,10 @@ extern const struct api_endpoint api_access_endpoints[];
 extern const struct api_endpoint api_settings_endpoints[];
 extern const struct api_endpoint api_stats_endpoints[];
 extern const struct api_endpoint api_certificate_endpoints[];
+extern const struct api_endpoint api_project_endpoints[];
+extern const struct api_endpoint api_setup_endpoints[];
+extern const struct api_endpoint api_event_endpoints[];
+extern const struct api_endpoint api_action_endpoints[];
+extern const struct api_endpoint api_exec_endpoints[];
 
 #endif

@@ -7,8 +7,19 @@
 #include "daemon/api/api.h"
 #include "daemon/api/request.h"
 #include "daemon/api/served.h"
+#include "daemon/api/settings_json.h"
 #include "daemon/config_edit.h"
 #include "daemon/daemon.h"
+
+/* What every answer here has: the configuration and the certificates. */
+static void add_state(const struct daemon *d, cJSON *out)
+{
+    cJSON *secrets = NULL;
+    (void)cJSON_AddItemToObject(out, "config", settings_config_json(d, &secrets));
+    (void)cJSON_AddItemToObject(out, "secrets", secrets);
+    (void)cJSON_AddItemToObject(out, "certificateStatus", settings_certificates_json(d));
+    (void)cJSON_AddItemToObject(out, "problems", config_problems_json(d->config));
+}
 
 static void handle_get(struct api_request *r)
 {
@@ -18,11 +29,9 @@ static void handle_get(struct api_request *r)
         reply_err(r, &err);
         return;
     }
-    cJSON *out = config_edit_json(edit);
     config_edit_close(edit);
-    (void)json_add_str(out, "path", r->d->config->path);
-    (void)json_add_bool(out, "exists", r->d->config->exists);
-    (void)cJSON_AddItemToObject(out, "problems", config_problems_json(r->d->config));
+    cJSON *out = cJSON_CreateObject();
+    add_state(r->d, out);
     reply_json(r, HTTP_STATUS_OK, out);
 }
 
@@ -60,7 +69,7 @@ static void save_and_reply(struct api_request *r, struct config_edit *edit)
     (void)json_add_str(out, "path", r->d->config->path);
     (void)json_add_bool(out, "restartRequired", cJSON_GetArraySize(restart) > 0);
     (void)cJSON_AddItemToObject(out, "restartKeys", restart);
-    (void)cJSON_AddItemToObject(out, "problems", config_problems_json(r->d->config));
+    add_state(r->d, out);
     reply_when_served(r, out);
 }
 

@@ -5,57 +5,15 @@
 
 #include "base/auto.h"
 #include "base/json.h"
+#include "daemon/api/accepted.h"
 #include "daemon/api/api.h"
 #include "daemon/api/logs.h"
+#include "daemon/api/lookup.h"
 #include "daemon/api/request.h"
+#include "daemon/api/summaries.h"
 #include "daemon/daemon.h"
+#include "daemon/projects.h"
 #include "daemon/sessions.h"
-
-typedef void worktree_fn(struct api_request *r, const struct worktree *wt);
-
-/* A request waiting for git. */
-struct lookup {
-    struct api_request *r;          /* borrowed */
-    struct worktree_lookup *handle; /* owned */
-    worktree_fn *go_on;
-};
-
-static void lookup_on_cancel(struct api_request *r)
-{
-    struct lookup *lookup = r->work;
-    worktree_lookup_cancel(lookup->handle);
-    free(lookup);
-}
-
-static void lookup_on_done(void *arg, const struct worktree *wt, const struct err *err)
-{
-    struct lookup *lookup = arg;
-    struct api_request *r = lookup->r;
-    worktree_fn *go_on = lookup->go_on;
-    free(lookup);
-    r->cancel = NULL;
-    r->work = NULL;
-    if (wt != NULL) {
-        go_on(r, wt);
-    } else if (err->code == ERR_CONFIG) {
-        reply_error(r, 400, "not-a-worktree", err->msg, NULL);
-    } else {
-        reply_err(r, err);
-    }
-}
-
-static void with_worktree(struct api_request *r, const char *path, worktree_fn *go_on)
-{
-    if (path == NULL || *path != '/') {
-        reply_error(r, 400, "validation", "path must be an absolute path", NULL);
-        return;
-    }
-    struct lookup *lookup = xcalloc(1, sizeof *lookup);
-    *lookup = (struct lookup){.r = r, .go_on = go_on};
-    r->cancel = lookup_on_cancel;
-    r->work = lookup;
-    lookup->handle = worktree_resolve(r->d->loop, r->d->home, path, lookup_on_done, lookup);
-}
 
 /* --- the deploy config ----------------------------------------------------------------- */
 
@@ -102,6 +60,7 @@ static void add_config(const struct worktree *wt, cJSON *detail)
     if (manifest_ok(m)) {
         (void)json_add_str(out, "status", "valid");
         (void)json_add_str(out, "mode", manifest_mode_name(m->mode));
+        summary_add_manifest(detail, m);
     } else if (m->missing) {
         autofree char *text = xasprintf("deploy config not found at %s", path);
         (void)json_add_str(out, "status", "missing");
@@ -211,36 +170,6 @@ static const char *up_maps(const cJSON *body, struct up_lists *lists, struct ses
     return NULL;
 }
 
-static void reply_busy(struct api_request *r, const struct session *session, const struct err *err)
-{
-    const struct operation *active = operations_active(r->d->operations, session_name(session));
-    cJSON *extra = cJSON_CreateObject();
-    (void)json_add_str(extra, "sessionName", session_name(session));
-    if (active != NULL) {
-        (void)cJSON_AddItemToObject(extra, "active", operation_json(active));
-    }
-    reply_error(r, 409, "session-busy", err->msg, extra);
-}
-
-static void reply_started(struct api_request *r, const struct session *session,
-                          const struct operation *op, const struct err *err)
-{
-    if (op == NULL && err->code == ERR_BUSY) {
-        reply_busy(r, session, err);
-        return;
-    }
-    if (op == NULL) {
-        reply_err(r, err);
-        return;
-    }
-    cJSON *out = cJSON_CreateObject();
-    (void)json_add_str(out, "operationId", operation_id(op));
-    (void)json_add_str(out, "sessionName", operation_session(op));
-    (void)json_add_str(out, "kind", operation_kind(op));
-    (void)json_add_str(out, "startedAt", operation_started_at(op));
-    reply_json(r, 202, out);
-}
-
 static void up_go_on(struct api_request *r, const struct worktree *wt)
 {
     struct session *session = sessions_get(r->d->sessions, wt);
@@ -250,6 +179,7 @@ static void up_go_on(struct api_request *r, const struct worktree *wt)
         .force = json_get_bool(r->body, "force", false),
         .no_tunnel = json_get_bool(r->body, "noTunnel", false),
         .target = json_get_str(r->body, "target", NULL),
+        .head = wt->head,
     };
     const char *fault = up_services(r->body, &lists, &up);
     if (fault == NULL) {
@@ -261,14 +191,14 @@ static void up_go_on(struct api_request *r, const struct worktree *wt)
                config_is_good(r, wt)) {
         /* A busy session is told so before anything about its config. */
         struct operation *op = session_up(session, &up, &err);
-        reply_started(r, session, op, &err);
+        reply_accepted(r, session_name(session), op, NULL, &err);
     }
     up_lists_fini(&lists);
 }
 
 static void handle_up(struct api_request *r)
 {
-    with_worktree(r, json_get_str(r->body, "path", NULL), up_go_on);
+    lookup_worktree(r, json_get_str(r->body, "path", NULL), up_go_on);
 }
 
 /* --- down and detail -------------------------------------------------------------------------- */
@@ -285,12 +215,12 @@ static void down_go_on(struct api_request *r, const struct worktree *wt)
         return;
     }
     struct operation *op = session_down(session, &err);
-    reply_started(r, session, op, &err);
+    reply_accepted(r, session_name(session), op, NULL, &err);
 }
 
 static void handle_down(struct api_request *r)
 {
-    with_worktree(r, json_get_str(r->body, "path", NULL), down_go_on);
+    lookup_worktree(r, json_get_str(r->body, "path", NULL), down_go_on);
 }
 
 static void detail_go_on(struct api_request *r, const struct worktree *wt)
@@ -298,14 +228,9 @@ static void detail_go_on(struct api_request *r, const struct worktree *wt)
     const struct session *session = sessions_get(r->d->sessions, wt);
     cJSON *out = cJSON_CreateObject();
     session_add_detail(session, out);
-    cJSON *worktree = cJSON_GetObjectItemCaseSensitive(out, "worktree");
-    (void)json_add_bool(worktree, "isSource", wt->is_source);
-    if (wt->branch != NULL) {
-        (void)json_add_str(worktree, "branch", wt->branch);
-    }
-    if (wt->head != NULL) {
-        (void)json_add_str(worktree, "head", wt->head);
-    }
+    summary_add_worktree(r->d, cJSON_GetObjectItemCaseSensitive(out, "worktree"), wt);
+    (void)json_add_str(out, "projectId", projects_id_of(r->d->projects, wt->source));
+    summary_add_freshness(r->d, out, wt);
     add_config(wt, out);
     if (api_web_url(r->d->api) != NULL) {
         (void)json_add_str(out, "webUrl", api_web_url(r->d->api));
@@ -315,7 +240,7 @@ static void detail_go_on(struct api_request *r, const struct worktree *wt)
 
 static void handle_detail(struct api_request *r)
 {
-    with_worktree(r, request_query(r, "path"), detail_go_on);
+    lookup_worktree(r, request_query(r, "path"), detail_go_on);
 }
 
 const struct api_endpoint api_worktree_endpoints[] = {

@@ -1,5 +1,5 @@
 /* logs: see logs.h. Files are looked at four times a second while somebody follows; a file that
- * became shorter was started anew by a new `up` and is read from its start. */
+ * is another one than before, or shorter, is that of a new start and is read from its beginning. */
 #include "daemon/api/logs.h"
 
 #include <fcntl.h>
@@ -11,8 +11,11 @@
 #include "base/auto.h"
 #include "base/json.h"
 #include "base/loop.h"
+#include "daemon/api/log_tail.h"
+#include "daemon/api/logs_container.h"
 #include "daemon/api/request.h"
 #include "daemon/daemon.h"
+#include "daemon/deploy/compose_exec.h"
 #include "daemon/sessions.h"
 
 enum {
@@ -28,6 +31,7 @@ struct log_file {
     const char *stream;
     char *path; /* owned */
     off_t at;
+    struct log_identity identity; /* of the file `at` is meant for */
 };
 
 struct follower {
@@ -35,6 +39,10 @@ struct follower {
     char *session;          /* owned */
     struct log_file *files; /* owned */
     size_t count;
+    size_t tail_lines;                 /* of each file at the start; 0: TAIL_BYTES */
+    struct container_log **containers; /* owned: of the Docker modes, instead of files */
+    size_t container_count;
+    size_t containers_left; /* not at their end yet, when not following */
     uint64_t sequence;
     uint64_t sent_ms;
     struct loop_timer timer;
@@ -47,22 +55,26 @@ static void follower_free(struct follower *f)
         free(f->files[i].service);
         free(f->files[i].path);
     }
+    for (size_t i = 0; i < f->container_count; i++) {
+        container_log_free(f->containers[i]);
+    }
+    free(f->containers);
     free(f->files);
     free(f->session);
     free(f);
 }
 
-static void send_chunk(struct follower *f, const struct log_file *file, struct str chunk)
+static void send_lines(struct follower *f, const char *service, const char *name, struct str chunk)
 {
     autofree char *now = time_text(clock_wall_ms());
-    autofree char *channel = xasprintf("service:%s", file->service);
+    autofree char *channel = xasprintf("service:%s", service);
     autojson cJSON *line = cJSON_CreateObject();
     (void)json_add_str(line, "sessionName", f->session);
     (void)json_add_int(line, "sequence", (int64_t)++f->sequence);
     (void)json_add_str(line, "timestamp", now);
     (void)json_add_str(line, "channel", channel);
-    (void)json_add_str(line, "service", file->service);
-    (void)json_add_str(line, "stream", file->stream);
+    (void)json_add_str(line, "service", service);
+    (void)json_add_str(line, "stream", name);
     (void)json_add_slice(line, "chunk", chunk);
     autofree char *text = json_print(line);
     autofree char *whole = xasprintf("%s\n", text);
@@ -91,11 +103,13 @@ static void file_send(struct follower *f, struct log_file *file)
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
         return;
     }
+    struct log_identity identity = log_identity_of(fd);
     if (file->at < 0) {
-        file->at = st.st_size > TAIL_BYTES ? st.st_size - TAIL_BYTES : 0;
-    } else if (st.st_size < file->at) {
+        file->at = log_tail_start(fd, st.st_size, TAIL_BYTES, f->tail_lines);
+    } else if (st.st_size < file->at || !log_identity_same(&identity, &file->identity)) {
         file->at = 0;
     }
+    file->identity = identity;
     char bytes[CHUNK_BYTES];
     for (off_t sent = 0; sent < TURN_BYTES;) {
         ssize_t n = pread(fd, bytes, sizeof bytes, file->at);
@@ -103,7 +117,7 @@ static void file_send(struct follower *f, struct log_file *file)
             return;
         }
         size_t len = whole_part(bytes, (size_t)n);
-        send_chunk(f, file, (struct str){bytes, len});
+        send_lines(f, file->service, file->stream, (struct str){bytes, len});
         file->at += (off_t)len;
         sent += (off_t)len;
     }
@@ -163,27 +177,60 @@ static void add_files(struct follower *f, const struct deployment *deployment,
     }
 }
 
-void logs_handle(struct api_request *r)
+static void follower_on_lines(void *arg, const char *service, const char *stream, struct str lines)
 {
-    struct session *session = sessions_find(r->d->sessions, r->param);
-    const char *service = request_query(r, "service");
-    const char *follow = request_query(r, "follow");
-    if (session == NULL) {
-        reply_error(r, 404, "not-found", "no such session", NULL);
-        return;
+    send_lines(arg, service, stream, lines);
+}
+
+static void follower_on_container_end(void *arg)
+{
+    struct follower *f = arg;
+    if (--f->containers_left == 0) {
+        stream_end(f->stream);
+        follower_free(f);
     }
+}
+
+/* In the Docker modes: one log per service that has a container. */
+static void add_containers(struct follower *f, struct daemon *d,
+                           const struct deployment *deployment, const char *only_service,
+                           bool is_following)
+{
+    autojson cJSON *services = deployment_services_json(deployment);
+    const cJSON *service;
+    f->containers =
+        xcalloc((size_t)cJSON_GetArraySize(services) + 1, sizeof(struct container_log *));
+    cJSON_ArrayForEach(service, services)
+    {
+        const char *name = json_get_str(service, "service", "");
+        if (only_service == NULL || strcmp(name, only_service) == 0) {
+            f->containers[f->container_count++] = container_log_new(
+                d, f->session, name, is_following, follower_on_lines, follower_on_container_end, f);
+        }
+    }
+    f->containers_left = f->container_count;
+}
+
+void logs_follow(struct api_request *r, const struct session *session, const char *service,
+                 bool is_following)
+{
     struct follower *f = xcalloc(1, sizeof *f);
     loop_timer_init(&f->timer, r->d->loop, follower_on_timer, f);
     f->session = xstrdup(session_name(session));
     f->sent_ms = clock_now_ms();
-    add_files(f, session_deployment(session), service);
-    if (f->count == 0) {
+    f->tail_lines = log_tail_lines(request_query(r, "tail"));
+    if (compose_exec_applies(session_deployment(session))) {
+        add_containers(f, r->d, session_deployment(session), service, is_following);
+    } else {
+        add_files(f, session_deployment(session), service);
+    }
+    if (f->count + f->container_count == 0) {
         follower_free(f);
         reply_error(r, 404, "not-found", "no such service, or it has no logs", NULL);
         return;
     }
     f->stream = stream_open(r, follower_on_close, f);
-    if (follow != NULL && (strcmp(follow, "1") == 0 || strcmp(follow, "true") == 0)) {
+    if (is_following || f->container_count > 0) {
         follower_on_timer(f);
         return;
     }
@@ -192,4 +239,17 @@ void logs_handle(struct api_request *r)
     }
     stream_end(f->stream);
     follower_free(f);
+}
+
+void logs_handle(struct api_request *r)
+{
+    const struct session *session = sessions_find(r->d->sessions, r->param);
+    const char *service = request_query(r, "service");
+    const char *follow = request_query(r, "follow");
+    if (session == NULL) {
+        reply_error(r, 404, "not-found", "no such session", NULL);
+        return;
+    }
+    logs_follow(r, session, service,
+                follow != NULL && (strcmp(follow, "1") == 0 || strcmp(follow, "true") == 0));
 }

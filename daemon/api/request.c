@@ -4,6 +4,7 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/http.h>
+#include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +102,24 @@ const char *request_header(const struct api_request *r, const char *name)
     return evhttp_find_header(evhttp_request_get_input_headers(r->http), name);
 }
 
+bool request_is_http11(const struct api_request *r)
+{
+    return r->http->major == 1 && r->http->minor >= 1;
+}
+
+struct bufferevent *request_take_over(struct api_request *r)
+{
+    watch_close(r, false);
+    return evhttp_connection_get_bufferevent(evhttp_request_get_connection(r->http));
+}
+
+void request_hang_up(struct api_request *r)
+{
+    struct evhttp_connection *conn = evhttp_request_get_connection(r->http);
+    request_free(r);
+    evhttp_connection_free(conn); /* and the request with it */
+}
+
 void reply_header(struct api_request *r, const char *name, const char *value)
 {
     (void)evhttp_add_header(evhttp_request_get_output_headers(r->http), name, value);
@@ -168,15 +187,29 @@ static void stream_on_cancel(struct api_request *r)
 
 struct stream *stream_open(struct api_request *r, void (*on_close)(void *arg), void *arg)
 {
+    return stream_open_as(r, "application/x-ndjson", on_close, arg);
+}
+
+struct stream *stream_open_as(struct api_request *r, const char *type, void (*on_close)(void *arg),
+                              void *arg)
+{
     struct stream *s = xcalloc(1, sizeof *s);
     *s = (struct stream){.r = r, .on_close = on_close, .arg = arg};
     r->cancel = stream_on_cancel;
     r->work = s;
-    reply_header(r, "Content-Type", "application/x-ndjson");
+    reply_header(r, "Content-Type", type);
     reply_header(r, "Cache-Control", "no-cache, no-transform");
     reply_header(r, "X-Accel-Buffering", "no");
     evhttp_send_reply_start(r->http, HTTP_STATUS_OK, "OK");
     return s;
+}
+
+bool stream_is_behind(const struct stream *s)
+{
+    struct evhttp_connection *conn = evhttp_request_get_connection(s->r->http);
+    return conn != NULL &&
+           evbuffer_get_length(bufferevent_get_output(evhttp_connection_get_bufferevent(conn))) >
+               STREAM_BEHIND_MAX;
 }
 
 void stream_send(struct stream *s, struct str bytes, bool must_arrive)

@@ -38,6 +38,13 @@ struct api_request {
 const char *request_query(const struct api_request *r, const char *name);
 const char *request_header(const struct api_request *r, const char *name);
 
+bool request_is_http11(const struct api_request *r);
+/* For another protocol on the same connection: evhttp does not touch its bufferevent any more. The
+ * request ends with request_hang_up, from the loop, which closes the connection too. */
+struct bufferevent;
+struct bufferevent *request_take_over(struct api_request *r);
+void request_hang_up(struct api_request *r);
+
 /* Takes the tree. */
 void reply_json(struct api_request *r, int status, cJSON *body);
 /* {"error","message"}; `extra` (or NULL) gives further members and is taken. */
@@ -55,6 +62,11 @@ void reply_header(struct api_request *r, const char *name, const char *value);
  * their sequence numbers) unless they must be told. */
 struct stream;
 struct stream *stream_open(struct api_request *r, void (*on_close)(void *arg), void *arg);
+/* The same of another media type. */
+struct stream *stream_open_as(struct api_request *r, const char *type, void (*on_close)(void *arg),
+                              void *arg);
+/* True when so much waits for the reader that lines would be lost. */
+bool stream_is_behind(const struct stream *s);
 void stream_send(struct stream *s, struct str bytes, bool must_arrive);
 void stream_end(struct stream *s);
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/fault.h"
 #include "base/json.h"
 #include "daemon/deploy/deployment_internal.h"
 #include "daemon/store/store.h"
@@ -105,12 +106,15 @@ void deployment_free(struct deployment *d)
     }
     CHECK(d->magic == DEPLOYMENT_MAGIC);
     up_free(d);
+    service_action_free(d);
     d->runner->release(d);
     deployment_clear_services(d);
+    subprocess_release(d->forward);
     loop_timer_fini(&d->timer);
     loop_timer_fini(&d->monitor);
     cJSON_Delete(d->state);
     failure_clear(d);
+    free(d->stop_error);
     worktree_fini(&d->wt);
     d->magic = 0;
     free(d);
@@ -134,7 +138,7 @@ static char **dup_strings(const char *const *list)
     return copy;
 }
 
-static struct up *up_new(const struct deployment_request *request)
+struct up *up_new(const struct deployment_request *request)
 {
     struct up *up = xcalloc(1, sizeof(*up));
     up->operation_id = dup_or_null(request->operation_id);
@@ -180,27 +184,49 @@ void deployment_on_stopped(void *arg)
     on_stopped(d);
 }
 
+static void stop_on_forward_stopped(void *arg)
+{
+    struct deployment *d = arg;
+    d->runner->stop(d);
+}
+
 void deployment_stop_all(struct deployment *d, void (*on_stopped)(struct deployment *d))
 {
     deployment_cancel_checks(d);
     d->on_stopped = on_stopped;
-    d->runner->stop(d);
+    free(d->stop_error);
+    d->stop_error = NULL;
+    forward_stop(d, stop_on_forward_stopped);
 }
 
 const struct runner_ops *runner_of(enum manifest_mode mode)
 {
-    (void)mode; /* the manifest refuses the others */
-    return &runner_shell;
+    return mode == MANIFEST_SHELL ? &runner_shell : &runner_compose;
+}
+
+/* What could not be stopped keeps its routes; the monitor finds out what they lead to. */
+static void down_fail(struct deployment *d)
+{
+    autofree char *why = xstrdup(d->stop_error);
+    d->is_down = false;
+    deployment_monitor_start(d, true);
+    d->ops.on_done(d->arg, DEPLOYMENT_FAILED, ERR_FAILED, why);
 }
 
 static void down_on_stopped(struct deployment *d)
 {
+    if (d->stop_error != NULL) {
+        down_fail(d);
+        return;
+    }
     struct err err = {0};
-    deployment_clear_services(d);
+    fault_point("down.stopped");
     int rc = 0;
+    deployment_clear_services(d);
     if (cJSON_GetArraySize(d->state) > 0) {
         rc = state_save(d, &err);
     }
+    fault_point("down.saved");
     d->is_down = false;
     loop_timer_clear(&d->monitor);
     d->ops.on_drop(d->arg);
@@ -210,13 +236,16 @@ static void down_on_stopped(struct deployment *d)
 
 static void down_on_withdrawn(struct deployment *d)
 {
+    fault_point("down.withdrawn");
     deployment_stop_all(d, down_on_stopped);
+    fault_point("down.stopping");
 }
 
 static void down_begin(void *arg)
 {
     struct deployment *d = arg;
     CHECK(d->magic == DEPLOYMENT_MAGIC && d->is_down);
+    fault_point("down.begin");
     deployment_cancel_checks(d);
     if (d->up != NULL) {
         up_free(d);
@@ -228,11 +257,12 @@ static void down_begin(void *arg)
 int deployment_down(struct deployment *d, struct err *err)
 {
     CHECK(d->magic == DEPLOYMENT_MAGIC);
-    if (d->is_down) {
+    if (d->is_down || d->action != NULL) {
         return err_set(err, ERR_BUSY, "session %s is busy", d->wt.session_name);
     }
     d->is_down = true;
     d->on_stopped = NULL; /* of the up that ends here; so are the others */
+    d->forward_stopped = NULL;
     d->on_published = NULL;
     d->on_withdrawn = NULL;
     /* From the loop: this may be called from inside a callback of the up. */
@@ -276,7 +306,7 @@ const struct worktree *deployment_worktree(const struct deployment *d)
 
 bool deployment_is_busy(const struct deployment *d)
 {
-    return d->up != NULL || d->is_down;
+    return d->up != NULL || d->is_down || d->action != NULL;
 }
 
 bool deployment_is_initialised(const struct deployment *d)
@@ -294,7 +324,7 @@ size_t deployment_ports(const struct deployment *d, struct deployment_port **out
     count = 0;
     for (size_t i = 0; i < d->service_count; i++) {
         const struct service_run *s = d->services[i];
-        for (size_t j = 0; j < s->port_count; j++) {
+        for (size_t j = 0; j < s->port_count && !s->is_dep; j++) {
             const struct port_run *p = &s->ports[j];
             ports[count++] = (struct deployment_port){.service = s->name,
                                                       .container_port = p->container_port,

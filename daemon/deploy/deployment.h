@@ -28,6 +28,7 @@
 #include "base/err.h"
 #include "base/fetch.h"
 #include "base/loop.h"
+#include "daemon/deploy/docker_events.h"
 #include "daemon/deploy/health.h"
 #include "daemon/deploy/manifest.h"
 #include "daemon/deploy/worktree.h"
@@ -80,7 +81,8 @@ struct deployment_ops {
 struct deployment_env {
     struct loop *loop;
     struct fetch_client *fetch;
-    const char *home; /* WOS_HOME */
+    const char *home;                    /* WOS_HOME */
+    struct docker_events *docker_events; /* for the Docker modes */
 };
 
 struct deployment_argument {
@@ -122,6 +124,18 @@ int deployment_up(struct deployment *d, const struct deployment_request *request
 /* Stops everything. During an up: cancels it first (its on_done comes with
  * CANCELLED, then the down's own on_done). Never deployed: succeeds at once. */
 int deployment_down(struct deployment *d, struct err *err);
+/* Stops one service of a deployment, or starts it anew, while the others go on; ends in on_done.
+ * Its environment is made as the last up made it, with the daemon's in place of the caller's.
+ * ERR_NOT_FOUND: no such service; ERR_BUSY. */
+struct deployment_service_request {
+    const char *service;
+    bool is_restart;
+    const char *domain;       /* as in struct deployment_request */
+    const char *service_bind; /* likewise */
+};
+bool deployment_has_service(const struct deployment *d, const char *service);
+int deployment_service(struct deployment *d, const struct deployment_service_request *request,
+                       struct err *err);
 /* The core's answer to on_publish, entries found by service and container port.
  * A refused port does not fail the deployment. May also be called after a
  * restore, so that names and URLs are known again. */

@@ -36,17 +36,18 @@ static struct template_port *template_ports(const struct deployment *d, size_t *
     return ports;
 }
 
-static int environment_expand(struct deployment *d, const struct manifest_service *ms,
-                              struct envlist *own, struct err *err)
+int environment_expand(struct deployment *d, const struct manifest_pair *pairs, size_t count,
+                       const char *path, struct envlist *own, struct err *err)
 {
     struct template_scope scope = {.manifest = d->up->manifest,
+                                   .project = d->wt.project_name,
                                    .arguments = d->up->arguments,
                                    .argument_count = d->up->argument_count,
                                    .service_bind = d->up->service_bind};
     autofree struct template_port *ports = template_ports(d, &scope.port_count);
     scope.ports = ports;
-    for (size_t i = 0; i < ms->environment_count; i++) {
-        const struct manifest_pair *pair = &ms->environment[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct manifest_pair *pair = &pairs[i];
         struct buf value = {0};
         int rc = template_expand(str_of(pair->value), &scope, &value, err);
         if (rc == 0) {
@@ -54,8 +55,8 @@ static int environment_expand(struct deployment *d, const struct manifest_servic
         }
         buf_fini(&value);
         if (rc < 0) {
-            return err_wrap(err, "%s:%d:%d: app.services.%s.environment.%s", d->up->manifest->file,
-                            pair->line, pair->column, ms->name, pair->key);
+            return err_wrap(err, "%s:%d:%d: %s.environment.%s", d->up->manifest->file, pair->line,
+                            pair->column, path, pair->key);
         }
     }
     return 0;
@@ -63,8 +64,8 @@ static int environment_expand(struct deployment *d, const struct manifest_servic
 
 /* What wos itself promises a service: WOS_SERVICE_*, and that Vite accepts its
  * public name unless the service decides that itself. */
-static void environment_add_contract(const struct deployment *d, const struct service_run *s,
-                                     struct envlist *own)
+void environment_add_contract(const struct deployment *d, const struct service_run *s,
+                              struct envlist *own)
 {
     static const char vite[] = "__VITE_ADDITIONAL_SERVER_ALLOWED_HOSTS";
     const struct up *up = d->up;
@@ -93,7 +94,8 @@ int service_environment(struct deployment *d, const struct manifest_service *ms,
             return -1;
         }
     }
-    if (environment_expand(d, ms, own, err) < 0) {
+    autofree char *where = xasprintf("app.services.%s", ms->name);
+    if (environment_expand(d, ms->environment, ms->environment_count, where, own, err) < 0) {
         return -1;
     }
     environment_add_contract(d, s, own);

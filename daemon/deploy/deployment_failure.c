@@ -33,6 +33,15 @@ const char *failure_note_service(struct deployment *d, const struct service_run 
     return d->failure_tail;
 }
 
+char *service_exit_text(struct deployment *d, const struct service_run *s)
+{
+    char status[64];
+    const char *said = failure_note_service(d, s);
+    return xasprintf("service %s ended during up (%s)%s%s", s->name,
+                     subprocess_status_text(s->status, status, sizeof(status)),
+                     said[0] == '\0' ? "; it printed nothing" : ":\n", said);
+}
+
 cJSON *deployment_failure_log_json(const struct deployment *d)
 {
     cJSON *lines = cJSON_CreateArray();

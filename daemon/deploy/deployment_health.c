@@ -6,15 +6,20 @@
 #include "base/json.h"
 #include "daemon/deploy/deployment_internal.h"
 
-enum { MONITOR_MS = 5000 };
+enum {
+    MONITOR_MS = 5000,
+    CALM_ROUNDS = 12,     /* looks in a row at which nothing was different … */
+    CALM_MS = MONITOR_MS, /* … after which there is this much more time between two */
+};
 
 void port_set_route(struct port_run *p, enum route_state state)
 {
     struct deployment *d = p->service->deployment;
-    if (p->route == state) {
+    if (p->route == state || p->service->is_dep) {
         return;
     }
     p->route = state;
+    d->calm_rounds = 0;
     d->ops.on_port_state(d->arg, p->service->name, p->container_port, state);
 }
 
@@ -80,6 +85,20 @@ static void up_show_log(struct deployment *d, const struct service_run *s)
     }
 }
 
+static char *failure_line(const struct port_run *p)
+{
+    return xasprintf("health check of service %s port %u failed: %s (GET http://localhost:%u%s)",
+                     p->service->name, (unsigned)p->container_port,
+                     p->message == NULL ? "no answer" : p->message, (unsigned)p->host_port,
+                     p->path);
+}
+
+char *health_failure_text(struct deployment *d, const struct port_run *p)
+{
+    up_show_log(d, p->service);
+    return failure_line(p);
+}
+
 /* All checks are over: one sentence per port that may not fail. */
 static void up_judge_health(struct deployment *d)
 {
@@ -89,15 +108,8 @@ static void up_judge_health(struct deployment *d)
         for (size_t j = 0; j < s->port_count; j++) {
             const struct port_run *p = &s->ports[j];
             if (p->check_enabled && !p->allow_failure && p->health != HEALTH_HEALTHY) {
-                if (text.len == 0) {
-                    up_show_log(d, s);
-                }
-                buf_printf(&text,
-                           "%shealth check of service %s port %u failed: %s (GET "
-                           "http://localhost:%u%s)",
-                           text.len == 0 ? "" : "\n", s->name, (unsigned)p->container_port,
-                           p->message == NULL ? "no answer" : p->message, (unsigned)p->host_port,
-                           p->path);
+                autofree char *line = text.len == 0 ? health_failure_text(d, p) : failure_line(p);
+                buf_printf(&text, "%s%s", text.len == 0 ? "" : "\n", line);
             }
         }
     }
@@ -117,28 +129,50 @@ static void port_on_up_checked(void *arg, bool healthy, int status, const char *
     p->check = NULL;
     port_note(p, healthy, status, message);
     CHECK(d->up != NULL && d->up->checks_left > 0);
-    if (--d->up->checks_left == 0) {
+    d->up->checks_left--;
+    if (d->up->judging && d->up->checks_left == 0) {
         up_judge_health(d);
+    } else if (!d->up->judging) {
+        readiness_on_checked(p->service);
+    }
+}
+
+void service_begin_checks(struct service_run *s)
+{
+    for (size_t i = 0; i < s->port_count; i++) {
+        struct port_run *p = &s->ports[i];
+        if (!p->check_enabled) {
+            port_set_route(p, ROUTE_LIVE);
+        } else if (p->check == NULL && p->health == HEALTH_WAITING) {
+            s->deployment->up->checks_left++;
+            port_check(p, HEALTH_UNTIL, port_on_attempt, port_on_up_checked);
+        }
     }
 }
 
 void up_check_health(struct deployment *d)
 {
+    d->up->judging = true;
     for (size_t i = 0; i < d->service_count; i++) {
-        struct service_run *s = d->services[i];
-        for (size_t j = 0; j < s->port_count; j++) {
-            struct port_run *p = &s->ports[j];
-            if (!p->check_enabled) {
-                port_set_route(p, ROUTE_LIVE);
-                continue;
-            }
-            d->up->checks_left++;
-            port_check(p, HEALTH_UNTIL, port_on_attempt, port_on_up_checked);
-        }
+        service_begin_checks(d->services[i]);
     }
     if (d->up->checks_left == 0) {
-        up_step_done(d);
+        up_judge_health(d);
     }
+}
+
+static void port_on_service_checked(void *arg, bool healthy, int status, const char *message)
+{
+    struct port_run *p = arg;
+    CHECK(p->magic == PORT_RUN_MAGIC);
+    p->check = NULL;
+    port_note(p, healthy, status, message);
+    service_action_checked(p->service->deployment);
+}
+
+void port_check_service(struct port_run *p)
+{
+    port_check(p, HEALTH_UNTIL, port_on_attempt, port_on_service_checked);
 }
 
 static void port_on_monitored(void *arg, bool healthy, int status, const char *message)
@@ -151,10 +185,12 @@ static void port_on_monitored(void *arg, bool healthy, int status, const char *m
 
 void deployment_monitor_start(struct deployment *d, bool at_once)
 {
+    d->calm_rounds = 0;
     loop_timer_set(&d->monitor, at_once ? 0 : MONITOR_MS);
 }
 
-/* One look at every running port that has a check, and again in five seconds. */
+/* One look at every running port that has a check, and again in five seconds; in ten when nothing
+ * changes: hundreds of services shall not keep an idle machine busy. */
 void deployment_monitor(struct deployment *d)
 {
     bool any = false;
@@ -172,6 +208,8 @@ void deployment_monitor(struct deployment *d)
         }
     }
     if (any) {
-        deployment_monitor_start(d, false);
+        bool is_calm = d->calm_rounds >= CALM_ROUNDS;
+        d->calm_rounds += is_calm ? 0 : 1;
+        loop_timer_set(&d->monitor, is_calm ? MONITOR_MS + CALM_MS : MONITOR_MS);
     }
 }

@@ -6,6 +6,7 @@
 #include "base/auto.h"
 #include "base/file.h"
 #include "daemon/deploy/deployment_internal.h"
+#include "daemon/deploy/runid.h"
 #include "daemon/deploy/shell.h"
 
 enum { INIT_TAIL_MAX = 8192 };
@@ -34,7 +35,9 @@ char *up_init_script(const struct deployment *d)
         if (ms->init_count == 0) {
             continue;
         }
-        autofree char *cwd = path_join(d->wt.root, ms->cwd == NULL ? "." : ms->cwd);
+        /* In a container the worktree is mounted at a fixed place. */
+        const char *root = d->mode == MANIFEST_SHELL ? d->wt.root : "/workspace";
+        autofree char *cwd = path_join(root, ms->cwd == NULL ? "." : ms->cwd);
         buf_add_text(&text, text.len == 0 ? "(cd " : " && (cd ");
         add_quoted(&text, cwd);
         buf_add_text(&text, " && ");
@@ -42,6 +45,20 @@ char *up_init_script(const struct deployment *d)
         buf_add_text(&text, ")");
     }
     return buf_take(&text);
+}
+
+int up_init_environment(struct deployment *d, const char *const **out_env, struct err *err)
+{
+    autofree char *id = runid_new();
+    state_set(state_object(d->state, "shell"), "initRunId", cJSON_CreateString(id));
+    if (state_save(d, err) < 0) {
+        return -1;
+    }
+    envlist_fini(&d->up->init_env);
+    envlist_add_all(&d->up->init_env, envlist_array(&d->up->base_env));
+    envlist_set(&d->up->init_env, STR(RUNID_VARIABLE), str_of(id));
+    *out_env = envlist_array(&d->up->init_env);
+    return 0;
 }
 
 void up_on_init_output(void *arg, bool is_stderr, struct str chunk)
@@ -61,7 +78,10 @@ void up_on_init_done(void *arg, int status)
     struct deployment *d = arg;
     CHECK(d->magic == DEPLOYMENT_MAGIC && d->up != NULL);
     d->up->init = NULL;
+    /* What it left running on purpose is not ours to end: the next save forgets the id. */
+    cJSON_DeleteItemFromObjectCaseSensitive(state_object(d->state, "shell"), "initRunId");
     if (status == 0) {
+        d->up->init_done = true;
         up_step_done(d);
         return;
     }

@@ -65,6 +65,12 @@ static int up_check_selection(const struct up *up, struct err *err)
                            up->arguments[i].key, m->file);
         }
     }
+    if (m->mode == MANIFEST_COMPOSE &&
+        (up->target != NULL || up->services != NULL || up->argument_count > 0)) {
+        return err_set(err, ERR_USAGE,
+                       "mode compose starts every service of its file: services, a target and "
+                       "arguments cannot be given");
+    }
     if (m->service_count == 0) {
         return err_set(err, ERR_CONFIG, "%s declares no services under app.services", m->file);
     }
@@ -145,13 +151,15 @@ static void port_run_fill(struct deployment *d, struct port_run *p, const struct
     p->route = ROUTE_STARTING;
 }
 
-/* Makes d->services of the selection, by name, without processes. */
-static void make_services(struct deployment *d)
+/* Adds the selection to d->services, by name, without processes. */
+static void make_services(struct deployment *d, bool deps)
 {
     const struct manifest *m = d->up->manifest;
-    deployment_clear_services(d);
     for (size_t i = 0; i < m->service_count; i++) {
         const struct manifest_service *ms = &m->services[i];
+        if (ms->is_dep != deps) {
+            continue;
+        }
         bool selected = false;
         for (size_t j = 0; j < d->up->selected_count; j++) {
             selected = selected || d->up->selected[j] == ms;
@@ -160,6 +168,7 @@ static void make_services(struct deployment *d)
             continue;
         }
         struct service_run *s = service_run_new(d, ms->name, ms->port_count);
+        s->is_dep = ms->is_dep;
         for (size_t j = 0; j < ms->port_count; j++) {
             port_run_fill(d, &s->ports[j], &ms->ports[j]);
         }
@@ -168,7 +177,9 @@ static void make_services(struct deployment *d)
 
 int up_assign_ports(struct deployment *d, struct err *err)
 {
-    make_services(d);
+    deployment_clear_services(d);
+    make_services(d, false);
+    make_services(d, true);
     forget_old_assignments(d);
     size_t count = 0;
     for (size_t i = 0; i < d->service_count; i++) {
@@ -180,7 +191,7 @@ int up_assign_ports(struct deployment *d, struct err *err)
         const struct service_run *s = d->services[i];
         for (size_t j = 0; j < s->port_count; j++) {
             uint16_t port = s->ports[j].container_port;
-            bindings[at++] = (struct port_binding){.kind = "app",
+            bindings[at++] = (struct port_binding){.kind = s->is_dep ? "deps" : "app",
                                                    .service = s->name,
                                                    .container_port = port,
                                                    .previous_port = state_port(d, s->name, port)};
@@ -188,6 +199,9 @@ int up_assign_ports(struct deployment *d, struct err *err)
     }
     autofree struct port_set *reserved = xcalloc(1, sizeof(*reserved));
     store_collect_ports(d->env.home, d->wt.session_name, reserved);
+    for (size_t i = 0; i < sizeof(reserved->bits); i++) {
+        reserved->bits[i] |= d->up->excluded.bits[i];
+    }
     const struct manifest *m = d->up->manifest;
     struct ports_request request = {.project = d->wt.project_name,
                                     .start = m->port_start,

@@ -10,6 +10,7 @@ struct service_run *service_run_new(struct deployment *d, const char *name, size
     struct service_run *s = xcalloc(1, sizeof(*s));
     s->magic = SERVICE_RUN_MAGIC;
     s->deployment = d;
+    loop_timer_init(&s->settle, d->env.loop, readiness_on_settled, s);
     s->name = xstrdup(name);
     s->ports = xcalloc(port_count + 1, sizeof(s->ports[0]));
     s->port_count = port_count;
@@ -44,12 +45,15 @@ void service_run_free(struct service_run *s)
         p->magic = 0;
     }
     subprocess_release(s->process);
+    loop_timer_fini(&s->settle);
     free(s->ports);
     free(s->name);
+    free(s->container);
     free(s->started_at);
     free(s->cwd);
     free(s->command);
     free_strings(s->env_keys);
+    free(s->run_id);
     s->magic = 0;
     free(s);
 }

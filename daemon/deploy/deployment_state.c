@@ -138,6 +138,12 @@ int state_save(struct deployment *d, struct err *err)
     return store_save_state(d->env.home, d->wt.session_name, state, err);
 }
 
+void state_new_id(struct deployment *d)
+{
+    autofree char *uuid = uuid_new();
+    state_set(d->state, "deploymentId", cJSON_CreateString(uuid));
+}
+
 void state_note_up(struct deployment *d, const char *last_up, int64_t duration_ms)
 {
     cJSON *state = d->state;
@@ -146,8 +152,6 @@ void state_note_up(struct deployment *d, const char *last_up, int64_t duration_m
     if (d->up->head != NULL) {
         state_set(state, "lastUpCommit", cJSON_CreateString(d->up->head));
     }
-    autofree char *uuid = uuid_new();
-    state_set(state, "deploymentId", cJSON_CreateString(uuid));
     cJSON *arguments = cJSON_CreateObject();
     for (size_t i = 0; i < d->up->argument_count; i++) {
         json_add_str(arguments, d->up->arguments[i].key, d->up->arguments[i].value);

@@ -19,6 +19,12 @@ static const char *service_state_name(const struct service_run *s)
         return "stopped";
     case SERVICE_EXITED:
         return "exited";
+    case SERVICE_RESTARTING:
+        return "restarting";
+    case SERVICE_PAUSED:
+        return "paused";
+    case SERVICE_UNKNOWN:
+        return "unknown";
     }
     return "unknown";
 }
@@ -28,6 +34,7 @@ static const char *status_of_services(const struct deployment *d)
     size_t running = 0;
     size_t failed = 0;
     size_t counted = 0;
+    size_t unknown = 0;
     bool unhealthy = false;
     for (size_t i = 0; i < d->service_count; i++) {
         const struct service_run *s = d->services[i];
@@ -37,11 +44,15 @@ static const char *status_of_services(const struct deployment *d)
         counted++;
         running += s->state == SERVICE_RUNNING;
         failed += s->state == SERVICE_EXITED;
+        unknown += s->state == SERVICE_UNKNOWN;
         for (size_t j = 0; j < s->port_count; j++) {
             const struct port_run *p = &s->ports[j];
             unhealthy =
                 unhealthy || (p->check_enabled && !p->allow_failure && p->health != HEALTH_HEALTHY);
         }
+    }
+    if (unknown > 0 && unknown == counted) {
+        return "unknown";
     }
     if (running == 0) {
         if (failed > 0) {
@@ -57,10 +68,17 @@ const char *deployment_status(const struct deployment *d)
     if (d->is_down) {
         return d->initialised ? "stopping" : "not_started";
     }
+    if (d->action != NULL) {
+        return service_action_status(d);
+    }
     if (d->up != NULL) {
         return d->initialised && d->up->services_started ? "checking" : "pending";
     }
-    if (!d->initialised) {
+    bool runs = false; /* also when the daemon died in the middle of the first up */
+    for (size_t i = 0; i < d->service_count; i++) {
+        runs = runs || service_is_running(d->services[i]);
+    }
+    if (!d->initialised && !runs) {
         return d->failed_before ? "failed" : "not_started";
     }
     return status_of_services(d);
@@ -96,8 +114,11 @@ cJSON *deployment_services_json(const struct deployment *d)
         if (s->started_at != NULL) {
             json_add_str(service, "startedAt", s->started_at);
         }
-        if (s->state == SERVICE_RUNNING) {
+        if (s->state == SERVICE_RUNNING && s->pid != 0) {
             json_add_int(service, "pid", s->pid);
+        }
+        if (s->container != NULL) {
+            json_add_int(service, "restartCount", s->restart_count);
         }
         cJSON_AddItemToArray(services, service);
     }

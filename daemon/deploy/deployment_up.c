@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "base/auto.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "daemon/deploy/deployment_internal.h"
@@ -27,7 +28,9 @@ static void enter_prepare(struct deployment *d);
 static void enter_release(struct deployment *d);
 static void enter_ports(struct deployment *d);
 static void enter_publish(struct deployment *d);
+static void enter_setup(struct deployment *d);
 static void enter_init(struct deployment *d);
+static void enter_save_caches(struct deployment *d);
 static void enter_launch(struct deployment *d);
 static void enter_status(struct deployment *d);
 static void enter_health(struct deployment *d);
@@ -38,7 +41,9 @@ static const struct up_step up_steps[] = {
     {"release", "release-ports", enter_release},
     {"ports", NULL, enter_ports},
     {"publish", NULL, enter_publish},
-    {"init", "init-script", enter_init}, /* first run or --force */
+    {"setup", "first-run-setup", enter_setup}, /* this and the next two: first run or --force */
+    {"init", "init-script", enter_init},
+    {"save", NULL, enter_save_caches},
     {"launch", "compose-up", enter_launch},
     {"status", "status", enter_status},
     {"health", "healthcheck", enter_health},
@@ -60,6 +65,7 @@ void up_free(struct deployment *d)
         return;
     }
     d->up = NULL;
+    setup_free(up->setup);
     initrun_cancel(up->init);
     buf_fini(&up->init_tail);
     free(up->operation_id);
@@ -71,6 +77,7 @@ void up_free(struct deployment *d)
     }
     free(up->arguments);
     envlist_fini(&up->base_env);
+    envlist_fini(&up->init_env);
     free(up->domain);
     free(up->service_bind);
     free(up->head);
@@ -90,6 +97,8 @@ static void up_on_continue(void *arg)
 {
     struct deployment *d = arg;
     CHECK(d->magic == DEPLOYMENT_MAGIC && d->up != NULL);
+    autofree char *point = xasprintf("up.%s", up_steps[d->up->step].name);
+    fault_point(point);
     up_steps[d->up->step].enter(d);
 }
 
@@ -171,6 +180,11 @@ static void enter_prepare(struct deployment *d)
 
 static void on_released(struct deployment *d)
 {
+    fault_point("up.released");
+    if (d->stop_error != NULL) {
+        up_fail(d, ERR_FAILED, d->stop_error);
+        return;
+    }
     d->up->released = true;
     up_step_done(d);
 }
@@ -186,11 +200,28 @@ static void enter_release(struct deployment *d)
     deployment_withdraw(d, ROUTE_STARTING, release_on_withdrawn);
 }
 
+void up_exclude_port(struct deployment *d, uint16_t port)
+{
+    d->up->excluded.bits[port / 8] |= (uint8_t)(1u << (port % 8));
+}
+
+void up_again_from_ports(struct deployment *d)
+{
+    struct up *up = d->up;
+    up->step = 0;
+    up->step_open = false; /* shown again when it is entered again */
+    while (up_steps[up->step].enter != enter_ports) {
+        up->step++;
+    }
+    deployment_continue(d, up_on_continue, 0);
+}
+
 static void enter_ports(struct deployment *d)
 {
     struct err err = {0};
     d->mode = d->up->manifest->mode;
     d->runner = runner_of(d->mode);
+    state_new_id(d);
     if (up_assign_ports(d, &err) < 0) {
         up_fail_err(d, &err);
         return;
@@ -211,7 +242,7 @@ static void enter_publish(struct deployment *d)
 {
     size_t count = 0;
     for (size_t i = 0; i < d->service_count; i++) {
-        count += d->services[i]->port_count;
+        count += d->services[i]->is_dep ? 0 : d->services[i]->port_count;
     }
     if (d->up->no_tunnel || count == 0) {
         d->ops.on_drop(d->arg);
@@ -221,10 +252,38 @@ static void enter_publish(struct deployment *d)
     deployment_publish(d, up_step_done, on_publish_timeout, PUBLISH_TIMEOUT_MS);
 }
 
+static bool is_first_run(const struct deployment *d)
+{
+    return !d->initialised || d->up->force;
+}
+
+static void enter_setup(struct deployment *d)
+{
+    const struct manifest *m = d->up->manifest;
+    bool has_work = m->kept_count > 0 || (m->clone_count > 0 && !d->wt.is_source);
+    if (!is_first_run(d) || d->up->setup_done || !has_work) {
+        up_step_done(d);
+        return;
+    }
+    d->up->setup_done = true;
+    step_show(d);
+    setup_begin(d);
+}
+
+static void enter_save_caches(struct deployment *d)
+{
+    if (!is_first_run(d) || d->up->caches_saved || d->up->manifest->kept_count == 0) {
+        up_step_done(d);
+        return;
+    }
+    d->up->caches_saved = true;
+    setup_save_begin(d);
+}
+
 static void enter_init(struct deployment *d)
 {
     autofree char *script = up_init_script(d);
-    if ((d->initialised && !d->up->force) || script[0] == '\0') {
+    if (!is_first_run(d) || d->up->init_done || script[0] == '\0') {
         up_step_done(d);
         return;
     }
@@ -265,7 +324,7 @@ static void send_services_discovered(struct deployment *d)
     event_send(d, event);
 }
 
-void up_launched(struct deployment *d)
+int up_keep_services(struct deployment *d)
 {
     struct err err = {0};
     d->initialised = true;
@@ -275,6 +334,14 @@ void up_launched(struct deployment *d)
     if (state_save(d, &err) < 0) {
         d->up->services_started = false;
         up_fail_launch(d, &err);
+        return -1;
+    }
+    return 0;
+}
+
+void up_launched(struct deployment *d)
+{
+    if (up_keep_services(d) < 0) {
         return;
     }
     send_services_discovered(d);
@@ -301,6 +368,9 @@ static void enter_health(struct deployment *d)
 
 static void enter_live(struct deployment *d)
 {
+    if (d->mode == MANIFEST_SHELL) {
+        forward_start(d); /* Docker publishes on that address itself */
+    }
     autofree char *now = store_timestamp();
     state_note_up(d, now, (int64_t)(clock_now_ms() - d->up->started_ms));
     struct err err = {0};
@@ -308,6 +378,7 @@ static void enter_live(struct deployment *d)
         up_fail_err(d, &err);
         return;
     }
+    fault_point("up.end");
     cJSON *event = cJSON_CreateObject();
     json_add_str(event, "type", "complete");
     json_add_str(event, "lastUp", now);

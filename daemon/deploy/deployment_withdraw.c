@@ -57,7 +57,7 @@ void deployment_withdraw(struct deployment *d, enum route_state state,
     for (size_t i = 0; i < d->service_count; i++) {
         struct service_run *s = d->services[i];
         has_process = has_process || service_is_running(s);
-        port_count += s->port_count;
+        port_count += s->is_dep ? 0 : s->port_count;
         for (size_t j = 0; j < s->port_count; j++) {
             port_set_route(&s->ports[j], state);
         }

@@ -107,9 +107,9 @@ static int stream_open(struct initrun *run, struct loop *loop, size_t index, int
     return 0;
 }
 
-struct initrun *initrun_start(struct loop *loop, const char *script, const char *cwd,
-                              const char *const *env, initrun_output_fn *on_output,
-                              initrun_done_fn *on_done, void *arg, struct err *err)
+struct initrun *initrun_exec(struct loop *loop, const char *const *argv, const char *cwd,
+                             const char *const *env, initrun_output_fn *on_output,
+                             initrun_done_fn *on_done, void *arg, struct err *err)
 {
     int out[2];
     int errors[2];
@@ -133,7 +133,6 @@ struct initrun *initrun_start(struct loop *loop, const char *script, const char 
     int rc = stream_open(run, loop, 0, out[0], err);
     rc = stream_open(run, loop, 1, errors[0], err) < 0 ? -1 : rc;
     if (rc == 0) {
-        const char *const argv[] = {"sh", "-lc", script, NULL};
         struct subprocess_spec spec = {.argv = argv,
                                        .env = env,
                                        .cwd = cwd,
@@ -149,6 +148,26 @@ struct initrun *initrun_start(struct loop *loop, const char *script, const char 
         return NULL;
     }
     return run;
+}
+
+struct initrun *initrun_start(struct loop *loop, const char *script, const char *cwd,
+                              const char *const *env, initrun_output_fn *on_output,
+                              initrun_done_fn *on_done, void *arg, struct err *err)
+{
+    const char *const argv[] = {"sh", "-lc", script, NULL};
+    return initrun_exec(loop, argv, cwd, env, on_output, on_done, arg, err);
+}
+
+void initrun_stop(struct initrun *run, uint32_t grace_ms)
+{
+    CHECK(run->magic == INITRUN_MAGIC);
+    subprocess_stop(run->process, grace_ms);
+}
+
+pid_t initrun_pid(const struct initrun *run, uint64_t *out_start_ticks)
+{
+    *out_start_ticks = subprocess_start_ticks(run->process);
+    return subprocess_pid(run->process);
 }
 
 void initrun_cancel(struct initrun *run)

@@ -1,4 +1,5 @@
-/* initrun: one `sh -lc` whose output is handed on as it comes (init scripts).
+/* initrun: one program whose output is handed on as it comes: `sh -lc` with an init script
+ * (initrun_start), or any other (initrun_exec).
  *
  * on_done comes once, from the loop, after all output; not after a cancel.
  * initrun_cancel kills the process group at once.
@@ -8,6 +9,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "base/loop.h"
@@ -22,6 +25,12 @@ typedef void initrun_done_fn(void *arg, int status);
 struct initrun *initrun_start(struct loop *loop, const char *script, const char *cwd,
                               const char *const *env, initrun_output_fn *on_output,
                               initrun_done_fn *on_done, void *arg, struct err *err);
+struct initrun *initrun_exec(struct loop *loop, const char *const *argv, const char *cwd,
+                             const char *const *env, initrun_output_fn *on_output,
+                             initrun_done_fn *on_done, void *arg, struct err *err);
+/* SIGTERM to the group, SIGKILL after grace_ms; on_done comes. */
+void initrun_stop(struct initrun *run, uint32_t grace_ms);
+pid_t initrun_pid(const struct initrun *run, uint64_t *out_start_ticks);
 void initrun_cancel(struct initrun *run);
 
 #endif

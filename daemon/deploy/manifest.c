@@ -90,7 +90,7 @@ struct manifest *manifest_parse(struct str text, const char *file)
         return m;
     }
     yaml_parser_t parser;
-    CHECK(yaml_parser_initialize(&parser) == 1);
+    NEED(yaml_parser_initialize(&parser) == 1);
     yaml_parser_set_input_string(&parser, (const unsigned char *)(text.ptr == NULL ? "" : text.ptr),
                                  text.len);
     yaml_document_t doc;

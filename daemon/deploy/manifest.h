@@ -49,8 +49,11 @@ struct manifest_pair {
     int column;
 };
 
+/* A service of the application, one of `deps` (image, ports, environment and volumes only;
+ * never published), or, in mode compose, an exposed service (ports only). */
 struct manifest_service {
     const char *name;
+    bool is_dep;
     struct manifest_port *ports;
     size_t port_count;
     const char **script; /* commands in order */
@@ -61,6 +64,9 @@ struct manifest_service {
     size_t dependency_count;
     const char *cwd;      /* NULL: the worktree's root */
     const char *env_file; /* NULL: none */
+    const char *image;    /* generated: never NULL in a good manifest; else NULL */
+    const char **volumes; /* generated: as Compose takes them */
+    size_t volume_count;
     struct manifest_pair *environment;
     size_t environment_count;
     int line;
@@ -71,6 +77,40 @@ struct manifest_target {
     const char *name;
     const char **services;
     size_t service_count;
+};
+
+/* Copied on the first run, from the source worktree to this one. */
+struct manifest_clone {
+    const char *source;      /* relative to the source worktree, or absolute */
+    const char *destination; /* relative to the worktree, or absolute */
+};
+
+/* Files kept under <home>/cache between first runs. */
+struct manifest_kept {
+    const char *key;    /* NULL: the contents of `files` are the key */
+    const char **files; /* relative, inside the worktree */
+    size_t file_count;
+    const char **paths; /* the same; each segment may have * ? [] {} */
+    size_t path_count;
+};
+
+/* A package manager's cache, mounted where the init scripts run in mode generated. */
+enum manifest_cache_kind { CACHE_NPM, CACHE_YARN, CACHE_BUN, CACHE_KINDS };
+
+struct manifest_cache {
+    bool enabled;
+    const char *path; /* absolute, or with ~ in front; NULL: ask the tool */
+};
+
+/* Mode compose. */
+struct manifest_compose {
+    const char *config; /* the user's compose file; never NULL in a good manifest */
+    int line;           /* where it is named */
+    int column;
+    const char **env_files;
+    size_t env_file_count;
+    struct manifest_pair *environment; /* of the command, for interpolation */
+    size_t environment_count;
 };
 
 struct manifest_problem {
@@ -92,12 +132,18 @@ struct manifest {
     bool missing;                  /* manifest_load found no file */
     uint16_t port_start, port_end; /* host_ports.range */
     bool dynamic_ports;
-    bool has_clone_volumes, has_cache; /* declared; this version refuses to run them */
+    struct manifest_clone *clones; /* clone_volumes */
+    size_t clone_count;
+    struct manifest_kept *kept; /* cache */
+    size_t kept_count;
     const char **arguments;
     size_t argument_count;
     const char **init_script; /* app.init_script */
     size_t init_count;
-    struct manifest_service *services; /* sorted by name */
+    const char *image; /* app.image or NULL */
+    struct manifest_cache caches[CACHE_KINDS];
+    struct manifest_compose compose;
+    struct manifest_service *services; /* sorted by name; deps among them */
     size_t service_count;
     struct manifest_target *targets;
     size_t target_count;

@@ -77,9 +77,27 @@ const char *reader_path(struct reader *r, const char *fmt, ...)
 
 /* manifest_service.c: the `services` mapping into r->m->services. */
 void manifest_read_services(struct reader *r, const yaml_node_t *node);
+/* Sorts r->m->services and checks the names in `dependencies`; node as above. */
+void manifest_finish_services(struct reader *r, const yaml_node_t *node);
+void manifest_read_ports(struct reader *r, const yaml_node_t *node, const char *path,
+                         struct manifest_service *s);
+void manifest_read_environment(struct reader *r, const yaml_node_t *node, const char *path,
+                               struct manifest_pair **out, size_t *out_count);
+bool manifest_read_port(struct reader *r, const yaml_node_t *node, const char *path,
+                        struct manifest_port *out);
+bool manifest_service_name_is_valid(struct reader *r, const char *name);
+/* manifest_docker.c: what only the Docker modes have. */
+void manifest_read_app_docker(struct reader *r, const struct reader_map *app);
+void manifest_read_deps(struct reader *r, const yaml_node_t *node);
+void manifest_read_compose(struct reader *r, const yaml_node_t *node);
+/* Every service has an image, and what else mode generated asks of the whole. */
+void manifest_check_images(struct reader *r, const yaml_node_t *app);
 /* manifest_route.c: the members of a port's mapping that are about its public route. */
 void manifest_read_route(struct reader *r, const struct reader_map *map, const char *path,
                          struct publish_options *out);
+/* manifest_setup.c: the lists clone_volumes and cache. */
+void manifest_read_clones(struct reader *r, const yaml_node_t *node);
+void manifest_read_caches(struct reader *r, const yaml_node_t *node);
 /* manifest_top.c: the whole document into r->m. */
 void manifest_read_document(struct reader *r, const yaml_node_t *root);
 

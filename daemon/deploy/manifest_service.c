@@ -77,8 +77,8 @@ static void read_health(struct reader *r, const yaml_node_t *node, const char *p
     }
 }
 
-static bool read_port(struct reader *r, const yaml_node_t *node, const char *path,
-                      struct manifest_port *out)
+bool manifest_read_port(struct reader *r, const yaml_node_t *node, const char *path,
+                        struct manifest_port *out)
 {
     static const char *const known[] = {
         "port",     "healthcheck",   "allow_failure", "host",       "access",         "backend",
@@ -129,8 +129,8 @@ static bool read_port(struct reader *r, const yaml_node_t *node, const char *pat
     return ok;
 }
 
-static void read_ports(struct reader *r, const yaml_node_t *node, const char *path,
-                       struct manifest_service *s)
+void manifest_read_ports(struct reader *r, const yaml_node_t *node, const char *path,
+                         struct manifest_service *s)
 {
     if (reader_kind(node) == NODE_NULL) {
         return;
@@ -144,7 +144,7 @@ static void read_ports(struct reader *r, const yaml_node_t *node, const char *pa
     for (size_t i = 0; i < count; i++) {
         const yaml_node_t *item = reader_item(r, node, i);
         struct manifest_port port;
-        if (!read_port(r, item, reader_path(r, "%s[%zu]", path, i), &port)) {
+        if (!manifest_read_port(r, item, reader_path(r, "%s[%zu]", path, i), &port)) {
             continue;
         }
         if (manifest_service_port(s, port.port) != NULL) {
@@ -156,14 +156,15 @@ static void read_ports(struct reader *r, const yaml_node_t *node, const char *pa
     }
 }
 
-static void read_environment(struct reader *r, const yaml_node_t *node, const char *path,
-                             struct manifest_service *s)
+void manifest_read_environment(struct reader *r, const yaml_node_t *node, const char *path,
+                               struct manifest_pair **out, size_t *out_count)
 {
     struct reader_map map;
     if (reader_kind(node) == NODE_NULL || !reader_read_map(r, node, path, &map)) {
         return;
     }
-    s->environment = arena_zalloc(&r->m->arena, (map.count + 1) * sizeof(s->environment[0]));
+    struct manifest_pair *pairs = arena_zalloc(&r->m->arena, (map.count + 1) * sizeof(*pairs));
+    *out = pairs;
     for (size_t i = 0; i < map.count; i++) {
         const struct reader_pair *p = &map.pairs[i];
         struct manifest_pair pair = {.key = arena_strdup(&r->m->arena, p->key),
@@ -174,7 +175,7 @@ static void read_environment(struct reader *r, const yaml_node_t *node, const ch
             continue;
         }
         if (reader_read_scalar(r, p->value, reader_path(r, "%s.%s", path, p->key), &pair.value)) {
-            s->environment[s->environment_count++] = pair;
+            pairs[(*out_count)++] = pair;
         }
     }
 }
@@ -203,7 +204,7 @@ static void read_service_fields(struct reader *r, const struct reader_map *map, 
     bool is_shell = r->m->mode == MANIFEST_SHELL;
     reader_check_keys(r, map, path, is_shell ? known_shell : known,
                       is_shell ? shell : refused_none);
-    read_ports(r, reader_get(map, "ports"), reader_path(r, "%s.ports", path), s);
+    manifest_read_ports(r, reader_get(map, "ports"), reader_path(r, "%s.ports", path), s);
     const yaml_node_t *script = reader_get(map, "script");
     bool script_ok = reader_read_strings(r, script, reader_path(r, "%s.script", path), &s->script,
                                          &s->script_count);
@@ -219,10 +220,30 @@ static void read_service_fields(struct reader *r, const struct reader_map *map, 
                               &s->dependency_count);
     read_optional_string(r, map, path, "cwd", &s->cwd);
     read_optional_string(r, map, path, "env_file", &s->env_file);
-    read_environment(r, reader_get(map, "environment"), reader_path(r, "%s.environment", path), s);
+    manifest_read_environment(r, reader_get(map, "environment"),
+                              reader_path(r, "%s.environment", path), &s->environment,
+                              &s->environment_count);
+    if (!is_shell) {
+        read_optional_string(r, map, path, "image", &s->image);
+        (void)reader_read_strings(r, reader_get(map, "volumes"), reader_path(r, "%s.volumes", path),
+                                  &s->volumes, &s->volume_count);
+    }
 }
 
-static bool service_name_is_valid(const char *name)
+/* Docker takes fewer names than a process of the host needs. */
+static bool name_is_docker(const char *name)
+{
+    for (const char *p = name; *p != '\0'; p++) {
+        char c = ascii_lower(*p);
+        bool is_word = (c >= 'a' && c <= 'z') || ascii_is_digit(c);
+        if (!is_word && (p == name || (c != '-' && c != '_' && c != '.'))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool manifest_service_name_is_valid(struct reader *r, const char *name)
 {
     size_t len = strlen(name);
     if (len == 0 || len > SERVICE_NAME_MAX) {
@@ -233,7 +254,7 @@ static bool service_name_is_valid(const char *name)
             return false;
         }
     }
-    return true;
+    return r->m->mode == MANIFEST_SHELL || (name_is_docker(name) && strcmp(name, "wos-init") != 0);
 }
 
 static void read_service(struct reader *r, const struct reader_pair *pair,
@@ -243,10 +264,13 @@ static void read_service(struct reader *r, const struct reader_pair *pair,
                                    .line = (int)pair->key_node->start_mark.line + 1,
                                    .column = (int)pair->key_node->start_mark.column + 1};
     const char *path = reader_path(r, "app.services.%s", pair->key);
-    if (!service_name_is_valid(pair->key)) {
+    if (!manifest_service_name_is_valid(r, pair->key)) {
         reader_error(r, pair->key_node,
-                     "a service name must have 1 to %d characters, without / and control "
-                     "characters",
+                     r->m->mode == MANIFEST_SHELL
+                         ? "a service name must have 1 to %d characters, without / and control "
+                           "characters"
+                         : "a service name must have 1 to %d of [A-Za-z0-9._-], begin with a "
+                           "letter or digit, and not be wos-init",
                      SERVICE_NAME_MAX);
     }
     struct reader_map map = {.node = pair->key_node};
@@ -311,6 +335,16 @@ void manifest_read_services(struct reader *r, const yaml_node_t *node)
     for (size_t i = 0; i < map.count; i++) {
         read_service(r, &map.pairs[i], &m->services[m->service_count++]);
     }
-    qsort(m->services, m->service_count, sizeof(m->services[0]), service_compare);
-    check_dependencies(r, &map);
+}
+
+void manifest_finish_services(struct reader *r, const yaml_node_t *node)
+{
+    struct manifest *m = r->m;
+    struct reader_map map;
+    if (m->service_count > 0) {
+        qsort(m->services, m->service_count, sizeof(m->services[0]), service_compare);
+    }
+    if (reader_kind(node) == NODE_MAP && reader_read_map(r, node, "app.services", &map)) {
+        check_dependencies(r, &map);
+    }
 }

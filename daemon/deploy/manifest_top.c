@@ -110,8 +110,7 @@ static void read_target(struct reader *r, const struct reader_pair *pair,
                      "%s must be a non-empty list of service names", path);
     }
     for (size_t i = 0; i < target->service_count; i++) {
-        /* Names of `deps` are known in mode generated only, which is refused anyway. */
-        if (r->m->mode == MANIFEST_SHELL && manifest_find(r->m, target->services[i]) == NULL) {
+        if (manifest_find(r->m, target->services[i]) == NULL) {
             reader_error(r, reader_item(r, pair->value, i), "%s[%zu]: no service named \"%s\"",
                          path, i, target->services[i]);
         }
@@ -155,26 +154,32 @@ static void read_app(struct reader *r, const yaml_node_t *node)
     reader_check_keys(r, &map, "app", is_shell ? known_shell : known, is_shell ? shell : none);
     const yaml_node_t *init = reader_get(&map, "init_script");
     (void)reader_read_strings(r, init, "app.init_script", &r->m->init_script, &r->m->init_count);
+    if (!is_shell) {
+        manifest_read_app_docker(r, &map);
+    }
     const yaml_node_t *services = reader_get(&map, "services");
     if (reader_kind(services) != NODE_NULL) {
         manifest_read_services(r, services);
     }
 }
 
-static void read_list_presence(struct reader *r, const yaml_node_t *node, const char *key,
-                               bool *out)
+/* app and deps, and the checks that need both. */
+static void read_services(struct reader *r, const yaml_node_t *app, const yaml_node_t *deps)
 {
-    enum node_kind kind = reader_kind(node);
-    if (kind == NODE_LIST) {
-        *out = reader_item_count(node) > 0;
-    } else if (kind != NODE_NULL) {
-        reader_error(r, node, "%s must be a list", key);
+    if (reader_kind(app) != NODE_NULL) {
+        read_app(r, app);
     }
-    if (*out) {
-        reader_error(r, node,
-                     "%s is not supported by this version; remove it, or copy the files in "
-                     "app.init_script",
-                     key);
+    if (r->m->mode == MANIFEST_GENERATED && reader_kind(deps) != NODE_NULL) {
+        manifest_read_deps(r, deps);
+    }
+    struct reader_map map;
+    const yaml_node_t *services = NULL;
+    if (reader_kind(app) == NODE_MAP && reader_read_map(r, app, "app", &map)) {
+        services = reader_get(&map, "services");
+    }
+    manifest_finish_services(r, services);
+    if (r->m->mode == MANIFEST_GENERATED) {
+        manifest_check_images(r, app);
     }
 }
 
@@ -188,19 +193,26 @@ static void check_dependencies(struct reader *r)
     }
 }
 
+static void check_pairs(struct manifest *m, const struct manifest_pair *pairs, size_t count,
+                        const char *path)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct err err = {0};
+        if (template_check(str_of(pairs[i].value), m, &err) < 0) {
+            (void)err_wrap(&err, "%s.environment.%s", path, pairs[i].key);
+            manifest_add_problem(m, &m->errors, pairs[i].line, pairs[i].column, err.msg);
+        }
+    }
+}
+
 static void check_templates(struct manifest *m)
 {
     for (size_t i = 0; i < m->service_count; i++) {
         const struct manifest_service *s = &m->services[i];
-        for (size_t j = 0; j < s->environment_count; j++) {
-            const struct manifest_pair *pair = &s->environment[j];
-            struct err err = {0};
-            if (template_check(str_of(pair->value), m, &err) < 0) {
-                (void)err_wrap(&err, "app.services.%s.environment.%s", s->name, pair->key);
-                manifest_add_problem(m, &m->errors, pair->line, pair->column, err.msg);
-            }
-        }
+        autofree char *path = xasprintf("%s.%s", s->is_dep ? "deps" : "app.services", s->name);
+        check_pairs(m, s->environment, s->environment_count, path);
     }
+    check_pairs(m, m->compose.environment, m->compose.environment_count, "compose");
 }
 
 #define REMOVED "was removed; "
@@ -235,20 +247,10 @@ static void check_top_keys(struct reader *r, const struct reader_map *map)
     }
 }
 
-static void refuse_docker_modes(struct reader *r, const yaml_node_t *mode)
-{
-    if (r->m->mode != MANIFEST_SHELL && (mode == NULL || reader_kind(mode) == NODE_STRING)) {
-        reader_error(r, mode,
-                     "mode %s needs Docker, which this version does not run yet; allowed: shell",
-                     manifest_mode_name(r->m->mode));
-    }
-}
-
 void manifest_read_document(struct reader *r, const yaml_node_t *root)
 {
     struct manifest *m = r->m;
     if (reader_kind(root) == NODE_NULL) {
-        refuse_docker_modes(r, NULL);
         return;
     }
     struct reader_map map;
@@ -261,7 +263,6 @@ void manifest_read_document(struct reader *r, const yaml_node_t *root)
         read_mode(r, mode);
     }
     if (m->errors.count == errors_before) {
-        refuse_docker_modes(r, reader_kind(mode) == NODE_NULL ? NULL : mode);
         check_top_keys(r, &map);
     }
     const yaml_node_t *node = reader_get(&map, "host_ports");
@@ -272,23 +273,19 @@ void manifest_read_document(struct reader *r, const yaml_node_t *root)
     if (reader_kind(node) != NODE_NULL) {
         (void)reader_read_bool(r, node, "dynamic_ports", &m->dynamic_ports);
     }
-    read_list_presence(r, reader_get(&map, "clone_volumes"), "clone_volumes",
-                       &m->has_clone_volumes);
-    read_list_presence(r, reader_get(&map, "cache"), "cache", &m->has_cache);
+    manifest_read_clones(r, reader_get(&map, "clone_volumes"));
+    manifest_read_caches(r, reader_get(&map, "cache"));
     if (m->mode == MANIFEST_COMPOSE) {
+        manifest_read_compose(r, reader_get(&map, "compose"));
+        check_templates(m);
         return;
     }
     read_arguments(r, reader_get(&map, "arguments"));
-    node = reader_get(&map, "app");
-    if (reader_kind(node) != NODE_NULL) {
-        read_app(r, node);
-    }
+    read_services(r, reader_get(&map, "app"), reader_get(&map, "deps"));
     node = reader_get(&map, "targets");
     if (reader_kind(node) != NODE_NULL) {
         read_targets(r, node);
     }
     check_dependencies(r);
-    if (m->mode == MANIFEST_SHELL) {
-        check_templates(m);
-    }
+    check_templates(m);
 }

@@ -5,9 +5,11 @@
 #include <sys/wait.h>
 
 #include "base/auto.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "daemon/deploy/deployment_internal.h"
+#include "daemon/deploy/runid.h"
 #include "daemon/deploy/shell.h"
 #include "daemon/store/store.h"
 
@@ -24,16 +26,6 @@ static bool deployment_has_processes(const struct deployment *d)
         }
     }
     return false;
-}
-
-/* "service web ended during up (exit 1)" and what it last said. */
-static char *exit_message(struct deployment *d, const struct service_run *s)
-{
-    char status[64];
-    const char *said = failure_note_service(d, s);
-    return xasprintf("service %s ended during up (%s)%s%s", s->name,
-                     subprocess_status_text(s->status, status, sizeof(status)),
-                     said[0] == '\0' ? "; it printed nothing" : ":\n", said);
 }
 
 /* The leader ended although nobody asked. What it left behind in its group
@@ -54,11 +46,15 @@ static void service_on_unasked_exit(struct service_run *s, int status)
         s->ports[i].health = HEALTH_WAITING;
         port_set_route(&s->ports[i], ROUTE_STOPPED);
     }
-    if (done_well) {
+    if (d->up != NULL && d->up->start != NULL && d->on_stopped == NULL) {
+        readiness_on_ended(s);
+        return;
+    }
+    if (deployment_service_exited(d, s) || done_well) {
         return;
     }
     if (d->up != NULL && d->up->services_started && d->on_stopped == NULL) {
-        autofree char *message = exit_message(d, s);
+        autofree char *message = service_exit_text(d, s);
         up_fail(d, ERR_FAILED, message);
     } else if (d->up == NULL && !d->is_down) {
         char text[64];
@@ -78,6 +74,7 @@ static void service_on_exit(void *arg, int status)
     } else if (s->state == SERVICE_STOPPING) {
         s->state = SERVICE_STOPPED;
         s->status = -1;
+        (void)deployment_service_exited(d, s);
     }
     if (d->on_stopped != NULL && !deployment_has_processes(d)) {
         deployment_continue(d, deployment_on_stopped, 0);
@@ -91,6 +88,15 @@ static char **environment_names(const struct envlist *own)
         names[i] = xstrndup(own->items[i], str_find(str_of(own->items[i]), '='));
     }
     return names;
+}
+
+static void environment_names_free(struct service_run *s)
+{
+    for (size_t i = 0; s->env_keys != NULL && s->env_keys[i] != NULL; i++) {
+        free(s->env_keys[i]);
+    }
+    free(s->env_keys);
+    s->env_keys = NULL;
 }
 
 static int service_spawn(struct deployment *d, const struct manifest_service *ms,
@@ -112,6 +118,9 @@ static int service_spawn(struct deployment *d, const struct manifest_service *ms
     if (s->process == NULL) {
         return -1;
     }
+    fault_point("launch.spawned");
+    free(s->run_id);
+    s->run_id = NULL;
     s->pid = subprocess_pid(s->process);
     s->start_ticks = subprocess_start_ticks(s->process);
     s->state = SERVICE_RUNNING;
@@ -126,6 +135,9 @@ static int service_launch(struct deployment *d, const struct manifest_service *m
     struct envlist own = {0};
     struct envlist env = {0};
     struct buf line = {0};
+    free(s->cwd);
+    free(s->command);
+    environment_names_free(s);
     s->cwd = ms->cwd == NULL ? xstrdup(d->wt.root) : path_join(d->wt.root, ms->cwd);
     shell_join(ms->script, ms->script_count, &line);
     s->command = buf_take(&line);
@@ -134,6 +146,9 @@ static int service_launch(struct deployment *d, const struct manifest_service *m
         s->env_keys = environment_names(&own);
         envlist_add_all(&env, envlist_array(&d->up->base_env));
         envlist_add_all(&env, envlist_array(&own));
+        if (s->run_id != NULL) {
+            envlist_set(&env, STR(RUNID_VARIABLE), str_of(s->run_id));
+        }
         rc = service_spawn(d, ms, s, &env, err);
     }
     envlist_fini(&own);
@@ -144,29 +159,42 @@ static int service_launch(struct deployment *d, const struct manifest_service *m
 static void shell_init(struct deployment *d, const char *script)
 {
     struct err err = {0};
-    d->up->init = initrun_start(d->env.loop, script, d->wt.root, envlist_array(&d->up->base_env),
-                                up_on_init_output, up_on_init_done, d, &err);
+    const char *const *env = NULL;
+    if (up_init_environment(d, &env, &err) == 0) {
+        d->up->init = initrun_start(d->env.loop, script, d->wt.root, env, up_on_init_output,
+                                    up_on_init_done, d, &err);
+    }
     if (d->up->init == NULL) {
         (void)err_wrap(&err, "init script");
         up_fail(d, err.code, err.msg);
     }
 }
 
+static int shell_start_service(struct deployment *d, const struct manifest_service *ms,
+                               struct service_run *s, struct err *err)
+{
+    /* Saved after each start: a daemon that dies here leaves nothing unknown behind. */
+    if (service_launch(d, ms, s, err) < 0 || state_save(d, err) < 0) {
+        return -1;
+    }
+    autofree char *line = xasprintf("started %s (pid %d)\n", s->name, (int)s->pid);
+    event_log(d, "deployment", "stdout", str_of(line));
+    return 0;
+}
+
+/* What is going to run is written down first: see runid.h. */
 static void shell_launch(struct deployment *d)
 {
     struct err err = {0};
-    for (size_t i = 0; i < d->up->selected_count; i++) {
-        const struct manifest_service *ms = d->up->selected[i];
-        struct service_run *s = deployment_find(d, ms->name);
-        /* Saved after each start: a daemon that dies here leaves nothing unknown behind. */
-        if (service_launch(d, ms, s, &err) < 0 || state_save(d, &err) < 0) {
-            up_fail_launch(d, &err);
-            return;
-        }
-        autofree char *line = xasprintf("started %s (pid %d)\n", s->name, (int)s->pid);
-        event_log(d, "deployment", "stdout", str_of(line));
+    for (size_t i = 0; i < d->service_count; i++) {
+        free(d->services[i]->run_id);
+        d->services[i]->run_id = runid_new();
     }
-    up_launched(d);
+    if (state_save(d, &err) < 0) {
+        up_fail_launch(d, &err);
+        return;
+    }
+    readiness_begin(d, shell_start_service);
 }
 
 static void shell_on_settled(void *arg)
@@ -206,6 +234,30 @@ static void shell_stop(struct deployment *d)
     }
 }
 
+static void shell_service_stop(struct deployment *d, struct service_run *s)
+{
+    if (s->process == NULL) {
+        s->state = SERVICE_STOPPED;
+        deployment_service_stopped(d, NULL);
+        return;
+    }
+    /* What ended by itself may have left something behind, which is being stopped. */
+    s->state = SERVICE_STOPPING;
+    subprocess_stop(s->process, SHELL_GRACE_MS);
+}
+
+static void shell_service_start(struct deployment *d, struct service_run *s)
+{
+    struct err err = {0};
+    const struct manifest_service *ms = NULL;
+    int rc = deployment_service_prepare(d, &ms, &err);
+    if (rc == 0) {
+        rc = service_launch(d, ms, s, &err);
+        up_free(d);
+    }
+    deployment_service_started(d, rc < 0 ? &err : NULL);
+}
+
 static cJSON *service_json(const struct deployment *d, const struct service_run *s)
 {
     cJSON *service = cJSON_CreateObject();
@@ -229,19 +281,28 @@ static cJSON *service_json(const struct deployment *d, const struct service_run 
     json_add_str(logs, "stderr", errors);
     json_add_str(service, "startedAt", s->started_at);
     state_add_ports(s, service);
+    if (s->run_id != NULL) {
+        json_add_str(service, "runId", s->run_id);
+    }
     return service;
 }
 
 static void shell_save(struct deployment *d)
 {
     cJSON *services = cJSON_CreateObject();
+    cJSON *launching = cJSON_CreateObject();
     for (size_t i = 0; i < d->service_count; i++) {
         const struct service_run *s = d->services[i];
-        if (s->pid != 0) {
-            cJSON_AddItemToObject(services, s->name, service_json(d, s));
+        if (s->pid != 0 || s->run_id != NULL) {
+            cJSON_AddItemToObject(s->pid != 0 ? services : launching, s->name, service_json(d, s));
         }
     }
-    state_set(state_object(d->state, "shell"), "services", services);
+    cJSON *shell = state_object(d->state, "shell");
+    state_set(shell, "services", services);
+    state_set(shell, "launching", launching);
+    if (d->up == NULL) {
+        cJSON_DeleteItemFromObjectCaseSensitive(shell, "initRunId");
+    }
 }
 
 static void restore_keys(struct service_run *s, const cJSON *keys)
@@ -275,6 +336,35 @@ static void restore_service(struct deployment *d, const cJSON *entry)
     }
 }
 
+/* The daemon died while it started services: those whose start worked are found by their id. */
+static void restore_launching(struct deployment *d, cJSON *shell)
+{
+    cJSON *launching = cJSON_DetachItemFromObjectCaseSensitive(shell, "launching");
+    cJSON *entry;
+    cJSON_ArrayForEach(entry, launching)
+    {
+        struct process_info leader;
+        const char *id = json_get_str(entry, "runId", NULL);
+        if (id != NULL && deployment_find(d, entry->string) == NULL &&
+            runid_find_leader(id, &leader)) {
+            state_set(entry, "pid", cJSON_CreateNumber(leader.pid));
+            state_set(entry, "startTicks", cJSON_CreateNumber((double)leader.start_ticks));
+            restore_service(d, entry);
+        }
+    }
+    bool news = cJSON_GetArraySize(launching) > 0;
+    cJSON_Delete(launching);
+    const char *init = json_get_str(shell, "initRunId", NULL);
+    if (init != NULL) {
+        runid_kill(init); /* its up is gone: nobody would look at how it ends */
+        cJSON_DeleteItemFromObjectCaseSensitive(shell, "initRunId");
+        news = true;
+    }
+    if (news) {
+        (void)state_save(d, NULL); /* where that fails the ids stay in the file for another try */
+    }
+}
+
 static void shell_restore(struct deployment *d)
 {
     const cJSON *services = json_get(json_get(d->state, "shell"), "services");
@@ -286,6 +376,8 @@ static void shell_restore(struct deployment *d)
     {
         restore_service(d, entry);
     }
+    restore_launching(d, cJSON_GetObjectItemCaseSensitive(d->state, "shell"));
+    forward_restore(d);
 }
 
 /* Processes are let go with their services; init scripts end with the up. */
@@ -300,6 +392,8 @@ const struct runner_ops runner_shell = {
     .launch = shell_launch,
     .status = shell_status,
     .stop = shell_stop,
+    .service_stop = shell_service_stop,
+    .service_start = shell_service_start,
     .save = shell_save,
     .restore = shell_restore,
     .release = shell_release,

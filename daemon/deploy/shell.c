@@ -22,9 +22,14 @@ void shell_join(const char *const *commands, size_t count, struct buf *out)
     }
 }
 
+/* A new file each time: who follows the old one sees that, and a process that outlived its
+ * service goes on writing into what nobody reads. */
 static int log_open(const char *path, struct err *err)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (unlink(path) < 0 && errno != ENOENT) {
+        return err_set_sys(err, "log file %s", path);
+    }
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     return fd < 0 ? err_set_sys(err, "log file %s", path) : fd;
 }
 

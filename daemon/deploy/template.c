@@ -4,19 +4,34 @@
 
 #include "base/auto.h"
 
-enum expression_kind { EXPR_HOST_PORT, EXPR_HOSTNAME, EXPR_URL, EXPR_ARGUMENT };
+enum expression_kind {
+    EXPR_HOST_PORT,
+    EXPR_HOSTNAME,
+    EXPR_URL,
+    EXPR_CONTAINER_NAME,
+    EXPR_ARGUMENT
+};
 
 struct expression {
     enum expression_kind kind;
     struct str name;     /* of the service or the argument */
+    bool is_dep;         /* of `deps`; not for arguments */
     uint16_t port;       /* not for arguments */
     bool has_fallback;   /* arguments only */
     struct str fallback; /* arguments only */
 };
 
-#define ALLOWED                                                                                    \
-    "allowed: app.services.<service>.hostPort[<port>], .hostname[<port>], .url[<port>], "          \
-    "NAME, NAME:-default"
+/* What an expression may be, by mode. */
+static const char *const allowed[] = {
+    [MANIFEST_GENERATED] =
+        "allowed: app.services.<service>.hostPort[<port>], .hostname[<port>], .url[<port>], "
+        ".containerName, deps.<name>.hostPort[<port>], .containerName, NAME, NAME:-default",
+    [MANIFEST_COMPOSE] =
+        "allowed: expose.<service>.hostPort[<port>], .hostname[<port>], .url[<port>]",
+    [MANIFEST_SHELL] =
+        "allowed: app.services.<service>.hostPort[<port>], .hostname[<port>], .url[<port>], "
+        "NAME, NAME:-default",
+};
 
 static bool name_is_argument(struct str name)
 {
@@ -32,14 +47,19 @@ static bool name_is_argument(struct str name)
     return true;
 }
 
-/* "<service>.<field>[<port>]", the part behind "app.services.". */
+/* "<service>.<field>[<port>]" or "<service>.containerName", the part behind the prefix. */
 static bool expression_parse_service(struct str text, struct expression *out)
 {
     static const struct {
         const char *field;
         enum expression_kind kind;
     } fields[] = {{".hostPort", EXPR_HOST_PORT}, {".hostname", EXPR_HOSTNAME}, {".url", EXPR_URL}};
-
+    struct str container = STR(".containerName");
+    if (text.len > container.len && str_ends(text, container)) {
+        out->kind = EXPR_CONTAINER_NAME;
+        out->name = (struct str){text.ptr, text.len - container.len};
+        return true;
+    }
     size_t open = str_find(text, '[');
     if (open == text.len || text.ptr[text.len - 1] != ']') {
         return false;
@@ -60,37 +80,51 @@ static bool expression_parse_service(struct str text, struct expression *out)
     return false;
 }
 
-static int expression_parse(struct str text, struct expression *out, struct err *err)
+static bool expression_parse_argument(struct str text, struct expression *out)
 {
-    struct str prefix = STR("app.services.");
-    if (str_starts(text, prefix)) {
-        struct str rest = {text.ptr + prefix.len, text.len - prefix.len};
-        if (expression_parse_service(rest, out)) {
-            return 0;
-        }
-    } else {
-        struct str name = text;
-        for (size_t i = 0; i + 1 < text.len; i++) {
-            if (text.ptr[i] == ':' && text.ptr[i + 1] == '-') {
-                name.len = i;
-                out->has_fallback = true;
-                out->fallback = (struct str){text.ptr + i + 2, text.len - i - 2};
-                break;
-            }
-        }
-        if (name_is_argument(name)) {
-            out->kind = EXPR_ARGUMENT;
-            out->name = name;
-            return 0;
+    struct str name = text;
+    for (size_t i = 0; i + 1 < text.len; i++) {
+        if (text.ptr[i] == ':' && text.ptr[i + 1] == '-') {
+            name.len = i;
+            out->has_fallback = true;
+            out->fallback = (struct str){text.ptr + i + 2, text.len - i - 2};
+            break;
         }
     }
-    return err_set(err, ERR_CONFIG, "unknown expression ${%.*s}; " ALLOWED, STR_ARG(text));
+    out->kind = EXPR_ARGUMENT;
+    out->name = name;
+    return name_is_argument(name);
+}
+
+static int expression_parse(struct str text, enum manifest_mode mode, struct expression *out,
+                            struct err *err)
+{
+    struct str services = mode == MANIFEST_COMPOSE ? STR("expose.") : STR("app.services.");
+    struct str deps = STR("deps.");
+    bool ok;
+    if (str_starts(text, services)) {
+        struct str rest = {text.ptr + services.len, text.len - services.len};
+        ok = expression_parse_service(rest, out) &&
+             (mode == MANIFEST_GENERATED || out->kind != EXPR_CONTAINER_NAME);
+    } else if (mode == MANIFEST_GENERATED && str_starts(text, deps)) {
+        struct str rest = {text.ptr + deps.len, text.len - deps.len};
+        out->is_dep = true;
+        ok = expression_parse_service(rest, out) &&
+             (out->kind == EXPR_CONTAINER_NAME || out->kind == EXPR_HOST_PORT);
+    } else {
+        ok = mode != MANIFEST_COMPOSE && expression_parse_argument(text, out);
+    }
+    if (ok) {
+        return 0;
+    }
+    return err_set(err, ERR_CONFIG, "unknown expression ${%.*s}; %s", STR_ARG(text), allowed[mode]);
 }
 
 /* Cuts literal text and the next expression off *rest. *out_found tells whether
  * there was an expression. */
-static int template_next(struct str *rest, struct str *out_literal, struct expression *out,
-                         struct str *out_source, bool *out_found, struct err *err)
+static int template_next(struct str *rest, enum manifest_mode mode, struct str *out_literal,
+                         struct expression *out, struct str *out_source, bool *out_found,
+                         struct err *err)
 {
     size_t at = 0;
     while (at + 1 < rest->len && !(rest->ptr[at] == '$' && rest->ptr[at + 1] == '{')) {
@@ -105,14 +139,14 @@ static int template_next(struct str *rest, struct str *out_literal, struct expre
     struct str inner = {rest->ptr + at + 2, rest->len - at - 2};
     size_t close = str_find(inner, '}');
     if (close == inner.len) {
-        return err_set(err, ERR_CONFIG, "\"${\" without \"}\"; " ALLOWED);
+        return err_set(err, ERR_CONFIG, "\"${\" without \"}\"; %s", allowed[mode]);
     }
     *out_literal = (struct str){rest->ptr, at};
     *rest = (struct str){inner.ptr + close + 1, inner.len - close - 1};
     *out_source = (struct str){inner.ptr, close};
     *out_found = true;
     *out = (struct expression){0};
-    return expression_parse(*out_source, out, err);
+    return expression_parse(*out_source, mode, out, err);
 }
 
 static void list_names(struct buf *out, const struct manifest *m, bool arguments)
@@ -148,8 +182,11 @@ static int expression_check(const struct manifest *m, const struct expression *e
         return manifest_has_argument(m, name) ? 0 : expression_unknown(m, e, source, err);
     }
     const struct manifest_service *service = manifest_find(m, name);
-    if (service == NULL) {
+    if (service == NULL || service->is_dep != e->is_dep) {
         return expression_unknown(m, e, source, err);
+    }
+    if (e->kind == EXPR_CONTAINER_NAME) {
+        return 0;
     }
     if (manifest_service_port(service, e->port) == NULL) {
         return err_set(err, ERR_CONFIG, "${%.*s}: service %s declares no port %u", STR_ARG(source),
@@ -164,7 +201,7 @@ int template_check(struct str text, const struct manifest *m, struct err *err)
         struct str literal, source;
         struct expression e;
         bool found;
-        if (template_next(&text, &literal, &e, &source, &found, err) < 0) {
+        if (template_next(&text, m->mode, &literal, &e, &source, &found, err) < 0) {
             return -1;
         }
         if (found && expression_check(m, &e, source, err) < 0) {
@@ -203,6 +240,10 @@ static int argument_expand(const struct template_scope *scope, const struct expr
 static int service_expand(const struct template_scope *scope, const struct expression *e,
                           struct str source, struct buf *out, struct err *err)
 {
+    if (e->kind == EXPR_CONTAINER_NAME) {
+        buf_printf(out, "%s-%.*s", scope->project, STR_ARG(e->name));
+        return 0;
+    }
     const struct template_port *port = NULL;
     for (size_t i = 0; i < scope->port_count; i++) {
         const struct template_port *p = &scope->ports[i];
@@ -238,7 +279,7 @@ int template_expand(struct str text, const struct template_scope *scope, struct 
         struct str literal, source;
         struct expression e;
         bool found;
-        if (template_next(&text, &literal, &e, &source, &found, err) < 0) {
+        if (template_next(&text, scope->manifest->mode, &literal, &e, &source, &found, err) < 0) {
             return -1;
         }
         buf_add_str(out, literal);

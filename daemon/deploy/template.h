@@ -3,7 +3,10 @@
  *     ${app.services.web.hostPort[3000]}   20017
  *     ${app.services.web.hostname[3000]}   feature-x-web.example.com
  *     ${app.services.web.url[3000]}        https://feature-x-web.example.com
- *     ${NAME}   ${NAME:-default}           a declared argument
+ *     ${app.services.web.containerName}    wos-shop-1a2b3c4d-web         (mode generated)
+ *     ${deps.db.hostPort[5432]}            and .containerName            (mode generated)
+ *     ${expose.web.url[3000]}              and .hostPort, .hostname      (mode compose)
+ *     ${NAME}   ${NAME:-default}           a declared argument           (not in mode compose)
  *
  * Anything else inside `${}` is an error; there is no escape.
  */
@@ -32,6 +35,7 @@ struct template_argument {
 
 struct template_scope {
     const struct manifest *manifest;
+    const char *project;               /* for container names; mode generated only */
     const struct template_port *ports; /* those of the selected services */
     size_t port_count;
     const struct template_argument *arguments;

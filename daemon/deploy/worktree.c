@@ -14,12 +14,12 @@
 #include "base/json.h"
 #include "base/subprocess.h"
 #include "daemon/deploy/digest.h"
-#include "daemon/deploy/envlist.h"
+#include "daemon/git.h"
 #include "daemon/store/store.h"
 #include "routing/host.h"
 
 #define LOOKUP_MAGIC 0x574c4b50u
-enum { GIT_TIMEOUT_MS = 30000, GIT_OUTPUT_MAX = 4 * 1024 * 1024, SLUG_MAX = 48 };
+enum { SLUG_MAX = 48 };
 
 struct worktree_lookup {
     uint32_t magic;
@@ -265,11 +265,6 @@ static void lookup_fail_git(struct worktree_lookup *lookup, const struct subproc
     lookup_fail(lookup, &err);
 }
 
-static bool output_is_good(const struct subprocess_output *output)
-{
-    return output->status == 0 && !output->timed_out;
-}
-
 static void worktree_fill(struct worktree *wt, const struct worktree_lookup *lookup,
                           struct str porcelain)
 {
@@ -300,7 +295,7 @@ static void lookup_on_list(void *arg, const struct subprocess_output *output)
         lookup_free(lookup);
         return;
     }
-    if (!output_is_good(output)) {
+    if (!git_succeeded(output)) {
         lookup_fail_git(lookup, output);
         return;
     }
@@ -313,34 +308,10 @@ static void lookup_on_list(void *arg, const struct subprocess_output *output)
     worktree_fini(&wt);
 }
 
-/* GIT_DIR and its like, inherited from a hook, would answer for another repository. */
-static void git_environment(struct envlist *env)
-{
-    for (char **item = environ; *item != NULL; item++) {
-        const char *const one[] = {*item, NULL};
-        if (strncmp(*item, "GIT_", 4) != 0) {
-            envlist_add_all(env, one);
-        }
-    }
-    envlist_set(env, STR("LC_ALL"), STR("C"));
-    envlist_set(env, STR("GIT_OPTIONAL_LOCKS"), STR("0"));
-}
-
 static int git_run(struct worktree_lookup *lookup, const char *const *argv,
                    subprocess_output_fn *on_done, struct err *err)
 {
-    struct envlist env = {0};
-    git_environment(&env);
-    struct subprocess_spec spec = {.argv = argv,
-                                   .env = envlist_array(&env),
-                                   .cwd = lookup->path,
-                                   .stdin_fd = -1,
-                                   .stdout_fd = -1,
-                                   .stderr_fd = -1};
-    int rc = subprocess_collect(lookup->loop, &spec, GIT_TIMEOUT_MS, GIT_OUTPUT_MAX, on_done,
-                                lookup, err);
-    envlist_fini(&env);
-    return rc < 0 ? err_wrap(err, "git") : 0;
+    return git_start(lookup->loop, lookup->path, argv, on_done, lookup, err);
 }
 
 static void lookup_on_toplevel(void *arg, const struct subprocess_output *output)
@@ -355,7 +326,7 @@ static void lookup_on_toplevel(void *arg, const struct subprocess_output *output
     while (top.len > 0 && top.ptr[top.len - 1] == '\n') {
         top.len--;
     }
-    if (!output_is_good(output) || top.len == 0) {
+    if (!git_succeeded(output) || top.len == 0) {
         lookup_fail_git(lookup, output);
         return;
     }

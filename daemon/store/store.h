@@ -1,7 +1,7 @@
 /* store: what a session leaves on disk, under <home>/sessions/<name>/.
  *
  * state.json has the documented keys and ours (startTicks per service, hostnames,
- * noTunnel, hostModes); keys it does not know are kept. Writes are atomic, files
+ * noTunnel, hostModes, docker); keys it does not know are kept. Writes are atomic, files
  * 0600, directories 0700. Small blocking file I/O; daemon thread.
  */
 #ifndef WOS_DAEMON_STORE_STORE_H

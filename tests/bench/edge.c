@@ -205,6 +205,12 @@ static void set_limits(struct limits *limits)
     limit_from_env("WOS_EDGE_TUNNEL_IDLE_TIMEOUT_MS", &limits->tunnel_idle_timeout_ms);
     limit_from_env("WOS_EDGE_UPSTREAM_IDLE_TIMEOUT_MS", &limits->upstream_idle_timeout_ms);
     limit_from_env("WOS_EDGE_WRITE_TIMEOUT_MS", &limits->write_timeout_ms);
+    limit_from_env("WOS_EDGE_BODY_TIMEOUT_MS", &limits->body_timeout_ms);
+    limit_from_env("WOS_EDGE_HEADER_BYTES_MAX", &limits->header_bytes_max);
+    limit_from_env("WOS_EDGE_CONNECTIONS_MAX", &limits->connections_max);
+    limit_from_env("WOS_EDGE_RESETS_MAX", &limits->resets_max);
+    limit_from_env("WOS_EDGE_UPSTREAM_STREAMS_MAX", &limits->upstream_streams_max);
+    limit_from_env("WOS_EDGE_INTERIMS_MAX", &limits->interims_max);
 }
 
 static void fill_access(struct edge *e, struct snapshot_spec *spec)

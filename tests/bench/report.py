@@ -16,6 +16,10 @@ AIMS = {
     ("bulk", "h2 download, memory peak over start"): "< 8",
     ("bulk", "h1 upload, memory peak over start"): "< 8",
     ("bulk", "h2 upload, memory peak over start"): "< 8",
+    ("scale", "status --all, median"): "< 100",
+    ("scale", "publish, p99"): "< 50",
+    ("scale", "daemon idle CPU"): "< 0.5",
+    ("scale", "daemon memory"): "< 30",
 }
 
 

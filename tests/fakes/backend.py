@@ -127,6 +127,9 @@ class Request:
         opened = asyncio.ensure_future(self.service.gate(name).wait())
         left = asyncio.ensure_future(self.reader.read(1))
         await asyncio.wait({opened, left}, return_when=asyncio.FIRST_COMPLETED)
+        if left.done() and left.result():  # a body that nobody wants to read
+            await opened
+            return
         opened.cancel()
         if left.done():
             raise Gone()

@@ -17,14 +17,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     autofree char *warnings = manifest_warnings_text(m);
     (void)warnings; /* that it can be made is the point */
     if (manifest_ok(m)) {
-        CHECK(m->mode == MANIFEST_SHELL);
         CHECK(errors[0] == '\0');
         autofree const struct manifest_service **sorted = order_services(m, NULL, NULL);
         CHECK(sorted != NULL);
         for (size_t i = 0; i < m->service_count; i++) {
             const struct manifest_service *s = &m->services[i];
             CHECK(manifest_find(m, s->name) == s);
-            CHECK(s->script_count > 0);
+            CHECK(s->script_count > 0 || m->mode != MANIFEST_SHELL);
+            CHECK(s->image != NULL || m->mode != MANIFEST_GENERATED);
             for (size_t j = 0; j < s->environment_count; j++) {
                 CHECK(template_check(str_of(s->environment[j].value), m, NULL) == 0);
             }

@@ -43,13 +43,13 @@ def make_cert(directory, name, alt_names, ca="ca"):
 
 
 class ServiceEdge(edge.Edge):
-    def __init__(self, routes, limits=None, ca=None, workers=1):
+    def __init__(self, routes, limits=None, ca=None, workers=1, tls=True):
         keys = dict(limits or {})
         if ca:
             keys["ca"] = ca
         hosts = ["%s.%s=%s" % (label, harness.DOMAIN, to)
                  for label, _, to in (route.partition("=") for route in routes)]
-        super().__init__(hosts, workers=workers, **keys)
+        super().__init__(hosts, workers=workers, tls=tls, **keys)
 
     def host(self, label):
         return label + "." + harness.DOMAIN

@@ -30,8 +30,8 @@ TABLE = ("SERVICE  STATUS   ADDRESS                             HEALTH       TUN
          "https://main-web.wos.localhost:5858\n")
 NEVER = "no wos deployment has been initialized for the current worktree"
 ACCEPTED = {"operationId": "op1", "sessionName": "repo-main", "kind": "up"}
-COMMANDS = ["access", "up", "down", "status", "wait", "logs", "publish", "unpublish", "web", "start", "stop",
-            "restart", "cert", "config", "version", "help", "gateway"]
+COMMANDS = ["access", "up", "down", "status", "wait", "exec", "init", "worktree", "logs", "publish", "unpublish", "web", "start", "stop",
+            "restart", "cert", "config", "version", "help", "gateway", "forward"]
 
 
 def event(**keys):

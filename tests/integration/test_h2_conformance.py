@@ -589,7 +589,7 @@ def _(w):
 def _(w):
     w.start(ack=False)  # so that 65535 still holds
     w.headers(1, w.post(path="/hold/h2-window" if w.strict else None))
-    for _ in range(80):
+    for _ in range(800):  # more than sockets hold
         w.data(1, b"x" * 16384)
     w.stream_error(1, "FLOW_CONTROL_ERROR", connection=True)
 

@@ -296,7 +296,7 @@ def test_put_is_the_whole_configuration_but_what_it_cannot_show(quiet):
     quiet.write_config(json.dumps(config))
     code, shown = api(quiet, "GET", "/settings/config")
     assert code == 200
-    draft = shown["config"]
+    draft = shown["config"]["raw"]
     assert "secret" not in draft["tunnel"]["serviceTunnels"] and "fromTheFuture" not in draft
     draft["tunnel"]["hsts"] = 30
     del draft["tunnel"]["serviceTunnels"]["enabled"]

@@ -27,8 +27,9 @@ class Stage:
 
     def talk(self, peer):
         while True:
+            if peer.requests:
+                select.select([peer.sock], [], [])  # the flag may be set while it waits
             if peer.requests and self.unread:
-                select.select([peer.sock], [], [])
                 self.seen.append(peer.number)
                 self.unread = False
                 return  # closing with unread bytes is a reset

@@ -123,8 +123,12 @@ def test_starting_service_answers_503_with_its_state(wos, http):
     assert "wos up: deployment started in the background." in result.out
     answer = wos.wait_route("alpha-web", "/hello", 503)
     assert "starting" in answer.text.lower() and "web" in answer.text
-    answer = wos.get("alpha-web", "/hello", http=http)
-    assert answer.status == 503
+
+    def page():
+        return wos.get("alpha-web", "/hello", headers=[("Accept", "application/json")], http=http)
+    harness.until("the phase", lambda: page().json.get("phase") == "health checks")
+    answer = page()
+    assert answer.status == 503 and answer.json["elapsedSeconds"] >= 0
     flag.touch()
     assert wos.wait_route("alpha-web", "/hello", 200).text == "hello from late\n"
     wos.ok("wait", cwd="alpha")

@@ -20,12 +20,12 @@ awk '
         may["acme"] = "base certs acme"
         may["gateway"] = "base certs routing gateway"
         may["daemon"] = "base certs routing acme daemon gateway/link_protocol.h"
-        may["cli"] = "base cli gateway/link_protocol.h daemon/daemon.h daemon/config.h daemon/config_edit.h certs/fingerprint.h"
+        may["cli"] = "base cli gateway/link_protocol.h daemon/daemon.h daemon/forward.h daemon/config.h daemon/config_edit.h certs/fingerprint.h"
         # Where a library may be used: layers or single files.
         uses["curl"] = "base/fetch.c"
         uses["nghttp2"] = "gateway"
         uses["openssl"] = "certs routing acme gateway daemon"
-        uses["wslay"] = "daemon gateway"
+        uses["wslay"] = "daemon gateway cli"
     }
     # Is `path`, or the layer it is in, one of the words of `list`?
     function listed(list, path,    words, count, i, top) {

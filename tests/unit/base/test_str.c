@@ -127,12 +127,35 @@ static void test_buf(void **state)
     free(copy);
 }
 
+static void put_is(uint64_t n, const char *decimal, const char *hex)
+{
+    char text[U64_DIGITS + 4];
+    assert_true(str_eq((struct str){text, (size_t)(u64_put(text, n) - text)}, str_of(decimal)));
+    assert_true(str_eq((struct str){text, (size_t)(u64_put_hex(text, n) - text)}, str_of(hex)));
+}
+
+static void test_put(void **state)
+{
+    (void)state;
+    put_is(0, "0", "0");
+    put_is(9, "9", "9");
+    put_is(10, "10", "a");
+    put_is(200, "200", "c8");
+    put_is(65535, "65535", "ffff");
+    put_is(UINT64_MAX, "18446744073709551615", "ffffffffffffffff");
+    char text[8];
+    assert_ptr_equal(str_put(text, STR_NONE), text);
+    assert_ptr_equal(str_put(text, STR("abc")), text + 3);
+    assert_memory_equal(text, "abc", 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_compare), cmocka_unit_test(test_find_and_trim),
-        cmocka_unit_test(test_next),    cmocka_unit_test(test_list_has),
-        cmocka_unit_test(test_numbers), cmocka_unit_test(test_buf),
+        cmocka_unit_test(test_put),           cmocka_unit_test(test_compare),
+        cmocka_unit_test(test_find_and_trim), cmocka_unit_test(test_next),
+        cmocka_unit_test(test_list_has),      cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_buf),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

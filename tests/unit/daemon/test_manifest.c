@@ -33,6 +33,49 @@ static void assert_error_has(const char *text, const char *part)
     manifest_free(m);
 }
 
+static void test_clones_and_caches(void **state)
+{
+    (void)state;
+    struct manifest *m =
+        parse("mode: shell\n"
+              "clone_volumes: [data, 'a:b', 'C:\\x:y', {source: s, destination: /d}]\n"
+              "cache:\n"
+              "  - {key: k, paths: ['./n*', 'a//b/']}\n"
+              "  - {key: {files: [lock]}, paths: [x]}\n"
+              "app: {services: {a: {script: [x]}}}\n");
+    autofree char *errors = manifest_errors_text(m);
+    assert_string_equal(errors, "");
+    assert_int_equal(m->clone_count, 4);
+    assert_string_equal(m->clones[0].source, "data");
+    assert_string_equal(m->clones[0].destination, "data");
+    assert_string_equal(m->clones[1].source, "a");
+    assert_string_equal(m->clones[1].destination, "b");
+    assert_string_equal(m->clones[2].source, "C:\\x");
+    assert_string_equal(m->clones[2].destination, "y");
+    assert_string_equal(m->clones[3].destination, "/d");
+    assert_int_equal(m->kept_count, 2);
+    assert_string_equal(m->kept[0].key, "k");
+    assert_string_equal(m->kept[0].paths[0], "n*");
+    assert_string_equal(m->kept[0].paths[1], "a/b");
+    assert_null(m->kept[1].key);
+    assert_string_equal(m->kept[1].files[0], "lock");
+    manifest_free(m);
+    static const char head[] = "mode: shell\napp: {services: {a: {script: [x]}}}\n";
+    static const char *const bad[][2] = {
+        {"clone_volumes: x\n", "3:16: clone_volumes must be a list"},
+        {"clone_volumes: [':b']\n", "3:17: clone_volumes[0]: \":b\" needs a path on both sides"},
+        {"clone_volumes: [{source: a}]\n", "clone_volumes[0].destination is missing"},
+        {"cache: [{paths: [a]}]\n", "cache[0].key must be a non-empty string or {files"},
+        {"cache: [{key: a}]\n", "cache[0].paths must be a"},
+        {"cache: [{key: a, paths: [/x]}]\n", "cache[0].paths[0]: \"/x\" must be a relative path"},
+        {"cache: [{key: a, paths: [a/../../x]}]\n", "must be a relative path inside"},
+        {"cache: [{key: {files: []}, paths: [a]}]\n", "cache[0].key.files must be a non-empty"}};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        autofree char *text = xasprintf("%s%s", head, bad[i][0]);
+        assert_error_has(text, bad[i][1]);
+    }
+}
+
 static void test_full_file(void **state)
 {
     (void)state;
@@ -214,14 +257,92 @@ static void test_route_option_errors(void **state)
                   "of whitelist_ips; give one");
 }
 
-static void test_docker_modes_are_refused(void **state)
+static void test_generated(void **state)
 {
     (void)state;
-    assert_errors("", "deploy.yaml:1:1: mode generated needs Docker, which this version does not "
-                      "run yet; allowed: shell");
-    assert_error_has("mode: compose\n", "deploy.yaml:1:7: mode compose needs Docker, which this "
-                                        "version does not run yet; allowed: shell");
+    struct manifest *m = parse("app:\n"
+                               "  image: node:22\n"
+                               "  init_script: [npm ci]\n"
+                               "  connect_npm_cache: true\n"
+                               "  connect_bun_cache: ~/bun\n"
+                               "  services:\n"
+                               "    web: {ports: [3000], volumes: [\"data:/d\"], environment: {A: "
+                               "\"${deps.db.containerName}:${deps.db.hostPort[5432]}\"}}\n"
+                               "    api: {image: busybox, dependencies: [db], cwd: /srv}\n"
+                               "deps:\n"
+                               "  db: {image: postgres, ports: [5432], environment: {P: x}}\n"
+                               "targets: {all: [web, db]}\n");
+    autofree char *errors = manifest_errors_text(m);
+    assert_string_equal(errors, "");
+    assert_int_equal(m->mode, MANIFEST_GENERATED);
+    assert_int_equal(m->service_count, 3);
+    assert_string_equal(manifest_find(m, "web")->image, "node:22");
+    assert_string_equal(manifest_find(m, "api")->image, "busybox");
+    assert_true(manifest_find(m, "db")->is_dep);
+    assert_false(manifest_find(m, "db")->ports[0].health.enabled);
+    assert_true(m->caches[CACHE_NPM].enabled && m->caches[CACHE_NPM].path == NULL);
+    assert_false(m->caches[CACHE_YARN].enabled);
+    assert_string_equal(m->caches[CACHE_BUN].path, "~/bun");
+    manifest_free(m);
+    assert_errors("",
+                  ""); /* generated, with nothing: refused by `up`, which has nothing to start */
+    assert_errors("app: {services: {web: null}}\n",
+                  "deploy.yaml:1:18: app.services.web needs image, as app.image gives no default");
+    assert_errors("app: {services: {web: {image: a, init_script: [x]}}}\n",
+                  "deploy.yaml:1:6: app.image is required where there is an init_script: it runs "
+                  "there");
+    assert_errors("deps: {db: {ports: [{port: 1}]}, db2: {image: x, script: [y]}, a/b: {image: "
+                  "z}}\napp: {image: i, connect_npm_cache: rel, services: {wos-init: null}}\n",
+                  "deploy.yaml:1:8: deps.db needs image\n"
+                  "deploy.yaml:1:21: deps.db.ports[0] must be an integer from 1 to 65535\n"
+                  "deploy.yaml:1:64: a name of deps must have 1 to 100 of [A-Za-z0-9._-], begin "
+                  "with a letter or digit, and not be wos-init\n"
+                  "deploy.yaml:2:36: app.connect_npm_cache must be true, false, an absolute path "
+                  "or a path that begins with ~/\n"
+                  "deploy.yaml:2:52: a service name must have 1 to 100 of [A-Za-z0-9._-], begin "
+                  "with a letter or digit, and not be wos-init");
+    assert_error_has(
+        "app: {image: i, services: {web: {environment: {A: \"${deps.db.url[1]}\"}}}}\n",
+        "deploy.yaml:1:51: app.services.web.environment.A: unknown expression "
+        "${deps.db.url[1]}; allowed: app.services.");
+    assert_error_has("app: {image: i, services: {db: null}}\ndeps: {db: {image: x}}\n",
+                     "deploy.yaml:2:8: deps.db: app.services has a service of that name");
+}
+
+static void test_compose(void **state)
+{
+    (void)state;
+    struct manifest *m = parse("mode: compose\n"
+                               "compose:\n"
+                               "  config: docker/compose.yml\n"
+                               "  expose: [\"web:3000\", {name: web, port: 3001, access: private}, "
+                               "\"api:80\"]\n"
+                               "  env_file: .env\n"
+                               "  environment: {URL: \"${expose.web.url[3000]}\"}\n");
+    autofree char *errors = manifest_errors_text(m);
+    assert_string_equal(errors, "");
+    assert_string_equal(m->compose.config, "docker/compose.yml");
+    assert_int_equal(m->service_count, 2);
+    assert_int_equal(manifest_find(m, "web")->port_count, 2);
+    assert_int_equal(m->compose.env_file_count, 1);
+    assert_int_equal(m->compose.environment_count, 1);
+    manifest_free(m);
     assert_error_has("mode: compose\napp: {}\n", "2:1: app is not allowed in mode compose");
+    assert_error_has("mode: compose\n", "mode compose needs compose: a mapping of config and "
+                                        "expose");
+    assert_errors("mode: compose\ncompose: {expose: [web, {name: a}, \"a:0\", \"a:1\", \"a:1\", "
+                  "{name: a, port: 2, healthcheck: false}], environment: {A: \"${X}\"}}\n",
+                  "deploy.yaml:2:10: compose.config is required: the path of a compose file\n"
+                  "deploy.yaml:2:20: compose.expose[0] must be \"service:port\" or a mapping of "
+                  "name and port\n"
+                  "deploy.yaml:2:25: compose.expose[1] needs name and port\n"
+                  "deploy.yaml:2:36: compose.expose[2] must be \"service:port\" or a mapping of "
+                  "name and port\n"
+                  "deploy.yaml:2:50: compose.expose[4]: port 1 of a is exposed twice\n"
+                  "deploy.yaml:2:76: compose.expose[5].healthcheck is not allowed in mode compose; "
+                  "give the service one in its own file\n"
+                  "deploy.yaml:2:115: compose.environment.A: unknown expression ${X}; allowed: "
+                  "expose.<service>.hostPort[<port>], .hostname[<port>], .url[<port>]");
     assert_errors("mode: docker\n", "deploy.yaml:1:7: mode must be one of: generated, compose, "
                                     "shell, not \"docker\"");
 }
@@ -337,11 +458,13 @@ static void test_missing_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_clones_and_caches),
         cmocka_unit_test(test_full_file),
         cmocka_unit_test(test_all_errors_at_once),
         cmocka_unit_test(test_route_options),
         cmocka_unit_test(test_route_option_errors),
-        cmocka_unit_test(test_docker_modes_are_refused),
+        cmocka_unit_test(test_generated),
+        cmocka_unit_test(test_compose),
         cmocka_unit_test(test_bad_yaml),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_merge_keys),

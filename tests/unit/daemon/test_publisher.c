@@ -85,6 +85,47 @@ static void set_one(struct fixture *f, const char *owner, const char *host, uint
     publisher_set_routes(f->publisher, owner, &route, 1, done, arg);
 }
 
+static const struct route *route_of(const struct fixture *f, const char *host)
+{
+    const struct route *route = route_match(f->snapshot, str_of(host));
+    assert_non_null(route);
+    return route;
+}
+
+/* The page of a starting service names its phase, and how long it takes: not since the last
+ * publish of any other route of its owner. */
+static void test_phase_and_since_of_starting_routes(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(CONFIG);
+    struct publish_route routes[] = {
+        {.host = "a.d.test", .service = "a", .port = 1, .service_port = 1, .state = ROUTE_STARTING},
+        {.host = "b.d.test", .service = "b", .port = 2, .service_port = 2, .state = ROUTE_LIVE},
+    };
+    publisher_set_phase(f->publisher, "s", "nobody knows it yet");
+    publisher_set_routes(f->publisher, "s", routes, 2, NULL, NULL);
+    turns(f);
+    assert_int_equal(route_of(f, "a.d.test")->phase.len, 0);
+    uint64_t since = route_of(f, "a.d.test")->since_ms;
+    size_t published = f->published;
+    publisher_set_phase(f->publisher, "s", "health checks");
+    turns(f);
+    publisher_set_phase(f->publisher, "s", "health checks");
+    turns(f);
+    assert_int_equal(f->published, published + 1);
+    assert_true(str_eq(route_of(f, "a.d.test")->phase, STR("health checks")));
+    assert_int_equal(route_of(f, "b.d.test")->phase.len, 0);
+    while ((uint64_t)clock_wall_ms() == since) {
+    }
+    publisher_set_routes(f->publisher, "s", routes, 2, NULL, NULL);
+    turns(f);
+    assert_int_equal(route_of(f, "a.d.test")->since_ms, since);
+    publisher_set_state(f->publisher, "s", "a", 1, ROUTE_LIVE);
+    turns(f);
+    assert_int_equal(route_of(f, "a.d.test")->phase.len, 0);
+    fixture_free(f);
+}
+
 struct answer {
     int count;
     char error[128];
@@ -474,6 +515,7 @@ static void test_authorities_for_https(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_phase_and_since_of_starting_routes),
         cmocka_unit_test(test_authorities_for_https),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_names_are_kept),

@@ -1,0 +1,65 @@
+/* lookup: see lookup.h. */
+#include "daemon/api/lookup.h"
+
+#include <stdlib.h>
+
+#include "base/auto.h"
+#include "daemon/api/request.h"
+#include "daemon/daemon.h"
+
+struct lookup {
+    struct api_request *r;          /* borrowed */
+    struct worktree_lookup *handle; /* owned */
+    lookup_found_fn *found;
+    lookup_failed_fn *failed;
+};
+
+static void lookup_on_cancel(struct api_request *r)
+{
+    struct lookup *lookup = r->work;
+    worktree_lookup_cancel(lookup->handle);
+    free(lookup);
+}
+
+static void lookup_on_done(void *arg, const struct worktree *wt, const struct err *err)
+{
+    struct lookup lookup = *(struct lookup *)arg;
+    free(arg);
+    lookup.r->cancel = NULL;
+    lookup.r->work = NULL;
+    if (wt != NULL) {
+        lookup.found(lookup.r, wt);
+    } else {
+        lookup.failed(lookup.r, err);
+    }
+}
+
+void lookup_worktree_or(struct api_request *r, const char *path, lookup_found_fn *found,
+                        lookup_failed_fn *failed)
+{
+    if (path == NULL || *path != '/') {
+        struct err err = {.msg = ""};
+        (void)err_set(&err, ERR_USAGE, "path must be an absolute path");
+        failed(r, &err);
+        return;
+    }
+    struct lookup *lookup = xcalloc(1, sizeof *lookup);
+    *lookup = (struct lookup){.r = r, .found = found, .failed = failed};
+    r->cancel = lookup_on_cancel;
+    r->work = lookup;
+    lookup->handle = worktree_resolve(r->d->loop, r->d->home, path, lookup_on_done, lookup);
+}
+
+static void lookup_reply(struct api_request *r, const struct err *err)
+{
+    if (err->code == ERR_CONFIG) {
+        reply_error(r, 400, "not-a-worktree", err->msg, NULL);
+    } else {
+        reply_err(r, err);
+    }
+}
+
+void lookup_worktree(struct api_request *r, const char *path, lookup_found_fn *found)
+{
+    lookup_worktree_or(r, path, found, lookup_reply);
+}

@@ -1,0 +1,34 @@
+/* changes: turns what the parts of the daemon do into events (daemon/events.h).
+ *
+ * Operations are observed; sessions, the certificate and the configuration are looked at when
+ * somebody says that they may have changed, in the next turn, and what is different from the
+ * last look becomes events. Nothing is polled. One thread: the daemon's loop.
+ */
+#ifndef WOS_DAEMON_CHANGES_H
+#define WOS_DAEMON_CHANGES_H
+
+#include <cjson/cJSON.h>
+
+struct changes;
+struct daemon;
+
+/* Uses d->events and d->operations; the other parts when they exist. */
+struct changes *changes_new(struct daemon *d);
+void changes_free(struct changes *c);
+
+/* Services, health or routes of the session may be different now. */
+void changes_session(struct changes *c, const char *session);
+/* The session is gone: what was known of it is forgotten. */
+void changes_session_gone(struct changes *c, const char *session);
+/* So may the certificate be. */
+void changes_certificate(struct changes *c);
+/* config.json was saved; `restart_keys` wait for a restart. Borrowed. */
+void changes_config(struct changes *c, const cJSON *restart_keys);
+/* type: "project.added", …; `project` is PROJECT of docs/API.md, borrowed. */
+void changes_project(struct changes *c, const char *type, const cJSON *project);
+/* type: "worktree.created", "worktree.removed", "worktree.updated", …; `project_id` and `session`
+ * may be NULL. */
+void changes_worktree(struct changes *c, const char *type, const char *project_id,
+                      const char *session, const char *path);
+
+#endif

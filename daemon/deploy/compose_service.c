@@ -1,0 +1,112 @@
+/* compose_service: one container stopped, or made anew, while the others go on. Called for the
+ * operations of single services; loop thread. */
+#include <stdlib.h>
+
+#include "base/auto.h"
+#include "daemon/deploy/runner_compose.h"
+#include "daemon/deploy/shell.h"
+
+static void service_end(struct compose_run *c, const struct err *err)
+{
+    compose_service_fn *done = c->service_done;
+    c->service_done = NULL;
+    done(c->d, err);
+}
+
+static void service_fail(struct compose_run *c, const char *what,
+                         const struct docker_result *result)
+{
+    struct err err = {0};
+    (void)compose_error(&err, what, result);
+    service_end(c, &err);
+}
+
+static void service_on_looked(struct compose_run *c)
+{
+    struct err err = {0};
+    if (c->look_failed) {
+        (void)err_set(&err, ERR_FAILED, "%s", c->look_error);
+    }
+    compose_watch_start(c);
+    service_end(c, c->look_failed ? &err : NULL);
+}
+
+static void stop_on_done(void *arg, const struct docker_result *result)
+{
+    struct compose_run *c = arg;
+    CHECK(c->magic == COMPOSE_RUN_MAGIC);
+    if (result->status != 0) {
+        service_fail(c, "docker stop", result);
+        return;
+    }
+    compose_look(c, service_on_looked);
+}
+
+static void stop_begin(struct compose_run *c)
+{
+    struct service_run *s = deployment_find(c->d, c->service);
+    if (s == NULL || s->container == NULL || s->state != SERVICE_RUNNING) {
+        compose_look(c, service_on_looked); /* there is nothing to stop */
+        return;
+    }
+    s->state = SERVICE_STOPPING;
+    struct docker_args args = {0};
+    const char *const words[] = {c->tool.docker, "stop", s->container, NULL};
+    docker_args_add_all(&args, words);
+    compose_command(c, &args, false, stop_on_done);
+}
+
+static void up_on_done(void *arg, const struct docker_result *result)
+{
+    struct compose_run *c = arg;
+    CHECK(c->magic == COMPOSE_RUN_MAGIC);
+    if (result->status != 0) {
+        service_fail(c, "docker compose up", result);
+        return;
+    }
+    compose_look(c, service_on_looked);
+}
+
+static void remove_on_done(void *arg, const struct docker_result *result)
+{
+    struct compose_run *c = arg;
+    CHECK(c->magic == COMPOSE_RUN_MAGIC);
+    if (result->status != 0) {
+        service_fail(c, "docker compose rm", result);
+        return;
+    }
+    struct docker_args args = {0};
+    const char *const words[] = {"up", "-d", "--no-deps", c->service, NULL};
+    compose_add_command(c, &args);
+    docker_args_add_all(&args, words);
+    compose_command(c, &args, true, up_on_done);
+}
+
+static void start_begin(struct compose_run *c)
+{
+    struct docker_args args = {0};
+    const char *const words[] = {"rm", "-f", "-s", c->service, NULL};
+    compose_add_command(c, &args);
+    docker_args_add_all(&args, words);
+    compose_command(c, &args, true, remove_on_done);
+}
+
+static void service_begin(struct deployment *d, const struct service_run *s,
+                          compose_service_fn *done, compose_fn *begin)
+{
+    struct compose_run *c = compose_of(d);
+    free(c->service);
+    c->service = xstrdup(s->name);
+    c->service_done = done;
+    compose_with_tool(c, begin);
+}
+
+void compose_service_stop(struct deployment *d, struct service_run *s, compose_service_fn *done)
+{
+    service_begin(d, s, done, stop_begin);
+}
+
+void compose_service_start(struct deployment *d, struct service_run *s, compose_service_fn *done)
+{
+    service_begin(d, s, done, start_begin);
+}

@@ -1,0 +1,191 @@
+/* compose_state: what a Docker deployment keeps in state.json, and finding it again when the
+ * daemon starts. Called through runner_ops; loop thread. */
+#include <signal.h>
+#include <stdlib.h>
+
+#include "base/auto.h"
+#include "base/json.h"
+#include "daemon/deploy/runner_compose.h"
+
+enum { ORPHAN_GRACE_MS = 5000 };
+
+/* Where the engine is; kept in the state for a daemon with another environment. */
+static const char *const engine_variables[] = {"DOCKER_HOST",       "DOCKER_CONTEXT",
+                                               "DOCKER_CONFIG",     "DOCKER_CERT_PATH",
+                                               "DOCKER_TLS_VERIFY", "WOS_DOCKER_BIN"};
+
+static void save_command(const struct compose_run *c, cJSON *docker)
+{
+    uint64_t ticks = 0;
+    pid_t pid = docker_command_pid(c->command, &ticks);
+    if (pid != 0) {
+        cJSON *command = cJSON_AddObjectToObject(docker, "command");
+        json_add_int(command, "pid", pid);
+        json_add_int(command, "startTicks", (int64_t)ticks);
+    }
+    pid = docker_watch_pid(c->watch, &ticks);
+    if (pid != 0) {
+        cJSON *events = cJSON_AddObjectToObject(docker, "events");
+        json_add_int(events, "pid", pid);
+        json_add_int(events, "startTicks", (int64_t)ticks);
+    }
+}
+
+void compose_save(struct deployment *d)
+{
+    struct compose_run *c = compose_of(d);
+    cJSON *docker = cJSON_CreateObject();
+    if (c->file_count > 0) {
+        state_set(d->state, "composeFile", cJSON_CreateString(c->files[0]));
+    }
+    if (c->file_count > 1) {
+        cJSON *files = cJSON_CreateArray();
+        for (size_t i = 0; i < c->file_count; i++) {
+            cJSON_AddItemToArray(files, cJSON_CreateString(c->files[i]));
+        }
+        state_set(d->state, "composeFiles", files);
+    }
+    if (c->project_dir != NULL) {
+        json_add_str(docker, "projectDirectory", c->project_dir);
+    }
+    cJSON *environment = cJSON_AddObjectToObject(docker, "environment");
+    for (size_t i = 0; i < COUNT_OF(engine_variables); i++) {
+        const char *value = envlist_get(&c->env, engine_variables[i]);
+        if (value != NULL) {
+            json_add_str(environment, engine_variables[i], value);
+        }
+    }
+    cJSON *services = cJSON_AddObjectToObject(docker, "services");
+    for (size_t i = 0; c->is_launched && i < d->service_count; i++) {
+        cJSON *service = cJSON_CreateObject();
+        state_add_ports(d->services[i], service);
+        json_add_bool(service, "isDependency", d->services[i]->is_dep);
+        json_add_str(service, "startedAt",
+                     d->services[i]->started_at == NULL ? "" : d->services[i]->started_at);
+        cJSON_AddItemToObject(services, d->services[i]->name, service);
+    }
+    if (c->tool.is_known) {
+        json_add_str(docker, "program", c->tool.docker);
+        json_add_str(docker, "composeProgram", c->tool.compose == NULL ? "" : c->tool.compose);
+    }
+    save_command(c, docker);
+    state_set(d->state, "docker", docker);
+}
+
+/* What the last up found serves until the next searches again: at the start of a daemon with
+ * many sessions nothing is asked but what runs. */
+static void restore_tool(struct compose_run *c, const cJSON *docker)
+{
+    const char *program = json_get_str(docker, "program", "");
+    const char *compose = json_get_str(docker, "composeProgram", "");
+    if (program[0] != '\0') {
+        c->tool = (struct docker_tool){.docker = xstrdup(program),
+                                       .compose = compose[0] == '\0' ? NULL : xstrdup(compose),
+                                       .is_known = true};
+    }
+}
+
+static void restore_files(struct compose_run *c, const cJSON *state, const cJSON *docker)
+{
+    const char *dir = json_get_str(docker, "projectDirectory", NULL);
+    c->project_dir = dir == NULL ? NULL : xstrdup(dir);
+    const cJSON *files = json_get(state, "composeFiles");
+    const char *first = json_get_str(state, "composeFile", "");
+    int count = cJSON_IsArray(files) ? cJSON_GetArraySize(files) : 0;
+    for (int i = 0; i < count && c->file_count < COUNT_OF(c->files); i++) {
+        const cJSON *file = cJSON_GetArrayItem(files, i);
+        if (cJSON_IsString(file)) {
+            c->files[c->file_count++] = xstrdup(file->valuestring);
+        }
+    }
+    if (c->file_count == 0 && first[0] != '\0') {
+        c->files[c->file_count++] = xstrdup(first);
+    }
+}
+
+static void restore_on_looked(struct compose_run *c)
+{
+    struct deployment *d = c->d;
+    if (c->look_failed) {
+        return; /* the watch goes on looking */
+    }
+    if (!d->initialised && c->found.count > 0) {
+        d->initialised = true; /* an up was killed after its containers were there */
+    }
+    (void)state_save(d, NULL);
+}
+
+static void restore_begin(struct compose_run *c)
+{
+    compose_watch_start(c);
+    compose_look(c, restore_on_looked);
+    (void)state_save(c->d, NULL);
+}
+
+static void orphan_on_exit(void *arg, int status)
+{
+    struct compose_run *c = arg;
+    (void)status;
+    CHECK(c->magic == COMPOSE_RUN_MAGIC);
+    subprocess_release(c->orphan);
+    c->orphan = NULL;
+    if (c->d->on_stopped != NULL) {
+        compose_with_tool(c, compose_stop_begin);
+    } else if (c->d->up == NULL) {
+        /* Killed before anything was launched: what init scripts ran in is of no use. */
+        compose_with_tool(c, c->is_launched ? restore_begin : compose_stop_begin);
+    }
+}
+
+/* A watcher is of no use any more; it is ended and forgotten. */
+static void end_old_events(struct deployment *d, const cJSON *events)
+{
+    struct subprocess *old = subprocess_adopt(d->env.loop, (pid_t)json_get_int(events, "pid", 0),
+                                              (uint64_t)json_get_int(events, "startTicks", 0),
+                                              orphan_on_exit, NULL, NULL);
+    if (old != NULL) {
+        (void)subprocess_signal(old, SIGKILL, NULL);
+        subprocess_release(old);
+    }
+}
+
+void compose_restore(struct deployment *d)
+{
+    struct compose_run *c = compose_of(d);
+    const cJSON *docker = json_get(d->state, "docker");
+    const cJSON *entry;
+    restore_files(c, d->state, docker);
+    restore_tool(c, docker);
+    cJSON_ArrayForEach(entry, json_get(docker, "environment"))
+    {
+        if (cJSON_IsString(entry) && entry->string != NULL) {
+            envlist_set(&c->env, str_of(entry->string), str_of(entry->valuestring));
+        }
+    }
+    cJSON_ArrayForEach(entry, json_get(docker, "services"))
+    {
+        struct service_run *s = state_restore_service(d, entry);
+        s->is_dep = json_get_bool(entry, "isDependency", false);
+        s->state = SERVICE_RUNNING; /* until the first look says otherwise */
+        for (size_t i = 0; i < s->port_count; i++) {
+            s->ports[i].route = ROUTE_LIVE;
+        }
+        c->is_launched = true;
+    }
+    const cJSON *events = json_get(docker, "events");
+    if (events != NULL) {
+        end_old_events(d, events);
+    }
+    const cJSON *command = json_get(docker, "command");
+    if (command != NULL) {
+        c->orphan = subprocess_adopt(d->env.loop, (pid_t)json_get_int(command, "pid", 0),
+                                     (uint64_t)json_get_int(command, "startTicks", 0),
+                                     orphan_on_exit, c, NULL);
+    }
+    if (c->orphan != NULL) {
+        subprocess_stop(c->orphan, ORPHAN_GRACE_MS);
+    }
+    if (c->is_launched && c->orphan == NULL) {
+        compose_with_tool(c, restore_begin);
+    }
+}

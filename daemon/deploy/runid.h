@@ -1,0 +1,23 @@
+/* runid: finding processes whose start was not recorded, because the daemon died just then.
+ *
+ * Before a service (or init script) is started, a random id goes into state.json; the process has
+ * it in its environment as WOS_RUN_ID, and its children inherit it. After a crash whoever
+ * carries an id without a recorded pid is what was being started. Reads /proc; Linux.
+ */
+#ifndef WOS_DAEMON_DEPLOY_RUNID_H
+#define WOS_DAEMON_DEPLOY_RUNID_H
+
+#include <stdbool.h>
+
+#include "base/process.h"
+
+#define RUNID_VARIABLE "WOS_RUN_ID"
+
+/* 32 hex digits; malloc'ed. */
+char *runid_new(void);
+/* The session leader that carries the id; false when there is none. */
+bool runid_find_leader(const char *id, struct process_info *out_leader);
+/* SIGKILL to all that carry it. */
+void runid_kill(const char *id);
+
+#endif

@@ -1,0 +1,99 @@
+/* terminal: a program behind a pseudo terminal (or pipes) that several clients may watch.
+ *
+ * The daemon keeps one `struct terminals`. An endpoint opens a terminal, gives its id away
+ * (terminal_id: 32 hex digits, unguessable) and finds it again when a client attaches:
+ *
+ *     t = terminal_open(ts, &spec, &err) … terminal_id(t)
+ *     t = terminals_find(ts, id); a = terminal_attach(t, 0, &ops, conn);
+ *     on_output…  terminal_write / terminal_resize / terminal_pause …  on_exit
+ *     terminal_detach(a);
+ *
+ * Nothing is read from the program before the first attachment, so a client that attaches
+ * once gets every byte. The newest TERMINAL_REPLAY bytes are kept for those who come later.
+ * Output is numbered: `seq` is the number of bytes the program wrote before this chunk.
+ * A paused attachment stops reading for all (the program blocks): nothing is dropped.
+ *
+ * A terminal ends by itself: when its program has ended and nobody is attached any more, or
+ * after linger_ms without any attachment (SIGHUP to its session, later SIGKILL). Then
+ * its id is unknown. Clients never free it. All on the loop's thread; callbacks come from the
+ * loop, never from inside a call, and terminal_detach may be called in them.
+ */
+#ifndef WOS_DAEMON_TERMINAL_H
+#define WOS_DAEMON_TERMINAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/str.h"
+
+enum {
+    TERMINAL_REPLAY = 256 * 1024,      /* bytes */
+    TERMINAL_INPUT_MAX = 256 * 1024,   /* bytes not yet taken by the program */
+    TERMINAL_SIZE_MAX = 1000,          /* columns, rows */
+    TERMINALS_MAX = 64,                /* at the same time */
+    TERMINAL_ATTACHMENTS_MAX = 16,     /* per terminal */
+    TERMINAL_LINGER_DEFAULT_MS = 10000 /* without anybody attached */
+};
+
+struct terminals;
+struct terminal;
+struct terminal_attachment;
+
+struct terminal_spec {
+    const char *const *argv; /* argv[0] is looked up in PATH of env */
+    const char *const *env;  /* "K=V"; NULL: the daemon's */
+    const char *cwd;         /* NULL: the daemon's */
+    const char *session;     /* whose it is; copied; may be NULL */
+    uint16_t cols;           /* 0: 80 */
+    uint16_t rows;           /* 0: 24 */
+    bool use_pipes;          /* no terminal: stdout and stderr apart, an end of input exists */
+    uint32_t linger_ms;      /* 0: the default */
+};
+
+enum terminal_stream { TERMINAL_STDOUT, TERMINAL_STDERR }; /* STDERR with use_pipes only */
+
+struct terminal_ops {
+    /* Borrowed for the call. */
+    void (*on_output)(void *arg, uint64_t seq, enum terminal_stream stream, struct str data);
+    /* Once, after all output: status as waitpid's, -1 if it cannot be known. */
+    void (*on_exit)(void *arg, int status);
+    /* The program has taken all that terminal_write was given: `total` bytes since it began.
+     * May be NULL. */
+    void (*on_taken)(void *arg, uint64_t total);
+};
+
+struct terminals *terminals_new(struct loop *loop);
+/* Ends every program. */
+void terminals_free(struct terminals *ts);
+/* NULL when there is none of that id (any more). */
+struct terminal *terminals_find(struct terminals *ts, const char *id);
+/* Ends those of a session. */
+void terminals_end_session(struct terminals *ts, const char *session);
+
+/* NULL with ERR_BUSY at the limit, else why it cannot be started. Everything is copied. */
+struct terminal *terminal_open(struct terminals *ts, const struct terminal_spec *spec,
+                               struct err *err);
+const char *terminal_id(const struct terminal *t);
+const char *terminal_session(const struct terminal *t); /* or NULL */
+bool terminal_uses_pipes(const struct terminal *t);
+/* SIGHUP to the session, SIGKILL two seconds later. */
+void terminal_end(struct terminal *t);
+
+/* What is kept from `since` on comes first, from the loop. NULL with ERR_BUSY at the limit. */
+struct terminal_attachment *terminal_attach(struct terminal *t, uint64_t since,
+                                            const struct terminal_ops *ops, void *arg,
+                                            struct err *err);
+void terminal_detach(struct terminal_attachment *a); /* NULL is allowed */
+/* No on_output until resumed. */
+void terminal_pause(struct terminal_attachment *a, bool paused);
+
+/* Bytes typed; false when they do not fit into TERMINAL_INPUT_MAX: nothing of it is taken. */
+bool terminal_write(struct terminal *t, struct str data);
+/* End of input: with pipes the program reads the end after what was written. */
+void terminal_close_input(struct terminal *t);
+/* Clamped to 1..TERMINAL_SIZE_MAX; the program gets SIGWINCH. Nothing without a terminal. */
+void terminal_resize(struct terminal *t, uint16_t cols, uint16_t rows);
+
+#endif

@@ -1,0 +1,581 @@
+"""deploy.yaml's Docker modes on a real engine (engine.py starts one when none runs).
+
+One wos per kind of Compose for what only looks, and its own for what breaks things. Where no
+engine can run, or a kind of Compose is missing, the tests are skipped by name.
+"""
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+import engine as engines
+import harness
+from harness import until
+
+# Serves /www, ends at once when asked to; the environment is a page.
+SERVE = ("trap 'exit 0' TERM; mkdir -p /www; env > /www/env; echo \"$NAME\" > /www/index.html; "
+         "httpd -f -p {port} -h /www & wait")
+
+
+def service(port=3000, **keys):
+    return {"script": [SERVE.format(port=port)], "ports": [port], **keys}
+
+
+def generated(services, **keys):
+    app = {"image": engines.IMAGE, "services": services}
+    app.update(keys.pop("app", {}))
+    return {"mode": "generated", "app": app, **keys}
+
+
+@pytest.fixture(scope="session")
+def engine():
+    reason = engines.missing()
+    if reason:
+        pytest.skip("no Docker engine: " + reason)
+    running = engines.Engine()
+    yield running
+    problems = running.close()
+    assert not problems, problems
+
+
+class DockerWos(harness.Wos):
+    """A wos whose every command finds the test's engine and kind of Compose."""
+
+    def __init__(self, engine, kind, **keys):
+        self.engine, self.kind, self.extra = engine, kind, {}
+        super().__init__(**keys)
+        self.extra = engine.compose_env(kind, self.dir)
+
+    def env(self, **extra):
+        return super().env(**{**self.extra, **extra})
+
+    def project(self, tree="alpha"):
+        return self.state(tree)["projectName"]
+
+    def containers(self, tree="alpha"):
+        return self.engine.containers(self.project(tree))
+
+    def detail(self, tree="alpha"):
+        return self.ok("status", "--json", cwd=tree).data
+
+    def compose(self, tree="alpha"):
+        return (self.session_dir(tree) / "compose.yaml").read_text()
+
+
+def start(engine, kind, **keys):
+    reason = engines.compose_missing(kind)
+    if reason:
+        pytest.skip("Compose %s: %s" % (kind, reason))
+    if not harness.BIN.exists():
+        pytest.fail("no binary at %s: build it, or set WOS_BIN" % harness.BIN, pytrace=False)
+    return DockerWos(engine, kind, **keys)
+
+
+def finish(wos):
+    problems = wos.close()
+    if problems:
+        pytest.fail("\n".join(problems) + "\n" + wos.logs(), pytrace=False)
+
+
+def first_up(wos, *args):
+    """Of a fixture: what is not yielded has to be closed here."""
+    try:
+        wos.up("alpha", *args)
+    except BaseException:
+        wos.close()
+        raise
+
+
+@pytest.fixture(scope="module", params=engines.COMPOSE)
+def shop(engine, request):
+    """Mode generated, up: web with a dependency, api, an init script."""
+    wos = start(engine, request.param)
+    wos.deploy(generated(
+        {"web": service(environment={"NAME": "web of ${NAME_ARG:-nobody}", "COST": "$5",
+                                     "API": "${app.services.api.url[3001]}",
+                                     "DB": "${deps.db.containerName}:${deps.db.hostPort[6000]}"},
+                        dependencies=["api"]),
+         "api": service(3001, environment={"NAME": "api"}, cwd="sub", volumes=["keep:/keep"])},
+        app={"init_script": ["echo once >> /workspace/initialised", "mkdir -p /workspace/sub"]},
+        deps={"db": {"image": engines.IMAGE, "ports": [6000], "environment": {"A": "b"}}},
+        arguments=["NAME_ARG"]))
+    first_up(wos, "--arg", "NAME_ARG=somebody")
+    yield wos
+    finish(wos)
+
+
+def test_generated_is_served_at_its_name(shop):
+    assert shop.get("alpha-web").body == b"web of somebody\n"
+    assert shop.get("alpha-api").body == b"api\n"
+    detail = shop.detail()
+    assert {s["service"]: s["state"] for s in detail["services"]}.items() >= {
+        "web": "running", "api": "running"}.items(), detail
+    assert all(row["state"] == "healthy" for row in detail["appPortHealthchecks"]
+               if row["service"] != "db"), detail
+
+
+def test_generated_environment(shop):
+    env = dict(line.split("=", 1) for line in
+               shop.get("alpha-web", "/env").body.decode().splitlines() if "=" in line)
+    state = shop.state()
+    assert env["COST"] == "$5"
+    assert env["API"] == "https://alpha-api.%s:%d" % (harness.DOMAIN, shop.port)
+    assert env["DB"] == "%s-db:%d" % (state["projectName"], shop.host_port(service="db", port=6000))
+    assert env["WOS_SERVICE_PORT"] == str(shop.host_port())
+    assert env["WOS_SERVICE_HOSTNAME"] == "alpha-web." + harness.DOMAIN
+    assert env["WOS_SERVICE_HOSTNAME_3000"] == "alpha-web." + harness.DOMAIN
+    assert env["__VITE_ADDITIONAL_SERVER_ALLOWED_HOSTS"] == "." + harness.DOMAIN
+    assert env["PWD"] == "/workspace"
+
+
+def test_generated_binds_the_loopback_only(shop):
+    """Nothing is published on all interfaces, and dependencies have no public name."""
+    for name in ("web", "api"):
+        text = shop.engine.run("inspect", shop.engine.container_id(shop.project(), name)).stdout
+        bindings = json.loads(text)[0]["HostConfig"]["PortBindings"]
+        assert [b["HostIp"] for rows in bindings.values() for b in rows] == ["127.0.0.1"], bindings
+    assert sorted(shop.routes()) == ["alpha-api." + harness.DOMAIN, "alpha-web." + harness.DOMAIN]
+
+
+def test_generated_labels_and_state(shop):
+    text = shop.engine.run("inspect", shop.engine.container_id(shop.project(), "web")).stdout
+    labels = json.loads(text)[0]["Config"]["Labels"]
+    state = shop.state()
+    assert {k: v for k, v in labels.items() if k.startswith("dev.wos.")}.items() >= {
+        "dev.wos.managed": "true", "dev.wos.schema": "1", "dev.wos.mode": "generated",
+        "dev.wos.session": shop.session_dir().name, "dev.wos.project": state["projectName"],
+        "dev.wos.service": "web", "dev.wos.deployment-id": state["deploymentId"],
+        "dev.wos.tunnel.ports": "3000",
+        "dev.wos.tunnel.3000.hostname": "alpha-web." + harness.DOMAIN,
+        "dev.wos.tunnel.3000.host-port": str(shop.host_port())}.items(), labels
+    assert state["backend"] == "docker" and state["mode"] == "generated"
+    assert state["composeFile"] == str(shop.session_dir() / "compose.yaml")
+    assert (shop.session_dir() / "compose.yaml").stat().st_mode & 0o777 == 0o600
+
+
+def test_generated_init_script_runs_once(shop):
+    tree = shop.trees["alpha"]
+    assert (tree / "initialised").read_text() == "once\n"
+    assert (tree / "sub").is_dir()
+
+
+def test_generated_services_reach_each_other(shop):
+    ident = shop.engine.container_id(shop.project(), "web")
+    out = shop.engine.run("exec", ident, "wget", "-qO-", "http://api:3001/").stdout
+    assert out == "api\n"
+
+
+def test_logs(shop):
+    """What there is, and what comes: across a restart of the container."""
+    ident = shop.engine.container_id(shop.project(), "db")
+    assert shop.ok("logs", cwd="alpha").code == 0
+    shop.engine.run("exec", ident, "sh", "-c", "echo so far > /proc/1/fd/1")
+    until("the log", lambda: "so far" in shop.ok("logs", "db", cwd="alpha").out)
+    proc = shop.popen("logs", "db", "-f", cwd="alpha")
+    assert "so far" in proc.stdout.readline()
+    shop.engine.run("exec", ident, "sh", "-c", "echo live one > /proc/1/fd/1")
+    assert "live one" in proc.stdout.readline()
+    shop.engine.run("restart", ident)
+    shop.engine.run("exec", ident, "sh", "-c", "echo another run > /proc/1/fd/1")
+    assert "another run" in proc.stdout.readline()
+    proc.terminate()
+
+
+def test_restart_of_the_daemon_keeps_routes(shop):
+    before = shop.containers()
+    ident = shop.engine.container_id(shop.project(), "web")
+    shop.ok("restart")
+    assert shop.get("alpha-web").body == b"web of somebody\n"
+    until("running again", lambda: shop.detail()["worktree"]["status"] == "running")
+    assert shop.containers() == before
+    assert shop.engine.container_id(shop.project(), "web") == ident
+
+
+def test_killed_daemon_finds_containers_again(shop):
+    os.kill(shop.daemon_pid(), signal.SIGKILL)
+    shop.ok("start")
+    until("running again", lambda: shop.detail()["worktree"]["status"] == "running")
+    shop.wait_route("alpha-web")
+
+
+def test_stopped_container_is_seen(shop):
+    ident = shop.engine.container_id(shop.project(), "api")
+    shop.engine.run("kill", ident)
+    shop.wait_route("alpha-api", status=503)
+    until("seen", lambda: [s for s in shop.detail()["services"] if s["service"] == "api"][0]
+          ["state"] == "exited")
+    assert shop.detail()["worktree"]["status"] == "running_partial"
+    shop.engine.run("start", ident)
+    shop.wait_route("alpha-api")
+    until("running", lambda: shop.detail()["worktree"]["status"] == "running")
+
+
+def test_second_up_and_down(shop):
+    ports = shop.state()["portAssignments"]
+    names = sorted(shop.routes())
+    shop.up("alpha")
+    assert shop.get("alpha-web").body == b"web of nobody\n"
+    assert shop.state()["portAssignments"] == ports and sorted(shop.routes()) == names
+    assert (shop.trees["alpha"] / "initialised").read_text() == "once\n"
+    shop.down("alpha")
+    assert shop.containers() == {} and shop.routes() == {}
+    networks = shop.engine.run("network", "ls", "--format", "{{.Name}}").stdout.split()
+    assert shop.project() + "_default" not in networks
+    volumes = shop.engine.run("volume", "ls", "--format", "{{.Name}}").stdout.split()
+    assert shop.project() + "_keep" in volumes, "down must not remove volumes"
+    assert shop.detail()["worktree"]["status"] == "stopped"
+
+
+# --- mode compose --------------------------------------------------------------------
+
+USER_FILE = """\
+version: "3.8"
+x-common: &common
+  image: %s
+  ports: ["0.0.0.0:18999:3000"]
+  environment: &env {SHARED: "yes"}
+services:
+  web:
+    <<: *common
+    command: ["sh", "-c", "%s"]
+    environment:
+      <<: *env
+      NAME: "web at ${PLACE:?PLACE is needed}"
+      NUMBER: !!str 010
+    volumes: ["./data:/data:ro"]
+  helper:
+    image: %s
+    ports: ["18998:80"]
+""" % (engines.IMAGE, SERVE.format(port=3000).replace('"', '\\"').replace("$NAME", "$$NAME"),
+       engines.IMAGE)
+
+
+@pytest.fixture(scope="module", params=("v1", "v2"))
+def composed(engine, request):
+    wos = start(engine, request.param)
+    for tree in wos.trees.values():
+        (tree / "docker" / "data").mkdir(parents=True)
+        (tree / "docker" / "data" / "file").write_text("from the worktree\n")
+        (tree / "docker" / "compose.yml").write_text(USER_FILE)
+        (tree / "vars.env").write_text("# places\nPLACE='here'\nOTHER=x\n")
+    wos.deploy({"mode": "compose", "compose": {
+        "config": "docker/compose.yml", "expose": ["web:3000"], "env_file": "vars.env",
+        "environment": {"URL": "${expose.web.url[3000]}"}}})
+    first_up(wos)
+    yield wos
+    finish(wos)
+
+
+def test_compose_mode_publishes_what_is_exposed(composed):
+    assert composed.get("alpha-web").body == b"web at here\n"
+    env = composed.get("alpha-web", "/env").body.decode()
+    assert "SHARED=yes\n" in env and "NUMBER=010\n" in env
+    assert "WOS_SERVICE_PORT=%d\n" % composed.host_port() in env
+    ident = composed.engine.container_id(composed.project(), "web")
+    info = json.loads(composed.engine.run("inspect", ident).stdout)[0]
+    bindings = info["HostConfig"]["PortBindings"]
+    assert bindings == {"3000/tcp": [{"HostIp": "127.0.0.1",
+                                      "HostPort": str(composed.host_port())}]}
+    helper = json.loads(composed.engine.run(
+        "inspect", composed.engine.container_id(composed.project(), "helper")).stdout)[0]
+    assert not helper["HostConfig"]["PortBindings"], "the user's ports must not be published"
+    out = composed.engine.run("exec", ident, "cat", "/data/file").stdout
+    assert out == "from the worktree\n", "relative paths begin at the user's file"
+
+
+def test_compose_mode_files_and_state(composed):
+    state = composed.state()
+    base, overlay = state["composeFiles"]
+    assert state["composeFile"] == base and base.endswith("/compose-base.yaml")
+    assert overlay.endswith("/compose-overlay.yaml") and state["mode"] == "compose"
+    assert "ports" not in open(base, encoding="utf-8").read().split("\nservices:")[1]
+    services = {s["service"]: s["state"] for s in composed.detail()["services"]}
+    assert services == {"web": "running", "helper": "running"}
+
+
+def test_compose_mode_two_worktrees_and_restart(composed):
+    composed.up("beta")
+    assert composed.get("beta-web").body == b"web at here\n"
+    composed.ok("restart")
+    assert composed.get("alpha-web").body == b"web at here\n"
+    composed.down("beta")
+    assert composed.get("alpha-web").status == 200
+    assert composed.containers("beta") == {}
+
+
+def test_compose_mode_refuses_what_it_cannot_do(composed):
+    result = composed.run("up", "web", cwd="alpha")
+    assert result.code == 1 and "mode compose starts every service" in result.err, result
+    composed.deploy({"mode": "compose", "compose": {"config": "docker/compose.yml",
+                                                    "expose": ["nobody:1"]}})
+    result = composed.run("up", cwd="alpha")
+    assert result.code == 3, result
+    assert "deploy.yaml:" in result.err and "has no service nobody" in result.err, result
+    composed.deploy({"mode": "compose", "compose": {"config": "absent.yml", "expose": ["a:1"]}})
+    result = composed.run("up", cwd="alpha")
+    assert result.code == 3 and "absent.yml" in result.err, result
+
+
+# --- what goes wrong -------------------------------------------------------------------
+
+@pytest.fixture
+def own(engine):
+    """A wos of the test's own with the best Compose there is."""
+    kind = [k for k in ("v2", "plugin") if engines.compose_missing(k) is None]
+    wos = start(engine, kind[0] if kind else "v1")
+    yield wos
+    finish(wos)
+
+
+def test_missing_tools_are_named(own):
+    own.deploy(generated({"web": service()}))
+    own.extra = {"WOS_DOCKER_BIN": "/nonexistent/docker", "PATH": str(own.dir / "bin")}
+    (own.dir / "bin").mkdir()
+    for tool in ("git", "sh", "dirname"):
+        (own.dir / "bin" / tool).symlink_to("/usr/bin/" + tool)
+    result = own.run("up", cwd="alpha")
+    assert result.code == 1, result
+    assert "/nonexistent/docker compose version: cannot be run" in result.err, result
+    assert "docker-compose version: cannot be run" in result.err, result
+    assert "WOS_DOCKER_BIN" in result.err, result
+
+
+def test_engine_that_is_away(own):
+    own.deploy(generated({"web": service()}))
+    own.extra["DOCKER_HOST"] = "unix://%s/no.sock" % own.dir
+    result = own.run("up", cwd="alpha")
+    assert result.code == 1 and "no.sock" in result.err, result
+    assert own.detail()["worktree"]["status"] == "failed"
+
+
+def test_service_that_ends_says_why(own):
+    own.deploy(generated({"web": {"script": ["echo broken pieces", "exit 7"], "ports": [3000]}}))
+    result = own.run("up", cwd="alpha")
+    assert result.code == 1, result
+    assert "service web ended during up (exit 7):\nbroken pieces" in result.err, result
+
+
+def test_init_script_that_fails(own):
+    own.deploy(generated({"web": service()}, app={"init_script": ["echo no luck >&2; exit 3"]}))
+    result = own.run("up", cwd="alpha")
+    assert result.code == 1 and "init script failed (exit 3)" in result.err, result
+    assert "no luck" in result.err, result
+    own.down("alpha")
+    assert own.engine.containers(own.project()) == {}
+
+
+def test_caches_files_and_volumes(own):
+    tree = own.trees["alpha"]
+    cache = own.dir / "npm"
+    cache.mkdir()
+    (own.user_home / ".bun" / "install" / "cache").mkdir(parents=True)
+    (tree / "vars.env").write_text("FROM_FILE=file\nNAME=overridden\n")
+    (tree / "data").mkdir()
+    own.deploy(generated(
+        {"web": service(env_file="vars.env", environment={"NAME": "inline"},
+                        volumes=["./data:/data"], init_script=["pwd > /workspace/where"],
+                        cwd="sub dir")},
+        app={"init_script": ["mkdir -p 'sub dir'", "echo $((1+1)) >> $NPM_CONFIG_CACHE/hit",
+                             "echo x > $BUN_INSTALL_CACHE_DIR/hit"],
+             "connect_npm_cache": str(cache), "connect_bun_cache": True,
+             "connect_yarn_cache": False}))
+    own.up("alpha")
+    assert (cache / "hit").read_text() == "2\n"
+    assert (own.user_home / ".bun/install/cache/hit").exists()
+    assert (tree / "where").read_text() == "/workspace/sub dir\n"
+    env = own.get("alpha-web", "/env").body.decode()
+    assert "FROM_FILE=file\n" in env and "NAME=inline\n" in env
+    assert "PWD=/workspace/sub dir\n" in env
+    own.up("alpha", "--force")
+    assert (cache / "hit").read_text() == "2\n2\n"
+    (own.session_dir() / "compose.yaml").unlink()
+    project = own.project()
+    own.down("alpha")
+    assert own.engine.containers(project) == {}
+    networks = own.engine.run("network", "ls", "--format", "{{.Name}}").stdout.split()
+    assert project + "_default" not in networks
+
+
+def test_selection_dependencies_and_static_ports(own):
+    port = harness.free_port()
+    own.deploy(generated({"web": service(port, dependencies=["db"]), "other": service(3001)},
+                         deps={"db": {"image": engines.IMAGE}}, dynamic_ports=False,
+                         targets={"front": ["web", "db"]}))
+    own.up("alpha", "--target", "front")
+    assert own.containers() == {"web": "running", "db": "running"}
+    assert own.host_port(port=port) == port
+    assert '"db"' in own.compose() and '"other"' not in own.compose()
+    own.up("alpha", "web", "--no-tunnel")
+    assert own.containers() == {"web": "running"}
+    assert own.routes() == {}
+
+
+def test_service_bind(own):
+    own.config["serviceBind"] = "127.0.0.77"
+    own.write_config()
+    own.deploy(generated({"web": service()}))
+    own.up("alpha", "--no-tunnel")
+    ident = own.engine.container_id(own.project(), "web")
+    info = json.loads(own.engine.run("inspect", ident).stdout)[0]
+    rows = info["HostConfig"]["PortBindings"]["3000/tcp"]
+    assert sorted(r["HostIp"] for r in rows) == ["127.0.0.1", "127.0.0.77"]
+    assert "WOS_SERVICE_HOSTNAME=127.0.0.77" in info["Config"]["Env"]
+
+
+def test_port_conflict_is_tried_again(own):
+    """Compose complains about our port twice; the third set of ports is good."""
+    real = subprocess.run(["which", "docker"], env=own.env(), stdout=subprocess.PIPE,
+                          text=True, check=True).stdout.strip()
+    wrapper = own.dir / "docker"
+    wrapper.write_text(
+        "#!/bin/sh\n"
+        "case \" $* \" in *' up -d '*)\n"
+        "  n=$(cat {0}/n 2>/dev/null || echo 0); echo $((n + 1)) > {0}/n\n"
+        "  if [ $n -lt 2 ]; then\n"
+        "    p=$(sed -n 's/.*127.0.0.1:\\([0-9]*\\):.*/\\1/p' {0}/h/sessions/*/compose.yaml)\n"
+        "    echo \"Error response from daemon: Bind for 127.0.0.1:$p failed: "
+        "port is already allocated\" >&2; echo $p >> {0}/refused; exit 1\n"
+        "  fi;;\n"
+        "esac\n"
+        "exec {1} \"$@\"\n".format(own.dir, real))
+    wrapper.chmod(0o755)
+    own.extra["WOS_DOCKER_BIN"] = str(wrapper)
+    own.deploy(generated({"web": service()}, app={"init_script": ["echo x >> ran"]}))
+    result = own.up("alpha")
+    assert "[retry 2/3]" in result.err and "[retry 3/3]" in result.err, result
+    refused = (own.dir / "refused").read_text().split()
+    assert len(set(refused)) == 2 and str(own.host_port()) not in refused
+    assert own.get("alpha-web").status == 200
+    assert (own.trees["alpha"] / "ran").read_text() == "x\n", "init scripts run once"
+    (own.dir / "n").write_text("-9")
+    result = own.run("up", cwd="alpha")
+    assert result.code == 1 and "port is already allocated" in result.err, result
+
+
+def test_engine_that_goes_away_is_unknown(own):
+    """Nothing is claimed while the engine does not answer; when it does, all is known again."""
+    wrapper = own.dir / "docker"
+    wrapper.write_text("#!/bin/sh\n[ ! -e %s/away ] || { echo away >&2; exit 1; }\n"
+                       "exec docker \"$@\"\n" % own.dir)
+    wrapper.chmod(0o755)
+    own.extra["WOS_DOCKER_BIN"] = str(wrapper)
+    own.deploy(generated({"web": service()}))
+    own.up("alpha")
+    (own.dir / "away").touch()
+    del own.extra["WOS_DOCKER_BIN"]  # the session knows it, whoever starts the daemon
+    own.ok("restart")
+    until("unknown", lambda: own.detail()["worktree"]["status"] == "unknown")
+    assert own.run("down", cwd="alpha").code == 1
+    assert own.get("alpha-web").status == 503, "not 404: what runs keeps its name"
+    (own.dir / "away").unlink()
+    until("running", lambda: own.detail()["worktree"]["status"] == "running")
+    own.wait_route("alpha-web")
+
+
+def test_mode_can_change(own):
+    own.deploy(generated({"web": service()}))
+    own.up("alpha")
+    project = own.project()
+    own.deploy(harness.shell_app(web=harness.python_service("shell")))
+    own.up("alpha")
+    assert own.engine.containers(project) == {}
+    assert own.state()["backend"] == "shell" and "docker" not in own.state()
+    own.deploy(generated({"web": service()}))
+    own.up("alpha")
+    assert own.containers() == {"web": "running"} and own.service_pids() == {}
+
+
+# --- interrupted -------------------------------------------------------------------------
+
+PAUSE = "trap 'exit 0' TERM; sleep %s & wait"
+SLOW = PAUSE % 1 + "; " + SERVE.format(port=3000)
+
+
+def at_work(wos):
+    """Docker commands of this home that still run (its event watchers do not count)."""
+    return [line for line in wos.processes().values()
+            if "docker" in line and " events " not in line]
+
+
+def agrees(wos, project, tree="alpha"):
+    """State, containers and routes say the same."""
+    detail = wos.detail(tree)
+    there = {k: v for k, v in wos.engine.containers(project).items() if k != "wos-init"}
+    told = {s["service"]: s["state"] for s in detail["services"]}
+    running = {k for k, v in there.items() if v == "running"}
+    assert {k for k, v in told.items() if v == "running"} == running, (told, there)
+    assert not at_work(wos), at_work(wos)
+    if not there:
+        assert detail["worktree"]["status"] in ("not_started", "stopped", "failed"), detail
+    for name in running - {"db"}:
+        assert wos.get("%s-%s" % (tree, name)).status == 200
+    return True
+
+
+def begun(wos, proc, mark):
+    """Reads the command's progress up to a mark; False when it ended before."""
+    for line in proc.stderr:
+        if mark in line:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("mark", ["Prepare", "Release", "Init script", "Start services",
+                                  "Collect", "healthchecks"])
+def test_down_during_up(own, mark):
+    own.deploy(generated({"web": {"script": [SLOW], "ports": [3000]}},
+                         app={"init_script": [PAUSE % 2]}))
+    proc = own.popen("up", cwd="alpha")
+    assert begun(own, proc, mark)
+    own.down("alpha")
+    proc.wait(60)
+    project = own.state()["projectName"] if mark != "Prepare" else None
+    assert not at_work(own) and own.routes() == {}
+    if project:
+        assert own.engine.containers(project) == {}
+    own.up("alpha")
+    assert own.get("alpha-web").status == 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("again", [False, True], ids=["first", "again"])
+@pytest.mark.parametrize("mark", ["Prepare", "Release", "Init script", "Start services",
+                                  "Collect", "healthchecks"])
+def test_daemon_killed_during_up(own, mark, again):
+    """kill -9 at every step, then start: nothing is lost, nothing runs that nobody knows."""
+    own.deploy(generated({"web": {"script": [SLOW], "ports": [3000]}, "api": service(3001)},
+                         app={"init_script": [PAUSE % 1]},
+                         deps={"db": {"image": engines.IMAGE}}))
+    if again:
+        own.up("alpha")
+    proc = own.popen("up", "--force", cwd="alpha")
+    assert begun(own, proc, mark)
+    os.kill(own.daemon_pid(), signal.SIGKILL)
+    proc.wait(60)
+    project = "wos-alpha-" + hashlib.sha1(str(own.trees["alpha"]).encode()).hexdigest()[:8]
+    own.ok("start")
+    until("state, containers and routes agree", lambda: agrees(own, project), timeout=60)
+    own.up("alpha")
+    assert own.get("alpha-web").status == 200 and agrees(own, project)
+    own.down("alpha")
+    assert own.engine.containers(project) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0, 0.15, 0.4, 0.8])
+def test_daemon_killed_during_down(own, delay):
+    own.deploy(generated({"web": service(), "api": service(3001)}))
+    own.up("alpha")
+    project = own.project()
+    proc = own.popen("down", cwd="alpha")
+    time.sleep(delay)
+    os.kill(own.daemon_pid(), signal.SIGKILL)
+    proc.wait(60)
+    own.ok("start")
+    until("state, containers and routes agree", lambda: agrees(own, project), timeout=60)
+    own.down("alpha")
+    assert own.engine.containers(project) == {} and own.routes() == {}

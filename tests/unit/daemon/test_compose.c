@@ -1,0 +1,225 @@
+/* Compose files as they are written, the user's file without ports, containers, conflicts. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/auto.h"
+#include "daemon/deploy/compose_base.h"
+#include "daemon/deploy/compose_conflict.h"
+#include "daemon/deploy/compose_file.h"
+#include "daemon/deploy/containers.h"
+
+static void test_file(void **state)
+{
+    (void)state;
+    const char *volumes[] = {"./data:/data", "cache:/cache", "~/m2:/m2", "${HOME}/x:/x", "/anon"};
+    const char *depends[] = {"zoo", "api"};
+    struct compose_port ports[] = {{20001, 3000}};
+    struct compose_service services[] = {{.name = "web",
+                                          .image = "node:${TAG}",
+                                          .container_name = "p-web",
+                                          .working_dir = "/workspace",
+                                          .env_file = "/w/.env",
+                                          .workspace = "/w/a$b",
+                                          .volumes = volumes,
+                                          .volume_count = COUNT_OF(volumes),
+                                          .volume_root = "/w",
+                                          .ports = ports,
+                                          .port_count = 1,
+                                          .depends_on = depends,
+                                          .depends_count = 2,
+                                          .script = "echo \"$X\"\nnext\t\x01"},
+                                         {.name = "api", .image = "i", .profile = "wos-internal"},
+                                         {.name = "zoo"}};
+    envlist_set(&services[0].environment, STR("B"), STR("$5"));
+    envlist_set(&services[0].environment, STR("A.B"), STR("x"));
+    envlist_set(&services[0].environment, STR("A"), STR(""));
+    envlist_set(&services[0].labels, STR("dev.wos.managed"), STR("true"));
+    struct compose_file file = {
+        .services = services, .count = COUNT_OF(services), .service_bind = "fd00::1"};
+    struct buf out = {0};
+    compose_file_write(&file, &out);
+    assert_string_equal(buf_cstr(&out),
+                        "# Written by wos for every `up`; changes are lost.\n"
+                        "services:\n"
+                        "  \"api\":\n"
+                        "    image: \"i\"\n"
+                        "    profiles: [\"wos-internal\"]\n"
+                        "  \"web\":\n"
+                        "    image: \"node:${TAG}\"\n"
+                        "    container_name: \"p-web\"\n"
+                        "    working_dir: \"/workspace\"\n"
+                        "    env_file:\n"
+                        "      - \"/w/.env\"\n"
+                        "    environment:\n"
+                        "      \"A\": \"\"\n"
+                        "      \"A.B\": \"x\"\n"
+                        "      \"B\": \"$$5\"\n"
+                        "    labels:\n"
+                        "      \"dev.wos.managed\": \"true\"\n"
+                        "    volumes:\n"
+                        "      - \"/w/a$$b:/workspace\"\n"
+                        "      - \"/w/./data:/data\"\n"
+                        "      - \"cache:/cache\"\n"
+                        "      - \"~/m2:/m2\"\n"
+                        "      - \"${HOME}/x:/x\"\n"
+                        "      - \"/anon\"\n"
+                        "    ports:\n"
+                        "      - \"127.0.0.1:20001:3000\"\n"
+                        "      - \"[fd00::1]:20001:3000\"\n"
+                        "    depends_on:\n"
+                        "      - \"api\"\n"
+                        "      - \"zoo\"\n"
+                        "    command: [\"sh\", \"-c\", \"echo \\\"$$X\\\"\\nnext\\t\\x01\"]\n"
+                        "  \"zoo\":\n"
+                        "    {}\n"
+                        "volumes:\n"
+                        "  \"cache\": {}\n");
+    buf_fini(&out);
+    for (size_t i = 0; i < COUNT_OF(services); i++) {
+        envlist_fini(&services[i].environment);
+        envlist_fini(&services[i].labels);
+    }
+}
+
+static void assert_base(const char *text, const char *expected)
+{
+    struct compose_base base = {0};
+    struct err err = {0};
+    if (compose_base_make(str_of(text), "c.yml", "/w/docker", &base, &err) < 0) {
+        fail_msg("%s", err.msg);
+    }
+    assert_string_equal(buf_cstr(&base.text), expected);
+    compose_base_fini(&base);
+}
+
+static void test_base(void **state)
+{
+    (void)state;
+    assert_base("services: {web: {image: a, ports: [\"1:1\"]}}\n",
+                "services:\n  web:\n    image: a\n");
+    /* An anchor in what is dropped, used elsewhere; merges; a top-level "ports" is no service's. */
+    assert_base("x: &x {ports: [1], image: i}\n"
+                "services:\n"
+                "  a:\n    ports: &p [\"1:1\"]\n    expose: *p\n"
+                "  b: {<<: *x, ports: [2]}\n"
+                "  c: {<<: [*x, {ports: [3], tty: true}]}\n"
+                "  ports: {image: named}\n",
+                "x:\n  ports:\n  - 1\n  image: i\n"
+                "services:\n"
+                "  a:\n    expose:\n    - \"1:1\"\n"
+                "  b:\n    <<:\n      image: i\n"
+                "  c:\n    <<:\n    - image: i\n    - tty: true\n"
+                "  ports:\n    image: named\n");
+    /* Values keep their type: what was quoted, tagged or plain stays so. */
+    assert_base(
+        "services:\n  a:\n    environment: {A: \"010\", B: 010, C: !!str 010, D: &d !!str 1, "
+        "E: *d, F: 'on', G: ~, H: !reset null, \xc3\xa4\xc3\xb6: !!str 2}\n"
+        "    command: !override [x]\n"
+        "    extends: {file: ../base.yml, service: b}\n",
+        "services:\n  a:\n    environment:\n      A: \"010\"\n      B: 010\n"
+        "      C: !!str 010\n      D: !!str 1\n      E: !!str 1\n      F: 'on'\n      G: ~\n"
+        "      H: !reset null\n      \xc3\xa4\xc3\xb6: !!str 2\n"
+        "    command: !override\n    - x\n"
+        "    extends:\n      file: \"/w/docker/../base.yml\"\n      service: b\n");
+}
+
+static void assert_base_error(const char *text, const char *expected)
+{
+    struct compose_base base = {0};
+    struct err err = {0};
+    assert_int_equal(compose_base_make(str_of(text), "c.yml", "/w", &base, &err), -1);
+    assert_string_equal(err.msg, expected);
+    compose_base_fini(&base);
+}
+
+static void test_base_errors(void **state)
+{
+    (void)state;
+    assert_base_error("", "c.yml: must be a mapping with services");
+    assert_base_error("- a\n", "c.yml: must be a mapping with services");
+    assert_base_error("a: [\n", "c.yml:2:1: not valid YAML: did not find expected node content");
+    assert_base_error("a: &a [*a]\n", "c.yml:1:4: nested more than 64 levels deep");
+    assert_base_error("a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n"
+                      "c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
+                      "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\n"
+                      "e: [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\n",
+                      "c.yml:1:14: more than 50,000 values once aliases are followed");
+    struct buf big = {0};
+    buf_add_text(&big, "a: &a ");
+    for (size_t i = 0; i < 100000; i++) {
+        buf_add_text(&big, "xxxxx");
+    }
+    buf_add_text(&big, "\nb: [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n");
+    assert_base_error(buf_cstr(&big),
+                      "c.yml:1:4: more than 8 MiB of text once aliases are followed");
+    buf_fini(&big);
+    struct compose_base base = {0};
+    struct err err = {0};
+    assert_int_equal(
+        compose_base_make(STR("version: '3.8'\ninclude: [x]\nservices: {a: {}, b: {}}"), "c.yml",
+                          "/w", &base, &err),
+        0);
+    assert_string_equal(base.version, "3.8");
+    assert_true(base.has_include);
+    assert_true(compose_base_has(&base, "b"));
+    assert_false(compose_base_has(&base, "c"));
+    compose_base_fini(&base);
+}
+
+static void test_containers(void **state)
+{
+    (void)state;
+    struct containers list = {0};
+    struct err err = {0};
+    const char *text =
+        "[{\"Id\":\"1\",\"State\":{\"Status\":\"exited\",\"ExitCode\":3,\"StartedAt\":"
+        "\"2026-01-01T00:00:00Z\"},\"Config\":{\"Labels\":{\"com.docker.compose.service\":\"web\"}}"
+        "},"
+        "{\"Id\":\"2\",\"RestartCount\":4,\"State\":{\"Status\":\"running\",\"StartedAt\":"
+        "\"0001-01-01T00:00:00Z\"},\"Config\":{\"Labels\":{\"com.docker.compose.service\":\"web\"}}"
+        "},"
+        "{\"Id\":\"3\",\"Config\":{\"Labels\":{\"com.docker.compose.service\":\"init\","
+        "\"com.docker.compose.oneoff\":\"True\"}}},"
+        "{\"Id\":\"4\",\"Config\":{\"Labels\":null}},7,null,{\"Id\":5}]";
+    assert_int_equal(containers_parse(str_of(text), &list, &err), 0);
+    assert_int_equal(list.count, 2);
+    assert_int_equal(list.items[0].exit_code, 3);
+    assert_string_equal(list.items[0].started_at, "2026-01-01T00:00:00Z");
+    const struct container *web = containers_find(&list, "web");
+    assert_string_equal(web->id, "2");
+    assert_null(web->started_at);
+    assert_int_equal(web->restart_count, 4);
+    assert_null(containers_find(&list, "init"));
+    containers_fini(&list);
+    assert_int_equal(containers_parse(STR(""), &list, &err), -1);
+    assert_int_equal(containers_parse(STR("{}"), &list, &err), -1);
+}
+
+static void test_conflict(void **state)
+{
+    (void)state;
+    struct str v2 = STR("Error response from daemon: driver failed programming external "
+                        "connectivity on endpoint x: Bind for 127.0.0.1:20017 failed: port is "
+                        "already allocated");
+    assert_true(conflict_is(v2));
+    assert_true(conflict_names_port(v2, 20017));
+    assert_false(conflict_names_port(v2, 2001));
+    assert_true(conflict_is(STR("listen tcp4 127.0.0.1:80: bind: Address Already In Use")));
+    assert_true(conflict_is(STR("Cannot start service web: something with the port")));
+    assert_false(conflict_is(STR("Cannot start service web: no such image")));
+    assert_false(conflict_is(STR("")));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_file),        cmocka_unit_test(test_base),
+        cmocka_unit_test(test_base_errors), cmocka_unit_test(test_containers),
+        cmocka_unit_test(test_conflict),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

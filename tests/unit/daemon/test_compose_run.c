@@ -1,0 +1,255 @@
+/* The Docker runner against a script in place of `docker`: what is asked, and what follows from
+ * the answers. The real engine is in tests/integration/test_docker.py. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/auto.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "daemon/deploy/compose_exec.h"
+#include "daemon/deploy/runner_compose.h"
+
+struct world {
+    char root[32];
+    char *home;
+    struct worktree wt;
+    struct deployment_env env;
+    struct deployment *d;
+    struct health_settings health;
+    struct buf route_states;
+    unsigned dones;
+    bool failed;
+};
+
+/* One container; "state" holds its state, "calls" what was asked. `events` goes on for ever. */
+static const char script[] = "#!/bin/sh\n"
+                             "cd \"${0%/*}\"\n"
+                             "case \"$*\" in\n"
+                             "*version*) exit 0;;\n"
+                             "events*) exec sleep 1000;;\n"
+                             "ps*) echo c1; exit 0;;\n"
+                             "inspect*) printf '[{\"Id\":\"c1\",\"RestartCount\":2,\"State\":"
+                             "{\"Status\":\"%s\",\"ExitCode\":0,\"StartedAt\":\"2026\"},\"Config\":"
+                             "{\"Labels\":{\"com.docker.compose.service\":\"web\"}}}]' "
+                             "\"$(cat state)\"; exit 0;;\n"
+                             "esac\n"
+                             "echo \"$*\" >> calls\n"
+                             "case \"$*\" in\n"
+                             "stop*|*' rm '*) printf exited > state;;\n"
+                             "*' up '*) [ ! -e broken ] || { echo no luck >&2; exit 9; }\n"
+                             "          printf running > state;;\n"
+                             "esac\n";
+
+static void on_event(void *arg, const cJSON *event)
+{
+    (void)arg;
+    (void)event;
+}
+
+static void on_publish(void *arg, const struct deployment_port *ports, size_t count)
+{
+    struct world *w = arg;
+    deployment_published(w->d, ports, count);
+}
+
+static void on_drop(void *arg)
+{
+    (void)arg;
+}
+
+static void on_port_state(void *arg, const char *service, uint16_t port, enum route_state state)
+{
+    struct world *w = arg;
+    buf_printf(&w->route_states, "%s:%u=%s ", service, (unsigned)port, route_state_name(state));
+}
+
+static void on_crash(void *arg, const char *service, const char *status)
+{
+    (void)arg;
+    fail_msg("crash of %s: %s", service, status);
+}
+
+static void on_done(void *arg, enum deployment_outcome outcome, enum err_code code,
+                    const char *message)
+{
+    struct world *w = arg;
+    (void)code;
+    (void)message;
+    w->dones++;
+    w->failed = outcome == DEPLOYMENT_FAILED;
+}
+
+static const struct deployment_ops ops = {.on_event = on_event,
+                                          .on_publish = on_publish,
+                                          .on_drop = on_drop,
+                                          .on_port_state = on_port_state,
+                                          .on_crash = on_crash,
+                                          .on_done = on_done};
+
+static void put(const struct world *w, const char *name, const char *text, mode_t mode)
+{
+    autofree char *path = path_join(w->root, name);
+    assert_int_equal(file_write_atomic(path, str_of(text), mode, NULL), 0);
+}
+
+static char *calls(const struct world *w)
+{
+    autofree char *path = path_join(w->root, "calls");
+    struct buf text = {0};
+    (void)file_read(path, 65536, &text, NULL);
+    (void)unlink(path);
+    return buf_take(&text);
+}
+
+static int setup(void **state)
+{
+    struct world *w = xcalloc(1, sizeof(*w));
+    *state = w;
+    (void)snprintf(w->root, sizeof(w->root), "/tmp/wos-compose-XXXXXX");
+    if (mkdtemp(w->root) == NULL) {
+        return -1;
+    }
+    w->home = path_join(w->root, "home");
+    put(w, "docker", script, 0700);
+    put(w, "state", "running", 0600);
+    autofree char *docker = path_join(w->root, "docker");
+    autofree char *file = path_join(w->root, "compose.yaml");
+    put(w, "compose.yaml", "services: {}\n", 0600);
+    autofree char *text = xasprintf(
+        "{\"initialized\":true,\"projectName\":\"p\",\"backend\":\"docker\",\"mode\":\"generated\","
+        "\"worktreeRoot\":\"%s\",\"composeFile\":\"%s\",\"docker\":{\"projectDirectory\":\"%s\","
+        "\"environment\":{\"WOS_DOCKER_BIN\":\"%s\"},\"services\":{\"web\":{\"ports\":{\"3000\":"
+        "20001},\"checks\":{\"3000\":{\"enabled\":false}}}}}}",
+        w->root, file, w->root, docker);
+    autojson cJSON *tree = json_parse(str_of(text), "state", NULL);
+    assert_int_equal(store_save_state(w->home, "tree", tree, NULL), 0);
+    w->env.loop = loop_new(NULL);
+    w->env.fetch = fetch_client_new(w->env.loop, NULL);
+    w->env.home = w->home;
+    w->env.docker_events = docker_events_new(w->env.loop);
+    w->d = deployment_restore(&w->env, "tree", &w->health, &ops, w, NULL);
+    return w->d == NULL ? -1 : 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+    deployment_free(w->d);
+    docker_events_free(w->env.docker_events);
+    fetch_client_free(w->env.fetch);
+    loop_free(w->env.loop);
+    (void)path_remove_all(w->root, NULL);
+    buf_fini(&w->route_states);
+    free(w->home);
+    free(w);
+    return 0;
+}
+
+static void wait_container(struct world *w, enum service_state wanted)
+{
+    struct service_run *s = deployment_find(w->d, "web");
+    while (s->container == NULL || s->state != wanted) {
+        loop_turn(w->env.loop, true);
+    }
+}
+
+static void on_service_done(struct deployment *d, const struct err *err)
+{
+    struct world *w = d->arg;
+    w->dones++;
+    w->failed = err != NULL;
+}
+
+static void wait_done(struct world *w)
+{
+    unsigned before = w->dones;
+    while (w->dones == before) {
+        loop_turn(w->env.loop, true);
+    }
+}
+
+static void test_restore_and_plans(void **state)
+{
+    struct world *w = *state;
+    assert_string_equal(deployment_status(w->d), "running");
+    wait_container(w, SERVICE_RUNNING);
+    autojson cJSON *rows = deployment_services_json(w->d);
+    assert_int_equal(json_get_int(cJSON_GetArrayItem(rows, 0), "restartCount", 0), 2);
+    struct docker_args argv = {0};
+    struct docker_args env = {0};
+    static const char *const command[] = {"echo", "a b", NULL};
+    assert_true(compose_exec_applies(w->d));
+    assert_int_equal(compose_exec_plan(w->d, "web", command, true, &argv, &env, NULL), 0);
+    static const char *const expected[] = {"exec", "-i", "-t", "c1", "echo", "a b"};
+    assert_int_equal(argv.count, COUNT_OF(expected) + 1);
+    for (size_t i = 0; i < COUNT_OF(expected); i++) {
+        assert_string_equal(argv.items[i + 1], expected[i]);
+    }
+    struct err err = {0};
+    assert_int_equal(compose_exec_plan(w->d, "api", command, true, &argv, &env, &err), -1);
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+    docker_args_fini(&argv);
+    docker_args_fini(&env);
+}
+
+static void test_one_service(void **state)
+{
+    struct world *w = *state;
+    wait_container(w, SERVICE_RUNNING);
+    struct service_run *s = deployment_find(w->d, "web");
+    compose_service_stop(w->d, s, on_service_done);
+    wait_done(w);
+    assert_false(w->failed);
+    assert_int_equal(s->state, SERVICE_STOPPED);
+    autofree char *stop = calls(w);
+    assert_string_equal(stop, "stop c1\n");
+    compose_service_start(w->d, s, on_service_done);
+    wait_done(w);
+    assert_false(w->failed);
+    assert_int_equal(s->state, SERVICE_RUNNING);
+    autofree char *start = calls(w);
+    autofree char *expected =
+        xasprintf("compose -p p --project-directory %s -f %s/compose.yaml rm -f -s web\n"
+                  "compose -p p --project-directory %s -f %s/compose.yaml up -d --no-deps web\n",
+                  w->root, w->root, w->root, w->root);
+    assert_string_equal(start, expected);
+    put(w, "broken", "", 0600);
+    compose_service_start(w->d, s, on_service_done);
+    wait_done(w);
+    assert_true(w->failed);
+}
+
+static void test_down(void **state)
+{
+    struct world *w = *state;
+    wait_container(w, SERVICE_RUNNING);
+    struct err err = {0};
+    assert_int_equal(deployment_down(w->d, &err), 0);
+    wait_done(w);
+    assert_false(w->failed);
+    assert_string_equal(buf_cstr(&w->route_states), "web:3000=stopped ");
+    autofree char *said = calls(w);
+    autofree char *expected =
+        xasprintf("compose -p p --project-directory %s -f %s/compose.yaml down --remove-orphans\n",
+                  w->root, w->root);
+    assert_string_equal(said, expected);
+    assert_string_equal(deployment_status(w->d), "stopped");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_restore_and_plans, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_service, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_down, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,288 @@
+/* Programs behind a terminal and behind pipes. Nothing here waits for a fixed time. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/auto.h"
+#include "daemon/terminal.h"
+
+struct watcher {
+    struct buf out;
+    struct buf errors;
+    uint64_t next;
+    uint64_t taken;
+    int exits;
+    int status;
+    struct terminal_attachment *attachment;
+    size_t detach_after; /* bytes; 0: never */
+};
+
+struct world {
+    struct loop *loop;
+    struct terminals *ts;
+    struct watcher a, b;
+};
+
+static void on_output(void *arg, uint64_t seq, enum terminal_stream stream, struct str data)
+{
+    struct watcher *w = arg;
+    assert_true(data.len > 0);
+    assert_int_equal(seq, w->next);
+    w->next = seq + data.len;
+    buf_add_str(stream == TERMINAL_STDERR ? &w->errors : &w->out, data);
+    if (w->detach_after != 0 && w->out.len >= w->detach_after) {
+        terminal_detach(w->attachment);
+        w->attachment = NULL;
+    }
+}
+
+static void on_exit_seen(void *arg, int status)
+{
+    struct watcher *w = arg;
+    w->exits++;
+    w->status = status;
+}
+
+static void on_taken(void *arg, uint64_t total)
+{
+    struct watcher *w = arg;
+    w->taken = total;
+}
+
+static const struct terminal_ops ops = {on_output, on_exit_seen, on_taken};
+
+static int set_up(void **state)
+{
+    struct world *w = xcalloc(1, sizeof(*w));
+    (void)signal(SIGPIPE, SIG_IGN);
+    w->loop = loop_new(NULL);
+    w->ts = terminals_new(w->loop);
+    *state = w;
+    return 0;
+}
+
+static void watcher_fini(struct watcher *w)
+{
+    buf_fini(&w->out);
+    buf_fini(&w->errors);
+}
+
+static int tear_down(void **state)
+{
+    struct world *w = *state;
+    terminals_free(w->ts);
+    loop_free(w->loop);
+    watcher_fini(&w->a);
+    watcher_fini(&w->b);
+    free(w);
+    return 0;
+}
+
+static struct terminal *open_shell(struct world *w, const char *script, bool use_pipes)
+{
+    const char *const argv[] = {"sh", "-c", script, NULL};
+    struct terminal_spec spec = {
+        .argv = argv, .session = "s", .cols = 100, .rows = 30, .use_pipes = use_pipes};
+    struct err err = {0};
+    struct terminal *t = terminal_open(w->ts, &spec, &err);
+    if (t == NULL) {
+        fail_msg("%s", err.msg);
+    }
+    return t;
+}
+
+static void attach(struct terminal *t, struct watcher *w, uint64_t since)
+{
+    w->next = since;
+    w->attachment = terminal_attach(t, since, &ops, w, NULL);
+    assert_non_null(w->attachment);
+}
+
+static void run_until_exit(struct world *w, struct watcher *watcher)
+{
+    while (watcher->exits == 0) {
+        loop_turn(w->loop, true);
+    }
+    assert_int_equal(watcher->exits, 1);
+}
+
+static void run_until_text(struct world *w, struct watcher *watcher, const char *text)
+{
+    while (strstr(buf_cstr(&watcher->out), text) == NULL) {
+        assert_int_equal(watcher->exits, 0);
+        loop_turn(w->loop, true);
+    }
+}
+
+static void run_until_gone(struct world *w, const char *id)
+{
+    while (terminals_find(w->ts, id) != NULL) {
+        loop_turn(w->loop, true);
+    }
+}
+
+static void test_terminal(void **state)
+{
+    struct world *w = *state;
+    struct terminal *t = open_shell(w,
+                                    "test -t 0 && test -t 1 && test -t 2 && stty size && tty >&2\n"
+                                    "echo ready; read line; echo \"got $line\"\n"
+                                    "trap 'stty size; exit 7' WINCH; echo trapped\n"
+                                    "while :; do read more; done",
+                                    false);
+    assert_string_equal(terminal_session(t), "s");
+    assert_int_equal(strlen(terminal_id(t)), 32);
+    assert_ptr_equal(terminals_find(w->ts, terminal_id(t)), t);
+    attach(t, &w->a, 0);
+    run_until_text(w, &w->a, "ready\r\n");
+    assert_non_null(strstr(buf_cstr(&w->a.out), "30 100\r\n"));
+    assert_non_null(strstr(buf_cstr(&w->a.out), "/dev/pts/"));
+    assert_true(terminal_write(t, STR("typed\r")));
+    run_until_text(w, &w->a, "got typed\r\n");
+    run_until_text(w, &w->a, "trapped");
+    terminal_resize(t, 91, 9999);
+    /* A shell runs a trap once its builtin is over. */
+    run_until_text(w, &w->a, "1000 91");
+    run_until_exit(w, &w->a);
+    assert_int_equal(WEXITSTATUS(w->a.status), 7);
+    autofree char *id = xstrdup(terminal_id(t));
+    /* Who comes later gets the whole story too. */
+    attach(t, &w->b, 0);
+    run_until_exit(w, &w->b);
+    assert_string_equal(buf_cstr(&w->b.out), buf_cstr(&w->a.out));
+    terminal_detach(w->a.attachment);
+    terminal_detach(w->b.attachment);
+    run_until_gone(w, id);
+}
+
+static void test_interrupt_key(void **state)
+{
+    struct world *w = *state;
+    struct terminal *t = open_shell(w, "echo ready; exec sleep 1000", false);
+    attach(t, &w->a, 0);
+    run_until_text(w, &w->a, "ready");
+    assert_true(terminal_write(t, STR("\003")));
+    run_until_exit(w, &w->a);
+    assert_true(WIFSIGNALED(w->a.status) && WTERMSIG(w->a.status) == SIGINT);
+}
+
+static void test_pipes(void **state)
+{
+    struct world *w = *state;
+    struct terminal *t =
+        open_shell(w, "test -t 0 || echo no terminal; cat; echo bad >&2; exit 3", true);
+    attach(t, &w->a, 0);
+    static char block[100000];
+    memset(block, 'x', sizeof(block));
+    block[777] = '\0'; /* any byte passes */
+    assert_true(terminal_write(t, (struct str){block, sizeof(block)}));
+    assert_true(terminal_write(t, STR("end")));
+    terminal_close_input(t);
+    run_until_exit(w, &w->a);
+    assert_int_equal(WEXITSTATUS(w->a.status), 3);
+    assert_int_equal(w->a.out.len, 12 + sizeof(block) + 3);
+    assert_memory_equal(w->a.out.ptr + 12, block, sizeof(block));
+    assert_string_equal(buf_cstr(&w->a.errors), "bad\n");
+    assert_int_equal(w->a.taken, sizeof(block) + 3);
+}
+
+static void test_input_is_bounded(void **state)
+{
+    struct world *w = *state;
+    struct terminal *t = open_shell(w, "exec sleep 1000", true);
+    attach(t, &w->a, 0);
+    autofree char *much = xcalloc(1, TERMINAL_INPUT_MAX + 1);
+    assert_false(terminal_write(t, (struct str){much, TERMINAL_INPUT_MAX + 1}));
+    assert_true(terminal_write(t, (struct str){much, TERMINAL_INPUT_MAX}));
+    assert_false(terminal_write(t, STR("x")));
+    terminals_end_session(w->ts, "other");
+    terminals_end_session(w->ts, "s");
+    run_until_exit(w, &w->a);
+    assert_true(WIFSIGNALED(w->a.status));
+}
+
+/* Nothing is lost or dropped: a megabyte passes a watcher that pauses, and one who
+ * comes late gets the newest part. */
+static void test_much_output(void **state)
+{
+    struct world *w = *state;
+    struct terminal *t =
+        open_shell(w,
+                   "i=0; while [ $i -lt 20000 ]; do echo \"line $i ..........................."
+                   "..............\"; i=$((i+1)); done",
+                   true);
+    attach(t, &w->a, 0);
+    size_t seen = 0;
+    for (int i = 0; i < 20 && w->a.exits == 0; i++) {
+        terminal_pause(w->a.attachment, true);
+        loop_turn(w->loop, true); /* the pause is known */
+        seen = w->a.out.len;
+        loop_turn(w->loop, false);
+        assert_int_equal(w->a.out.len, seen);
+        terminal_pause(w->a.attachment, false);
+        while (w->a.out.len == seen && w->a.exits == 0) {
+            loop_turn(w->loop, true);
+        }
+    }
+    run_until_exit(w, &w->a);
+    assert_int_equal(w->a.status, 0);
+    assert_true(w->a.out.len > (size_t)4 * TERMINAL_REPLAY);
+    w->b.next = w->a.out.len - TERMINAL_REPLAY;
+    w->b.attachment = terminal_attach(t, 0, &ops, &w->b, NULL);
+    run_until_exit(w, &w->b);
+    assert_int_equal(w->b.out.len, TERMINAL_REPLAY);
+    assert_memory_equal(w->b.out.ptr, w->a.out.ptr + w->a.out.len - TERMINAL_REPLAY,
+                        TERMINAL_REPLAY);
+}
+
+static void test_detach_in_callback_and_linger(void **state)
+{
+    struct world *w = *state;
+    const char *const argv[] = {"sh", "-c", "echo 1234567890; exec sleep 1000", NULL};
+    struct terminal_spec spec = {.argv = argv, .linger_ms = 1};
+    struct terminal *t = terminal_open(w->ts, &spec, NULL);
+    autofree char *id = xstrdup(terminal_id(t));
+    w->a.detach_after = 5;
+    attach(t, &w->a, 0);
+    run_until_gone(w, id); /* nobody is left: it is ended */
+    assert_int_equal(w->a.exits, 0);
+}
+
+static void test_limits_and_errors(void **state)
+{
+    struct world *w = *state;
+    struct err err = {0};
+    const char *const nothing[] = {"/nonexistent/program", NULL};
+    struct terminal_spec spec = {.argv = nothing};
+    assert_null(terminal_open(w->ts, &spec, &err));
+    assert_non_null(strstr(err.msg, "/nonexistent/program"));
+    const char *const argv[] = {"sleep", "1000", NULL};
+    spec.argv = argv;
+    for (int i = 0; i < TERMINALS_MAX; i++) {
+        assert_non_null(terminal_open(w->ts, &spec, &err));
+    }
+    assert_null(terminal_open(w->ts, &spec, &err));
+    assert_int_equal(err.code, ERR_BUSY);
+    assert_null(terminals_find(w->ts, ""));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_terminal, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_interrupt_key, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_pipes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_input_is_bounded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_much_output, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_detach_in_callback_and_linger, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_limits_and_errors, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
