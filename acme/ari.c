@@ -13,27 +13,35 @@
 
 enum { ASK_DEFAULT_SECONDS = 6 * 3600, ASK_MIN_SECONDS = 60, ASK_MAX_SECONDS = 86400 };
 
-int ari_cert_id(const X509 *leaf, char *out, size_t size, struct err *err)
+/* "<key identifier>.<serial>" */
+static void id_text(const AUTHORITY_KEYID *aki, const ASN1_INTEGER *serial, struct buf *out)
 {
-    const ASN1_OCTET_STRING *aki = X509_get0_authority_key_id((X509 *)(uintptr_t)leaf);
-    const ASN1_INTEGER *serial = X509_get0_serialNumber(leaf);
-    if (aki == NULL || serial == NULL || ASN1_STRING_length(serial) < 1) {
-        return err_set(err, ERR_REFUSED, "the certificate does not say which key signed it");
-    }
-    struct buf text = {0};
-    const unsigned char *number = ASN1_STRING_get0_data(serial);
-    b64url_encode(
-        (struct str){(const char *)ASN1_STRING_get0_data(aki), (size_t)ASN1_STRING_length(aki)},
-        &text);
-    buf_add_char(&text, '.');
-    /* The bytes of the DER integer: with the zero in front of a high bit. */
+    const char *number = (const char *)ASN1_STRING_get0_data(serial);
     struct buf bytes = {0};
-    if ((number[0] & 0x80) != 0) {
+    b64url_encode((struct str){(const char *)ASN1_STRING_get0_data(aki->keyid),
+                               (size_t)ASN1_STRING_length(aki->keyid)},
+                  out);
+    buf_add_char(out, '.');
+    /* The bytes of the DER integer: with a zero in front of a high bit. */
+    if (((unsigned char)number[0] & 0x80) != 0) {
         buf_add_char(&bytes, '\0');
     }
     buf_add(&bytes, number, (size_t)ASN1_STRING_length(serial));
-    b64url_encode(buf_str(&bytes), &text);
+    b64url_encode(buf_str(&bytes), out);
     buf_fini(&bytes);
+}
+
+int ari_cert_id(const X509 *leaf, char *out, size_t size, struct err *err)
+{
+    AUTHORITY_KEYID *aki = X509_get_ext_d2i(leaf, NID_authority_key_identifier, NULL, NULL);
+    const ASN1_INTEGER *serial = X509_get0_serialNumber(leaf);
+    if (aki == NULL || aki->keyid == NULL || serial == NULL || ASN1_STRING_length(serial) < 1) {
+        AUTHORITY_KEYID_free(aki);
+        return err_set(err, ERR_REFUSED, "the certificate does not say which key signed it");
+    }
+    struct buf text = {0};
+    id_text(aki, serial, &text);
+    AUTHORITY_KEYID_free(aki);
     int result = 0;
     if (text.len >= size) {
         result = err_set(err, ERR_REFUSED, "the certificate's serial number is too long");
