@@ -115,6 +115,12 @@ void renewer_drop(struct renewer *r)
 
 /* --- actions and who waits for them --- */
 
+static void waiter_add(struct renewer *r, const struct waiter *waiter)
+{
+    r->waiters = xrealloc(r->waiters, (r->waiter_count + 1) * sizeof *r->waiters);
+    r->waiters[r->waiter_count++] = *waiter;
+}
+
 static void action_start(struct renewer *r, enum action action)
 {
     static void (*const runs[])(struct renewer *) = {
@@ -190,22 +196,21 @@ static bool run_waiting(struct renewer *r)
 /* Calls those whose action has ended; they may ask for more. */
 static void answer_waiters(struct renewer *r, const struct failure *failure)
 {
-    struct waiter done[RENEWER_WAITERS_MAX];
-    size_t count = 0;
-    size_t kept = 0;
-    for (size_t i = 0; i < r->waiter_count; i++) {
-        if (r->waiters[i].is_running) {
-            done[count++] = r->waiters[i];
-        } else {
-            r->waiters[kept++] = r->waiters[i];
+    struct waiter *done = r->waiters;
+    size_t count = r->waiter_count;
+    r->waiters = NULL;
+    r->waiter_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!done[i].is_running) {
+            waiter_add(r, &done[i]);
         }
     }
-    r->waiter_count = kept;
     for (size_t i = 0; i < count; i++) {
-        if (done[i].done != NULL) {
+        if (done[i].is_running && done[i].done != NULL) {
             done[i].done(done[i].arg, failure);
         }
     }
+    free(done);
 }
 
 static void renewer_on_end(void *arg)
@@ -284,19 +289,19 @@ static void ask_for(struct renewer *r, enum action action, bool force, renewer_d
                     void *arg)
 {
     CHECK(r->magic == RENEWER_MAGIC);
-    if (r->waiter_count == RENEWER_WAITERS_MAX) {
-        /* Nobody has that many; the newest replaces the last. */
-        r->waiter_count--;
-    }
-    r->waiters[r->waiter_count++] = (struct waiter){
+    struct waiter waiter = {
         .action = action,
         .is_forced = force,
         .is_running = r->action == action && !loop_timer_is_set(&r->end),
         .done = done,
         .arg = arg,
     };
+    waiter_add(r, &waiter);
     if (r->action == ACTION_NONE) {
         loop_timer_set(&r->tick, 0);
+    } else if (r->action == ACTION_ASK && !loop_timer_is_set(&r->end)) {
+        client_cancel(r->client); /* people first: it is asked again afterwards */
+        renewer_end(r, NULL);
     }
 }
 
@@ -483,6 +488,7 @@ void renewer_free(struct renewer *r)
     loop_timer_fini(&r->tick);
     loop_timer_fini(&r->end);
     bundle_fini(&r->bundle);
+    free(r->waiters);
     free(r->base_domain);
     free(r->state_path);
     free(r->pending_path);

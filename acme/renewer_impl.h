@@ -13,7 +13,7 @@
 #include "acme/storage.h"
 #include "base/auto.h"
 
-enum { RENEWER_MAGIC = 0x72656e65, RENEWER_WAITERS_MAX = 64 };
+enum { RENEWER_MAGIC = 0x72656e65 };
 
 enum action {
     ACTION_NONE,
@@ -50,7 +50,7 @@ struct renewer {
     char cert_id[ARI_ID_MAX]; /* of bundle.cert; "" when it has none */
     struct loop_timer tick;
 
-    struct waiter waiters[RENEWER_WAITERS_MAX];
+    struct waiter *waiters; /* owned */
     size_t waiter_count;
 
     /* The action under way. */
