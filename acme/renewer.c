@@ -205,11 +205,14 @@ static void answer_waiters(struct renewer *r, const struct failure *failure)
             waiter_add(r, &done[i]);
         }
     }
+    r->answering = done;
+    r->answering_count = count;
     for (size_t i = 0; i < count; i++) {
         if (done[i].is_running && done[i].done != NULL) {
             done[i].done(done[i].arg, failure);
         }
     }
+    r->answering_count = 0;
     free(done);
 }
 
@@ -325,13 +328,19 @@ void renewer_deactivate_account(struct renewer *r, renewer_done_fn *done, void *
     ask_for(r, ACTION_DEACTIVATE, true, done, arg);
 }
 
-void renewer_forget(struct renewer *r, const void *arg)
+static void forget(struct waiter *waiters, size_t count, const void *arg)
 {
-    for (size_t i = 0; i < r->waiter_count; i++) {
-        if (r->waiters[i].arg == arg) {
-            r->waiters[i].done = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (waiters[i].arg == arg) {
+            waiters[i].done = NULL;
         }
     }
+}
+
+void renewer_forget(struct renewer *r, const void *arg)
+{
+    forget(r->waiters, r->waiter_count, arg);
+    forget(r->answering, r->answering_count, arg);
 }
 
 void renewer_cancel(struct renewer *r)

@@ -52,6 +52,8 @@ struct renewer {
 
     struct waiter *waiters; /* owned */
     size_t waiter_count;
+    struct waiter *answering; /* borrowed: those being told the result */
+    size_t answering_count;
 
     /* The action under way. */
     enum action action;
