@@ -15,7 +15,8 @@
 #include "base/json.h"
 
 enum {
-    LOOK_SECONDS = 600, /* the wall clock is looked at again: it can jump, and machines sleep */
+    BUSY_LOOK_MS = 60000, /* while an action runs: the lock is kept young */
+    LOOK_SECONDS = 600,   /* the wall clock is looked at again: it can jump, and machines sleep */
 };
 
 static int64_t wall(void)
@@ -244,7 +245,7 @@ static void renewer_on_tick(void *arg)
     int64_t now = wall();
     if (r->action != ACTION_NONE) {
         lockfile_touch(r->lock);
-        loop_timer_set(&r->tick, 60 * 1000);
+        loop_timer_set(&r->tick, BUSY_LOOK_MS);
         return;
     }
     bool usable = renewer_is_usable(r, now);
@@ -253,7 +254,7 @@ static void renewer_on_tick(void *arg)
         r->spec.on_certificate(r->spec.arg); /* it expired, or the clock was put right */
     }
     if (run_waiting(r)) {
-        loop_timer_set(&r->tick, 60 * 1000);
+        loop_timer_set(&r->tick, BUSY_LOOK_MS);
         return;
     }
     if (r->is_started && usable && r->cert_id[0] != '\0' && now >= r->ask_at) {
@@ -268,7 +269,7 @@ static void tick_set(struct renewer *r)
 {
     int64_t now = wall();
     if (r->action != ACTION_NONE) {
-        loop_timer_set(&r->tick, 60 * 1000);
+        loop_timer_set(&r->tick, BUSY_LOOK_MS);
         return;
     }
     if (r->waiter_count > 0) {
