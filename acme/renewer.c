@@ -86,6 +86,13 @@ void renewer_save(struct renewer *r)
     }
 }
 
+void renewer_note_account(struct renewer *r, const struct account *account)
+{
+    char *url = xstrdup(account_url(account));
+    free(r->account_url);
+    r->account_url = url;
+}
+
 static void cert_id_set(struct renewer *r)
 {
     r->cert_id[0] = '\0';
@@ -146,6 +153,9 @@ static void action_clear(struct renewer *r)
     r->dns = NULL;
     order_abandon(r->order);
     r->order = NULL;
+    if (r->account != NULL && r->settings == r->spec.settings) {
+        renewer_note_account(r, r->account);
+    }
     account_free(r->account);
     r->account = NULL;
     client_free(r->client);
@@ -475,6 +485,10 @@ struct renewer *renewer_new(const struct renewer_spec *spec)
     loop_timer_init(&r->tick, spec->loop, renewer_on_tick, r);
     loop_timer_init(&r->end, spec->loop, renewer_on_end, r);
     files_read(r);
+    /* Only looked at: it needs no client for that. */
+    struct account *account = account_new(NULL, spec->settings, spec->dir);
+    renewer_note_account(r, account);
+    account_free(account);
     return r;
 }
 
@@ -500,6 +514,7 @@ void renewer_free(struct renewer *r)
     bundle_fini(&r->bundle);
     free(r->waiters);
     free(r->base_domain);
+    free(r->account_url);
     free(r->state_path);
     free(r->pending_path);
     free(r->journal_path);
