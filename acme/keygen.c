@@ -54,6 +54,20 @@ EVP_PKEY *keygen_now(enum acme_key_type type, struct err *err)
     return key;
 }
 
+bool keygen_fits(const EVP_PKEY *key, enum acme_key_type type)
+{
+    static const struct {
+        const char *algorithm;
+        int bits;
+    } kinds[] = {
+        [ACME_KEY_ECDSA_P256] = {"EC", 256},
+        [ACME_KEY_ECDSA_P384] = {"EC", 384},
+        [ACME_KEY_RSA_2048] = {"RSA", 2048},
+        [ACME_KEY_RSA_4096] = {"RSA", 4096},
+    };
+    return EVP_PKEY_is_a(key, kinds[type].algorithm) && EVP_PKEY_get_bits(key) == kinds[type].bits;
+}
+
 static void keygen_on_loop_free(void *arg);
 
 static void keygen_destroy(struct keygen *k)

@@ -9,6 +9,7 @@
 #define WOS_ACME_KEYGEN_H
 
 #include <openssl/evp.h>
+#include <stdbool.h>
 
 #include "acme/settings.h"
 #include "base/err.h"
@@ -25,5 +26,6 @@ struct keygen *keygen_start(struct loop *loop, enum acme_key_type type, keygen_d
 void keygen_cancel(struct keygen *k);
 /* The same at once, for whoever may wait. */
 EVP_PKEY *keygen_now(enum acme_key_type type, struct err *err);
+bool keygen_fits(const EVP_PKEY *key, enum acme_key_type type);
 
 #endif

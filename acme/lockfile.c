@@ -85,12 +85,8 @@ static int write_owner(int fd, struct err *err)
 }
 
 /* 1 locked, 0 the file went away meanwhile, -1 error. */
-static int try_lock(const char *path, int *out_fd, struct err *err)
+static int lock_open(int fd, const char *path, struct err *err)
 {
-    autoclose int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        return err_set_sys(err, "%s", path);
-    }
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
         if (errno == EAGAIN || errno == EACCES) {
@@ -101,12 +97,23 @@ static int try_lock(const char *path, int *out_fd, struct err *err)
     if (!is_current(fd, path)) {
         return 0;
     }
-    if (check_owner(fd, path, err) < 0 || write_owner(fd, err) < 0) {
-        return -1;
+    return check_owner(fd, path, err) < 0 || write_owner(fd, err) < 0 ? -1 : 1;
+}
+
+/* As lock_open; the descriptor stays open when it is locked. */
+static int try_lock(const char *path, int *out_fd, struct err *err)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        return err_set_sys(err, "%s", path);
     }
-    *out_fd = fd;
-    fd = -1;
-    return 1;
+    int got = lock_open(fd, path, err);
+    if (got == 1) {
+        *out_fd = fd;
+    } else {
+        (void)close(fd);
+    }
+    return got;
 }
 
 struct lockfile *lockfile_acquire(const char *path, struct err *err)

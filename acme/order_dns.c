@@ -115,8 +115,9 @@ static void respond_on_reply(void *arg, const struct acme_client_reply *reply)
 {
     struct order *o = arg;
     CHECK(o->magic == ORDER_MAGIC);
-    /* "malformed" also for one that was answered already (pebble, Boulder): the state tells. */
-    if (reply->failure != NULL && reply->status != 400 && reply->status != 409) {
+    /* "malformed" is also said of one that was answered already: its state tells. */
+    if (reply->failure != NULL && strcmp(reply->failure->type, "malformed") != 0 &&
+        reply->status != 409) {
         order_fail(o, reply->failure);
         return;
     }

@@ -115,8 +115,8 @@ static void ready_on_reply(void *arg, const struct acme_client_reply *reply)
         order_go(o, STATE_ISSUANCE);
     } else if (strcmp(status, "ready") != 0) {
         fail_order(o, reply->json);
-    } else if (o->pending.key != NULL) {
-        finalize(o);
+    } else if (o->pending.key != NULL && keygen_fits(o->pending.key, o->spec.settings->key_type)) {
+        finalize(o); /* a key of before a restart */
     } else {
         o->keygen =
             keygen_start(o->spec.loop, o->spec.settings->key_type, finalize_on_key, o, &err);

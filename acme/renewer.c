@@ -15,7 +15,8 @@
 #include "base/json.h"
 
 enum {
-    LOOK_SECONDS = 600, /* the wall clock is looked at again: it can jump, and machines sleep */
+    BUSY_LOOK_MS = 60000, /* while an action runs: the lock is kept young */
+    LOOK_SECONDS = 600,   /* the wall clock is looked at again: it can jump, and machines sleep */
 };
 
 static int64_t wall(void)
@@ -85,6 +86,13 @@ void renewer_save(struct renewer *r)
     }
 }
 
+void renewer_note_account(struct renewer *r, const struct account *account)
+{
+    char *url = xstrdup(account_url(account));
+    free(r->account_url);
+    r->account_url = url;
+}
+
 static void cert_id_set(struct renewer *r)
 {
     r->cert_id[0] = '\0';
@@ -145,6 +153,9 @@ static void action_clear(struct renewer *r)
     r->dns = NULL;
     order_abandon(r->order);
     r->order = NULL;
+    if (r->account != NULL && r->settings == r->spec.settings) {
+        renewer_note_account(r, r->account);
+    }
     account_free(r->account);
     r->account = NULL;
     acme_client_free(r->client);
@@ -205,11 +216,14 @@ static void answer_waiters(struct renewer *r, const struct failure *failure)
             waiter_add(r, &done[i]);
         }
     }
+    r->answering = done;
+    r->answering_count = count;
     for (size_t i = 0; i < count; i++) {
         if (done[i].is_running && done[i].done != NULL) {
             done[i].done(done[i].arg, failure);
         }
     }
+    r->answering_count = 0;
     free(done);
 }
 
@@ -241,7 +255,7 @@ static void renewer_on_tick(void *arg)
     int64_t now = wall();
     if (r->action != ACTION_NONE) {
         lockfile_touch(r->lock);
-        loop_timer_set(&r->tick, 60 * 1000);
+        loop_timer_set(&r->tick, BUSY_LOOK_MS);
         return;
     }
     bool usable = renewer_is_usable(r, now);
@@ -250,7 +264,7 @@ static void renewer_on_tick(void *arg)
         r->spec.on_certificate(r->spec.arg); /* it expired, or the clock was put right */
     }
     if (run_waiting(r)) {
-        loop_timer_set(&r->tick, 60 * 1000);
+        loop_timer_set(&r->tick, BUSY_LOOK_MS);
         return;
     }
     if (r->is_started && usable && r->cert_id[0] != '\0' && now >= r->ask_at) {
@@ -265,7 +279,7 @@ static void tick_set(struct renewer *r)
 {
     int64_t now = wall();
     if (r->action != ACTION_NONE) {
-        loop_timer_set(&r->tick, 60 * 1000);
+        loop_timer_set(&r->tick, BUSY_LOOK_MS);
         return;
     }
     if (r->waiter_count > 0) {
@@ -325,13 +339,19 @@ void renewer_deactivate_account(struct renewer *r, renewer_done_fn *done, void *
     ask_for(r, ACTION_DEACTIVATE, true, done, arg);
 }
 
-void renewer_forget(struct renewer *r, const void *arg)
+static void forget(struct waiter *waiters, size_t count, const void *arg)
 {
-    for (size_t i = 0; i < r->waiter_count; i++) {
-        if (r->waiters[i].arg == arg) {
-            r->waiters[i].done = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (waiters[i].arg == arg) {
+            waiters[i].done = NULL;
         }
     }
+}
+
+void renewer_forget(struct renewer *r, const void *arg)
+{
+    forget(r->waiters, r->waiter_count, arg);
+    forget(r->answering, r->answering_count, arg);
 }
 
 void renewer_cancel(struct renewer *r)
@@ -465,6 +485,10 @@ struct renewer *renewer_new(const struct renewer_spec *spec)
     loop_timer_init(&r->tick, spec->loop, renewer_on_tick, r);
     loop_timer_init(&r->end, spec->loop, renewer_on_end, r);
     files_read(r);
+    /* Only looked at: it needs no client for that. */
+    struct account *account = account_new(NULL, spec->settings, spec->dir);
+    renewer_note_account(r, account);
+    account_free(account);
     return r;
 }
 
@@ -490,6 +514,7 @@ void renewer_free(struct renewer *r)
     bundle_fini(&r->bundle);
     free(r->waiters);
     free(r->base_domain);
+    free(r->account_url);
     free(r->state_path);
     free(r->pending_path);
     free(r->journal_path);

@@ -42,7 +42,7 @@ struct renewer_spec {
      * "step", "state": "running|done|failed", "message"}; {"type":"certificate.issued|.renewed",
      * "kind", "hostnames", "notAfter"}; {"type":"certificate.failed", "kind", "phase", "message",
      * "nextAt"}; {"type":"certificate.warning", "kind", "message"} for what a person should know
-     * (a mode that was repaired, a damaged file). Takes the tree. */
+     * (a mode that was repaired, a damaged file). From renewer_new on. Takes the tree. */
     void (*on_event)(void *arg, cJSON *event);
     void *arg;
 };

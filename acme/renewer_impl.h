@@ -41,6 +41,7 @@ struct renewer {
     char *pending_path;
     char *journal_path;
     char *lock_path;
+    char *account_url; /* owned; "": none */
     bool is_started;
     struct bundle bundle; /* cert NULL: none stored */
     bool was_usable;      /* at the last look */
@@ -52,6 +53,8 @@ struct renewer {
 
     struct waiter *waiters; /* owned */
     size_t waiter_count;
+    struct waiter *answering; /* borrowed: those being told the result */
+    size_t answering_count;
 
     /* The action under way. */
     enum action action;
@@ -74,6 +77,8 @@ struct schedule renewer_schedule(const struct renewer *r, int64_t now);
 void renewer_take(struct renewer *r, struct bundle *bundle);
 void renewer_drop(struct renewer *r);
 void renewer_save(struct renewer *r);
+/* The account's URL, for people. */
+void renewer_note_account(struct renewer *r, const struct account *account);
 /* The action is over; from anywhere. failure NULL: success. */
 void renewer_end(struct renewer *r, const struct failure *failure);
 

@@ -44,20 +44,6 @@ static void add_window(const struct renewer *r, cJSON *json)
     }
 }
 
-static void add_account(const struct renewer *r, cJSON *json)
-{
-    if (r->account != NULL && r->action == ACTION_RENEW) {
-        const char *url = account_url(r->account);
-        json_add_str(json, "accountUrl", url[0] == '\0' ? NULL : url);
-        return;
-    }
-    /* Not under way: as the file has it. A borrowed client that is never used. */
-    struct account *account = account_new(NULL, r->spec.settings, r->spec.dir);
-    const char *url = account_url(account);
-    json_add_str(json, "accountUrl", url[0] == '\0' ? NULL : url);
-    account_free(account);
-}
-
 cJSON *renewer_json(const struct renewer *r)
 {
     CHECK(r->magic == RENEWER_MAGIC);
@@ -80,7 +66,10 @@ cJSON *renewer_json(const struct renewer *r)
     json_add_int(json, "failures", r->state.failures);
     add_window(r, json);
     json_add_str(json, "directory", r->spec.settings->directory);
-    add_account(r, json);
+    const char *account = r->account != NULL && r->settings == r->spec.settings
+                              ? account_url(r->account)
+                              : r->account_url;
+    json_add_str(json, "accountUrl", account[0] == '\0' ? NULL : account);
     json_add_str(json, "profile", r->spec.settings->profile);
     return json;
 }

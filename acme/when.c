@@ -1,7 +1,6 @@
 /* when: see when.h. */
 #include "acme/when.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -25,11 +24,13 @@ int64_t when_parse(const char *text)
     if ((*at == 'Z' || *at == 'z') && at[1] == '\0') {
         return seconds;
     }
-    int hours;
-    int minutes;
-    char end;
-    if ((*at != '+' && *at != '-') || strlen(at) != 6 ||
-        sscanf(at + 1, "%2d:%2d%c", &hours, &minutes, &end) != 2) {
+    /* "+hh:mm" */
+    struct str rest = str_of(at);
+    uint16_t hours;
+    uint16_t minutes;
+    if ((*at != '+' && *at != '-') || rest.len != 6 || at[3] != ':' ||
+        !str_to_u16((struct str){at + 1, 2}, &hours) ||
+        !str_to_u16((struct str){at + 4, 2}, &minutes)) {
         return 0;
     }
     int64_t offset = (int64_t)hours * 3600 + (int64_t)minutes * 60;

@@ -162,13 +162,12 @@ def test_rejected_identifier_is_permanent(home, ca):
     assert run.status["state"] == "failed" and run.status["nextAction"] == "retry"
 
 
-def test_validation_failure_says_why_and_withdraws(home, ca, dns):
-    """The record is there for us, another value for the CA."""
+def test_records_that_are_not_seen_stop_the_order(home, ca, dns):
     lying = home.parent / "lying.sh"
     lying.write_text("#!/bin/sh\n[ $WOS_ACME_HOOK_PHASE = delete ] && exec %s\n"
                      "WOS_ACME_RECORD_NAME=elsewhere.example exec %s\n" % (dns.hook, dns.hook))
     lying.chmod(0o755)
-    # Seen nowhere: the propagation check stops it before the CA is bothered.
+    # The propagation check stops it before the CA is bothered.
     run = probe(ca.settings(home, createCommand=str(lying), deleteCommand=str(lying),
                             propagationTimeoutMs=1500), "renew", "status")
     assert run.result["phase"] == "propagation", run.result
@@ -179,6 +178,38 @@ def test_validation_failure_says_why_and_withdraws(home, ca, dns):
     assert run.code == 0, run.text
     assert any("taking up the order" in m for m in run.messages())
     assert not list(home.glob("orders/*"))
+
+
+def test_validation_failure_gives_the_order_up(home, ca, dns, folder):
+    """We see the records, the CA looks elsewhere: its words are told, nothing is left behind."""
+    (folder / "elsewhere").mkdir()
+    other = Dns(folder / "elsewhere")
+    try:
+        run = probe(ca.settings(home, createCommand=str(other.hook), deleteCommand=str(other.hook),
+                                resolvers=["127.0.0.1:%d" % other.port]), "renew", "status")
+        assert run.result["phase"] == "validation", run.text
+        assert "wos.example was not validated: the CA says: " in run.result["message"]
+        assert run.result["errorType"] in ("unauthorized", "dns")
+        assert other.txt(RECORD) == []
+    finally:
+        other.close()
+    assert not (home / "orders/tunnel.json").exists(), "a dead order is not taken up again"
+    assert probe(ca.settings(home), "renew").code == 0
+
+
+def test_key_type_changed_while_an_order_was_under_way(home, ca):
+    """The order and its key are kept, but what is configured now counts."""
+    settings = ca.settings(home, names=["key-type.example"])
+    assert probe(settings, "renew", PROBE_KILL="validation:done").code == -9
+    saved = json.loads((home / "orders/tunnel.json").read_text())
+    saved["privateKeyPem"] = subprocess.run(
+        ["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+        check=True, capture_output=True, text=True).stdout
+    (home / "orders/tunnel.json").write_text(json.dumps(saved))
+    run = probe({**settings, "keyType": "ecdsa-p384"}, "renew")
+    assert run.code == 0 and any("taking up the order" in m for m in run.messages())
+    assert "secp384r1" in x509(home / "live/tunnel/cert.pem", "-text")
+    assert_pair(home)
 
 
 def test_hook_failure_withdraws_the_first_record(home, ca, dns):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from acme_fake import Fake, urn
+from acme_fake import Fake, unb64, urn
 from acme_peers import Dns, assert_pair, probe, serial
 
 pytestmark = pytest.mark.skipif(shutil.which("pebble-challtestsrv") is None,
@@ -133,6 +133,7 @@ def test_text_from_the_ca_is_cleaned(ca, settings):
     ("/authz", (200, {}, {"status": "pending"}), "names no host"),
     ("/authz", (200, {}, {"status": "pending", "identifier": {"type": "dns", "value": "wos.example"},
                           "challenges": [{"type": "http-01"}, 7]}), "no DNS-01 challenge"),
+    ("/challenge", (403, {}, {"type": urn("unauthorized"), "detail": "not yours"}), "not yours"),
     ("/finalize", (400, {}, {"type": urn("badCSR"), "detail": "weak key"}), "weak key"),
     ("/order", (200, {}, {"status": "invalid", "error": {"type": urn("caa"), "detail": "CAA!"}}),
      "CAA!"),
@@ -166,6 +167,24 @@ def test_certificates_that_do_not_fit_are_refused(ca, settings, home):
     run = probe(settings, "force")
     assert "does not belong" in run.result["message"]
     assert serial(home) == before
+    assert_pair(home)
+
+
+def test_order_whose_answer_got_lost(ca, settings, home):
+    """The CA took the request but its answer did not come: the order is asked, not given up."""
+    real = ca.do_finalize
+
+    def lose(h, payload, rest):
+        if ca.orders[rest[0]]["csr"]:
+            return ca.send(h, 403, {"type": urn("orderNotReady"), "detail": "it is valid"})
+        ca.orders[rest[0]]["csr"] = unb64(payload["csr"])
+        h.close_connection = True
+    ca.do_finalize = lose
+    try:
+        assert probe(settings, "renew").code == 0
+    finally:
+        ca.do_finalize = real
+    assert ca.count("/finalize") == 2 and ca.count("/newOrder") == 1
     assert_pair(home)
 
 
