@@ -9,6 +9,7 @@
 #define WOS_ACME_FAILURE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"

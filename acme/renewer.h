@@ -8,8 +8,10 @@
  * it knows (next attempt, failures, the CA's window) survives restarts in
  * H/certs/acme/state/<kind>.json; an order under way is taken up again or withdrawn.
  *
- * Life: renewer_new (loads, starts the schedule with renewer_start), renewer_free (stops what
- * runs; TXT records of a cancelled order are withdrawn at the next start). The loop's thread.
+ * Life: renewer_new (loads), renewer_start (withdraws what a crash left, then follows the
+ * schedule), renewer_free (stops what runs; TXT records of a stopped order are withdrawn at the
+ * next start). Not renewer_free from inside its callbacks. One action runs at a time, others
+ * wait for it. The loop's thread; it blocks on small files only.
  */
 #ifndef WOS_ACME_RENEWER_H
 #define WOS_ACME_RENEWER_H
@@ -30,15 +32,17 @@ struct renewer_spec {
     struct loop *loop;
     struct fetch_client *fetch;
     const struct acme_settings *settings; /* borrowed for life */
-    const char *dir;                      /* H/certs/acme */
+    const char *dir;                      /* H/certs/acme; borrowed for life */
     const char *kind;                     /* "tunnel", "web" or another file-name-safe word */
     const char *const *names;             /* "example.com", "*.example.com"; borrowed for life */
     size_t name_count;
     /* There is another certificate to serve: renewer_chain and renewer_key. */
     void (*on_certificate)(void *arg);
     /* Step by step, for operation streams and the event log: {"type":"certificate.step", "kind",
-     * "step", "state": "running|done|failed", "message"}, certificate.issued, .renewed, .failed.
-     * Takes the tree. */
+     * "step", "state": "running|done|failed", "message"}; {"type":"certificate.issued|.renewed",
+     * "kind", "hostnames", "notAfter"}; {"type":"certificate.failed", "kind", "phase", "message",
+     * "nextAt"}; {"type":"certificate.warning", "kind", "message"} for what a person should know
+     * (a mode that was repaired, a damaged file). From renewer_new on. Takes the tree. */
     void (*on_event)(void *arg, cJSON *event);
     void *arg;
 };
@@ -56,7 +60,8 @@ struct str renewer_chain(const struct renewer *r); /* PEM, leaf first */
 struct str renewer_key(const struct renewer *r);   /* PEM; secret */
 
 /* Renews now when due, or with `force` in any case; `done` once, from the loop. While one runs the
- * call joins it. */
+ * call joins it. A pause after failures is not waited for, one the CA asked for only with `force`
+ * not. Not due: success, and a step "schedule" says when it is. */
 void renewer_renew(struct renewer *r, bool force, renewer_done_fn *done, void *arg);
 /* The whole way against the staging directory (or the configured URL), nothing installed. */
 void renewer_dry_run(struct renewer *r, renewer_done_fn *done, void *arg);
@@ -69,7 +74,8 @@ void renewer_forget(struct renewer *r, const void *arg);
 /* Ends what runs; its waiters get phase "cancelled". */
 void renewer_cancel(struct renewer *r);
 
-/* {"state": "issuing|active|renewing|failed|stale", "nextAction", "nextAt", "step",
+/* {"state": "issuing|active|renewing|failed|stale", "nextAction": "issue|renew|retry", "nextAt",
+ *  "nextReason", "step",
  *  "lastAttemptAt", "lastSuccessAt", "lastError": {phase, type, message, at} | null,
  *  "failures", "renewalWindow": {start, end, explanationUrl?} | null, "directory", "accountUrl",
  *  "profile"} */

@@ -39,6 +39,7 @@ struct acme_settings {
     size_t resolver_count;
     const char
         *bootstrap_resolvers; /* "a:53,b:53" for finding the authorities; NULL: resolv.conf */
+    uint16_t authority_port;  /* of the authorities; 0: 53. For tests */
     uint32_t propagation_ms;  /* extra wait after the records are seen */
     uint32_t propagation_timeout_ms; /* 120000 */
 };

@@ -429,11 +429,16 @@ void fetch_cancel(struct fetch *f)
     loop_defer(f->client->loop, fetch_on_cancelled, f);
 }
 
-struct str fetch_header(const struct fetch *f, const char *name)
+struct str fetch_header_at(const struct fetch *f, const char *name, size_t index)
 {
     struct curl_header *header;
-    if (curl_easy_header(f->easy, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK) {
+    if (curl_easy_header(f->easy, name, index, CURLH_HEADER, -1, &header) != CURLHE_OK) {
         return STR_NONE;
     }
     return str_of(header->value);
+}
+
+struct str fetch_header(const struct fetch *f, const char *name)
+{
+    return fetch_header_at(f, name, 0);
 }

@@ -61,5 +61,7 @@ struct fetch *fetch_start(struct fetch_client *client, const struct fetch_reques
 void fetch_cancel(struct fetch *f);
 /* A header of the final answer, ignoring case, or STR_NONE. In on_done only. */
 struct str fetch_header(const struct fetch *f, const char *name);
+/* The same for headers that come several times: the one numbered `index`, from 0. */
+struct str fetch_header_at(const struct fetch *f, const char *name, size_t index);
 
 #endif

@@ -217,11 +217,13 @@ static int leaf_make(const struct ca *ca, const char *domain, int64_t now,
     return result;
 }
 
-static int leaf_ensure(const struct ca *ca, const char *certs_dir, const char *domain, int64_t now,
-                       struct localca_leaf *leaf, struct err *err)
+static int leaf_ensure(const struct ca *ca, const char *certs_dir, const char *kind,
+                       const char *domain, int64_t now, struct localca_leaf *leaf, struct err *err)
 {
-    autofree char *cert_path = path_join(certs_dir, "tunnel-self-signed.crt");
-    autofree char *key_path = path_join(certs_dir, "tunnel-self-signed.key");
+    autofree char *cert_name = xasprintf("%s-self-signed.crt", kind);
+    autofree char *key_name = xasprintf("%s-self-signed.key", kind);
+    autofree char *cert_path = path_join(certs_dir, cert_name);
+    autofree char *key_path = path_join(certs_dir, key_name);
     int got = pair_read(cert_path, key_path, &leaf->chain_pem, &leaf->key_pem, err);
     if (got < 0) {
         return -1;
@@ -243,8 +245,8 @@ static int leaf_ensure(const struct ca *ca, const char *certs_dir, const char *d
     return pair_write(cert_path, key_path, buf_str(&leaf->chain_pem), buf_str(&leaf->key_pem), err);
 }
 
-int localca_ensure(const char *certs_dir, const char *domain, int64_t now, struct localca_leaf *out,
-                   struct err *err)
+int localca_ensure(const char *certs_dir, const char *kind, const char *domain, int64_t now,
+                   struct localca_leaf *out, struct err *err)
 {
     struct localca_leaf leaf = {.reissued = false};
     struct ca ca = {.cert = NULL};
@@ -254,7 +256,7 @@ int localca_ensure(const char *certs_dir, const char *domain, int64_t now, struc
     }
     if (dir_make(certs_dir, 0700, err) == 0 &&
         ca_ensure(&ca, certs_dir, now, &leaf.ca_made, err) == 0 &&
-        leaf_ensure(&ca, certs_dir, domain, now, &leaf, err) == 0) {
+        leaf_ensure(&ca, certs_dir, kind, domain, now, &leaf, err) == 0) {
         result = 0;
     }
     ca_fini(&ca);

@@ -4,8 +4,8 @@
  * Made once under the certs directory (0700): `ca.crt` and `ca.key` (0600),
  * ECDSA P-256, ten years, "wos local CA <hostname>". People import ca.crt into
  * their browsers, so it is kept as long as it can be used at all. The leaf is
- * `tunnel-self-signed.crt` (leaf, then CA) and `tunnel-self-signed.key`, 397
- * days, for `<domain>`, `*.<domain>`, localhost, 127.0.0.1 and ::1.
+ * `<kind>-self-signed.crt` (leaf, then CA) and `<kind>-self-signed.key`, kind "tunnel" or "web",
+ * 397 days, for `<domain>`, `*.<domain>`, localhost, 127.0.0.1 and ::1.
  *
  * Control plane: blocks on files. One daemon per directory; there is no lock.
  */
@@ -37,8 +37,8 @@ struct localca_leaf {
  * third of its life left. A CA that is damaged or expired is remade as well
  * (ca_made). Errors are about files and leave *out untouched: see
  * issue_self_signed for what to serve then. `now` in wall seconds. */
-int localca_ensure(const char *certs_dir, const char *domain, int64_t now, struct localca_leaf *out,
-                   struct err *err);
+int localca_ensure(const char *certs_dir, const char *kind, const char *domain, int64_t now,
+                   struct localca_leaf *out, struct err *err);
 /* Wipes and frees; fine on a zeroed struct. */
 void localca_leaf_fini(struct localca_leaf *leaf);
 /* malloc'ed "<certs_dir>/ca.crt" */

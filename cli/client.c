@@ -22,6 +22,7 @@ struct client {
     struct fetch_client *fetch; /* owned */
     char *socket_path;          /* owned */
     cJSON *error_body;          /* owned: of the last failed call, or NULL */
+    bool catches_interrupt;
     bool interrupted;
     bool timer_fired;
 };
@@ -175,11 +176,12 @@ enum err_code client_word_code(const char *word)
         const char *word;
         enum err_code code;
     } words[] = {
-        {"validation", ERR_USAGE},       {"not-a-worktree", ERR_CONFIG},
-        {"config-missing", ERR_CONFIG},  {"config-invalid", ERR_CONFIG},
-        {"session-busy", ERR_BUSY},      {"not-found", ERR_NOT_FOUND},
-        {"forbidden", ERR_REFUSED},      {"name-taken", ERR_REFUSED},
-        {"tunnel-disabled", ERR_FAILED},
+        {"validation", ERR_USAGE},          {"not-a-worktree", ERR_CONFIG},
+        {"config-missing", ERR_CONFIG},     {"config-invalid", ERR_CONFIG},
+        {"session-busy", ERR_BUSY},         {"not-found", ERR_NOT_FOUND},
+        {"forbidden", ERR_REFUSED},         {"name-taken", ERR_REFUSED},
+        {"tunnel-disabled", ERR_FAILED},    {"certificate-busy", ERR_BUSY},
+        {"certificate-source", ERR_CONFIG},
     };
     for (size_t i = 0; word != NULL && i < COUNT_OF(words); i++) {
         if (strcmp(words[i].word, word) == 0) {
@@ -312,8 +314,15 @@ static void client_on_signal(int signo, void *arg)
 int client_catch_interrupt(struct client *client, struct err *err)
 {
     static const int signals[] = {SIGINT, SIGTERM};
-    return loop_watch_signals(client->loop, signals, COUNT_OF(signals), client_on_signal, client,
-                              err);
+    if (client->catches_interrupt) {
+        return 0;
+    }
+    if (loop_watch_signals(client->loop, signals, COUNT_OF(signals), client_on_signal, client,
+                           err) < 0) {
+        return -1;
+    }
+    client->catches_interrupt = true;
+    return 0;
 }
 
 bool client_interrupted(const struct client *client)

@@ -51,7 +51,7 @@ const cJSON *client_error_body(const struct client *client);
 /* The code that a word of the API's error table stands for. */
 enum err_code client_word_code(const char *word);
 
-/* From now on Ctrl-C and SIGTERM end the wait instead of the program. */
+/* From now on Ctrl-C and SIGTERM end the wait instead of the program. May be called again. */
 int client_catch_interrupt(struct client *client, struct err *err);
 bool client_interrupted(const struct client *client);
 /* Sleeps, unless interrupted. */

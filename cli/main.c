@@ -17,16 +17,16 @@
 #include "cli/command.h"
 
 extern const struct command cmd_access, cmd_forward, cmd_init, cmd_worktree, cmd_cert,
-    cmd_completion, cmd_config, cmd_connect, cmd_down, cmd_exec, cmd_gateway, cmd_help, cmd_logs,
-    cmd_metrics, cmd_publish, cmd_restart, cmd_start, cmd_status, cmd_stop, cmd_unpublish, cmd_up,
-    cmd_version, cmd_wait, cmd_web;
+    cmd_completion, cmd_config, cmd_connect, cmd_doctor, cmd_down, cmd_exec, cmd_gateway, cmd_help,
+    cmd_logs, cmd_metrics, cmd_publish, cmd_restart, cmd_start, cmd_status, cmd_stop, cmd_trust,
+    cmd_unpublish, cmd_untrust, cmd_up, cmd_version, cmd_wait, cmd_web;
 
 const struct command *const commands[] = {
-    &cmd_up,        &cmd_down, &cmd_status,   &cmd_wait,    &cmd_exec,
-    &cmd_logs,      &cmd_init, &cmd_worktree, &cmd_metrics, &cmd_publish,
-    &cmd_unpublish, &cmd_web,  &cmd_connect,  &cmd_start,   &cmd_stop,
-    &cmd_restart,   &cmd_cert, &cmd_access,   &cmd_config,  &cmd_completion,
-    &cmd_version,   &cmd_help, &cmd_gateway,  &cmd_forward, NULL,
+    &cmd_up,      &cmd_down,     &cmd_status,  &cmd_wait,    &cmd_exec,       &cmd_logs,
+    &cmd_init,    &cmd_worktree, &cmd_metrics, &cmd_publish, &cmd_unpublish,  &cmd_web,
+    &cmd_connect, &cmd_start,    &cmd_stop,    &cmd_restart, &cmd_cert,       &cmd_trust,
+    &cmd_untrust, &cmd_doctor,   &cmd_access,  &cmd_config,  &cmd_completion, &cmd_version,
+    &cmd_help,    &cmd_gateway,  &cmd_forward, NULL,
 };
 
 const struct command *command_find(const char *name)

@@ -1,7 +1,6 @@
-/* certkeeper: see certkeeper.h. Made by daemon.c when tunnel.ssl is on. */
+/* certkeeper: see certkeeper.h. Made by daemon.c. */
 #include "daemon/certkeeper.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,44 +8,22 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "certs/cert.h"
-#include "certs/certfiles.h"
 #include "certs/issue.h"
-#include "certs/localca.h"
 #include "certs/ticket.h"
-#include "daemon/lastgood.h"
+#include "daemon/certsource.h"
 #include "daemon/second_pair.h"
 
-enum {
-    CERTKEEPER_MAGIC = 0x63657274,
-    LOOK_MS = 2000,
-    CA_LOOK_S = 3600,
-    TICKET_FILE_MAX = 4096,
-    EXPIRES_SOON_S = 14 * 86400,
-};
+enum { CERTKEEPER_MAGIC = 0x63657274, LOOK_MS = 2000, TICKET_FILE_MAX = 4096 };
 
 struct certkeeper {
     uint32_t magic;
-    const struct config *config; /* borrowed */
-    struct publisher *publisher; /* borrowed */
+    struct certkeeper_spec spec;
     struct loop_timer timer;
-    char *dir;                 /* owned: H/certs */
     char *ticket_path;         /* owned */
     struct ticket_set tickets; /* secret */
-    struct certfiles files;    /* source files only */
+    struct certsource *tunnel; /* owned; NULL: off */
+    struct certsource *web;    /* owned; NULL: off */
     struct second_pair second;
-    struct cert *cert;    /* owned: what is served; NULL: nothing */
-    struct buf chain_pem; /* owned */
-    struct buf key_pem;   /* owned; secret */
-    bool is_own;          /* served: the source's own, not a stand-in */
-    bool is_from_ca;      /* served: a leaf of the local CA */
-    bool is_kept;         /* served: the pair of H/certs, not what the files hold now */
-    int64_t ca_looked_at;
-    char *error; /* owned; NULL: the source is fine */
-    const char *error_phase;
-    int64_t error_at;
-    int64_t attempt_at;
-    int64_t success_at;
 };
 
 static int64_t wall_seconds(void)
@@ -54,197 +31,69 @@ static int64_t wall_seconds(void)
     return clock_wall_ms() / 1000;
 }
 
-static void keeper_fail(struct certkeeper *k, const char *phase, const char *message)
+static uint32_t add_pair(struct snapshot_cert *certs, uint32_t count, struct str chain,
+                         struct str key)
 {
-    char *copy = xstrdup(message);
-    free(k->error);
-    k->error = copy;
-    k->error_phase = phase;
-    k->error_at = wall_seconds();
-    log_error("certificate",
-              k->cert != NULL ? "the old certificate stays in use"
-                              : "nothing new to serve from the configured source",
-              LOG_STR("source-error", message));
+    if (chain.len > 0) {
+        certs[count++] = (struct snapshot_cert){chain, key};
+    }
+    return count;
 }
 
 static void keeper_publish(struct certkeeper *k)
 {
-    struct publisher_tls tls = {
-        .chain_pem = buf_str(&k->chain_pem),
-        .key_pem = buf_str(&k->key_pem),
-        .second_chain_pem = buf_str(&k->second.chain_pem),
-        .second_key_pem = buf_str(&k->second.key_pem),
+    struct snapshot_cert certs[PUBLISHER_CERTS_MAX];
+    uint32_t count = 0;
+    if (k->tunnel == NULL) {
+        return;
+    }
+    count = add_pair(certs, count, certsource_chain(k->tunnel), certsource_key(k->tunnel));
+    if (count > 0) { /* the first is the default: nothing else may take its place */
+        count = add_pair(certs, count, buf_str(&k->second.chain_pem), buf_str(&k->second.key_pem));
+        if (k->web != NULL && k->spec.config->web_ui_enabled) {
+            count = add_pair(certs, count, certsource_chain(k->web), certsource_key(k->web));
+        }
+    }
+    const struct publisher_tls tls = {
+        .certs = certs,
+        .cert_count = count,
         .ticket_keys = (const uint8_t(*)[80])k->tickets.keys,
         .ticket_key_count = k->tickets.count,
     };
-    publisher_set_tls(k->publisher, &tls);
+    publisher_set_tls(k->spec.publisher, &tls);
 }
 
-/* Takes the pair (the buffers too) as what is served from now on. */
-static void keeper_serve(struct certkeeper *k, struct cert *cert, struct buf *chain,
-                         struct buf *key, bool is_own)
+static void keeper_tell_web(struct certkeeper *k)
 {
-    cert_free(k->cert);
-    buf_fini(&k->chain_pem);
-    issue_buf_wipe(&k->key_pem);
-    k->cert = cert;
-    k->chain_pem = *chain;
-    k->key_pem = *key;
-    k->is_own = is_own;
-    k->is_kept = false;
-    *chain = (struct buf){0};
-    *key = (struct buf){0};
-}
-
-/* --- sources ---------------------------------------------------------------------- */
-
-static int load_memory(struct certkeeper *k, int64_t now, struct err *err)
-{
-    struct buf chain = {0};
-    struct buf key = {0};
-    if (issue_self_signed(k->config->tunnel_domain, now, &chain, &key, err) < 0) {
-        return -1;
-    }
-    struct cert *cert = cert_parse(buf_str(&chain), err);
-    if (cert == NULL) {
-        buf_fini(&chain);
-        issue_buf_wipe(&key);
-        return -1;
-    }
-    k->is_from_ca = false;
-    keeper_serve(k, cert, &chain, &key, false);
-    return 0;
-}
-
-static int load_ca(struct certkeeper *k, bool is_own, struct err *err)
-{
-    struct localca_leaf leaf = {0};
-    int64_t now = wall_seconds();
-    k->ca_looked_at = now;
-    if (localca_ensure(k->dir, k->config->tunnel_domain, now, &leaf, err) < 0) {
-        return -1;
-    }
-    struct cert *cert = cert_parse(buf_str(&leaf.chain_pem), err);
-    if (cert == NULL) {
-        localca_leaf_fini(&leaf);
-        return -1;
-    }
-    if (leaf.ca_made) {
-        log_info("certificate", "made a local CA; import it once where browsers shall trust it",
-                 LOG_STR("directory", k->dir));
-    }
-    if (leaf.reissued) {
-        log_info("certificate", "made a certificate of the local CA",
-                 LOG_STR("reason", leaf.reissue_reason == NULL ? "" : leaf.reissue_reason));
-    }
-    k->is_from_ca = true;
-    keeper_serve(k, cert, &leaf.chain_pem, &leaf.key_pem, is_own);
-    localca_leaf_fini(&leaf);
-    return 0;
-}
-
-/* The last good pair of the files, when they are bad from the daemon's start on. */
-static int load_kept(struct certkeeper *k, int64_t now)
-{
-    struct err err = {.msg = ""};
-    struct buf chain = {0};
-    struct buf key = {0};
-    struct cert *cert = lastgood_load(k->dir, k->config->tunnel_domain, now, &chain, &key, &err);
-    if (cert == NULL) {
-        if (err.code != ERR_NOT_FOUND) {
-            log_warn("certificate", "the kept pair is of no use", LOG_STR("error", err.msg));
-        }
-        return -1;
-    }
-    k->is_from_ca = false;
-    keeper_serve(k, cert, &chain, &key, true);
-    k->is_kept = true;
-    log_warn("certificate", "serving the last good pair of the files",
-             LOG_STR("subject", cert->subject));
-    return 0;
-}
-
-/* An own certificate that nothing replaces serves until it expires, and no longer. */
-static bool is_spent(const struct certkeeper *k, int64_t now)
-{
-    return k->is_own && k->error != NULL && k->config->tunnel_ssl.source == SSL_FILES &&
-           now > k->cert->not_after;
-}
-
-/* What is served when the source gives nothing and nothing is served yet. */
-static void load_stand_in(struct certkeeper *k)
-{
-    struct err err = {.msg = ""};
-    if (k->cert != NULL && !is_spent(k, wall_seconds())) {
-        return;
-    }
-    if (k->cert == NULL && k->config->tunnel_ssl.source == SSL_FILES &&
-        load_kept(k, wall_seconds()) == 0) {
-        return;
-    }
-    if (load_ca(k, false, &err) == 0) {
-        log_warn("certificate", "a certificate of the local CA stands in");
-        return;
-    }
-    log_error("certificate", "the local CA cannot be used", LOG_STR("error", err.msg));
-    if (load_memory(k, wall_seconds(), &err) < 0) {
-        log_error("certificate", "no certificate can be made; nothing is published",
-                  LOG_STR("error", err.msg));
+    if (k->spec.on_web != NULL) {
+        k->spec.on_web(k->spec.arg);
     }
 }
 
-static void load_files(struct certkeeper *k)
+static void keeper_on_tunnel(void *arg)
 {
-    struct err err = {.msg = ""};
-    struct buf chain = {0};
-    struct buf key = {0};
-    int64_t now = wall_seconds();
-    k->attempt_at = now;
-    struct cert *cert = certfiles_load(&k->files, now, &chain, &key, &err);
-    if (cert == NULL) {
-        keeper_fail(k, "files", err.msg);
-        return;
-    }
-    k->is_from_ca = false;
-    k->success_at = now;
-    keeper_serve(k, cert, &chain, &key, true);
-    free(k->error);
-    k->error = NULL;
-    if (lastgood_save(k->dir, buf_str(&k->chain_pem), buf_str(&k->key_pem), &err) < 0) {
-        log_warn("certificate", "the pair is not kept for bad times", LOG_STR("error", err.msg));
-    }
-    log_info("certificate", "serving the pair from files", LOG_STR("cert", k->files.cert_path));
-    autofree char *wildcard = xasprintf("x.%s", k->config->tunnel_domain);
-    if (!cert_covers(cert, str_of(wildcard))) {
-        log_warn("certificate", "the certificate does not cover the names under the domain",
-                 LOG_STR("domain", k->config->tunnel_domain));
-    }
+    struct certkeeper *k = arg;
+    CHECK(k->magic == CERTKEEPER_MAGIC);
+    keeper_publish(k);
 }
 
-static void load_source(struct certkeeper *k)
+static void keeper_on_web(void *arg)
 {
-    struct err err = {.msg = ""};
-    switch ((enum config_ssl_source)k->config->tunnel_ssl.source) {
-    case SSL_FILES:
-        load_files(k);
-        break;
-    case SSL_SELF_SIGNED:
-        k->attempt_at = wall_seconds();
-        if (load_ca(k, true, &err) < 0) {
-            keeper_fail(k, "self-signed", err.msg);
-        } else {
-            k->success_at = k->attempt_at;
-            free(k->error);
-            k->error = NULL;
-        }
-        break;
-    case SSL_LETSENCRYPT:
-        keeper_fail(k, "issuance",
-                    "this version cannot get certificates from Let's Encrypt yet; use source "
-                    "files or self-signed");
-        break;
+    struct certkeeper *k = arg;
+    CHECK(k->magic == CERTKEEPER_MAGIC);
+    keeper_publish(k);
+    keeper_tell_web(k);
+}
+
+static void keeper_on_event(void *arg, cJSON *event)
+{
+    struct certkeeper *k = arg;
+    CHECK(k->magic == CERTKEEPER_MAGIC);
+    if (k->spec.on_event != NULL) {
+        k->spec.on_event(k->spec.arg, event);
+    } else {
+        cJSON_Delete(event);
     }
-    load_stand_in(k);
 }
 
 /* --- ticket keys -------------------------------------------------------------------- */
@@ -286,36 +135,19 @@ static bool tickets_rotate(struct certkeeper *k)
 
 /* --- life ----------------------------------------------------------------------------- */
 
-static bool is_due(const struct certkeeper *k)
-{
-    if (k->config->tunnel_ssl.source == SSL_FILES && certfiles_changed(&k->files)) {
-        return true;
-    }
-    if (k->cert != NULL && is_spent(k, wall_seconds())) {
-        return true;
-    }
-    int64_t age = wall_seconds() - k->ca_looked_at;
-    return (k->is_from_ca || k->cert == NULL) && (age >= CA_LOOK_S || age < 0);
-}
-
 static void certkeeper_on_timer(void *arg)
 {
     struct certkeeper *k = arg;
     CHECK(k->magic == CERTKEEPER_MAGIC);
-    bool is_news = tickets_rotate(k);
-    is_news = second_pair_look(&k->second, wall_seconds()) || is_news;
-    if (is_due(k)) {
-        if (k->config->tunnel_ssl.source == SSL_FILES && !certfiles_changed(&k->files)) {
-            struct err err = {.msg = ""};
-            if (k->is_own) {
-                load_stand_in(k); /* the old pair has expired */
-            } else {
-                (void)load_ca(k, false, &err); /* the stand-in ages too */
-            }
-        } else {
-            load_source(k);
-        }
+    bool is_news = false;
+    if (k->tunnel != NULL) {
+        is_news = tickets_rotate(k);
+        is_news = second_pair_look(&k->second, wall_seconds()) || is_news;
+        is_news = certsource_look(k->tunnel) || is_news;
+    }
+    if (k->web != NULL && certsource_look(k->web)) {
         is_news = true;
+        keeper_tell_web(k);
     }
     if (is_news) {
         keeper_publish(k);
@@ -323,31 +155,72 @@ static void certkeeper_on_timer(void *arg)
     loop_timer_set(&k->timer, LOOK_MS);
 }
 
-struct certkeeper *certkeeper_new(struct loop *loop, const struct config *config,
-                                  struct publisher *publisher)
+static struct certsource *source_new(struct certkeeper *k, const char *kind,
+                                     const struct config_ssl *ssl, const char *domain,
+                                     const char *const *names, size_t name_count,
+                                     void (*on_change)(void *arg))
+{
+    const struct certsource_spec spec = {
+        .loop = k->spec.loop,
+        .fetch = k->spec.fetch,
+        .config = k->spec.config,
+        .ssl = ssl,
+        .kind = kind,
+        .domain = domain,
+        .names = names,
+        .name_count = name_count,
+        .on_change = on_change,
+        .on_event = keeper_on_event,
+        .arg = k,
+    };
+    return certsource_new(&spec);
+}
+
+/* The domain, all names one label below it, and the UI's name where it lies deeper. */
+static struct certsource *tunnel_new(struct certkeeper *k)
+{
+    const struct config *c = k->spec.config;
+    const char *ui = c->web_ui_enabled ? c->web_ui_hostname : NULL;
+    autofree char *wildcard = xasprintf("*.%s", c->tunnel_domain);
+    size_t prefix = ui == NULL ? 0 : strlen(ui) - strlen(c->tunnel_domain) - 1;
+    bool is_deep = ui != NULL && memchr(ui, '.', prefix) != NULL;
+    const char *const names[] = {c->tunnel_domain, wildcard, ui};
+    return source_new(k, "tunnel", &c->tunnel_ssl, c->tunnel_domain, names, is_deep ? 3 : 2,
+                      keeper_on_tunnel);
+}
+
+static struct certsource *web_new(struct certkeeper *k)
+{
+    const struct config *c = k->spec.config;
+    const char *name = c->web_ui_hostname != NULL ? c->web_ui_hostname : "";
+    const char *const names[] = {name};
+    return source_new(k, "web", &c->web_ssl, name, names, *name == '\0' ? 0 : 1, keeper_on_web);
+}
+
+struct certkeeper *certkeeper_new(const struct certkeeper_spec *spec)
 {
     struct certkeeper *k = xcalloc(1, sizeof *k);
     struct err err = {.msg = ""};
+    const struct config *c = spec->config;
     k->magic = CERTKEEPER_MAGIC;
-    k->config = config;
-    k->publisher = publisher;
-    k->dir = path_join(config->home, "certs");
-    k->ticket_path = path_join(k->dir, "ticket.keys");
-    if (dir_make(k->dir, 0700, &err) < 0) {
+    k->spec = *spec;
+    autofree char *dir = path_join(c->home, "certs");
+    k->ticket_path = path_join(dir, "ticket.keys");
+    if (dir_make(dir, 0700, &err) < 0) {
         log_error("certificate", "no place for certificates", LOG_STR("error", err.msg));
     }
-    if (config->tunnel_ssl.source == SSL_FILES) {
-        autofree char *cert = path_join(config->home, config->tunnel_ssl.cert);
-        autofree char *key = path_join(config->home, config->tunnel_ssl.key);
-        certfiles_init(&k->files, cert, key);
+    second_pair_init(&k->second, c);
+    if (publisher_is_enabled(spec->publisher) && c->tunnel_ssl.enabled) {
+        (void)second_pair_look(&k->second, wall_seconds()); /* published below, whatever it says */
+        tickets_load(k);
+        (void)tickets_rotate(k);
+        k->tunnel = tunnel_new(k);
     }
-    second_pair_init(&k->second, config);
-    (void)second_pair_look(&k->second, wall_seconds()); /* published below, whatever it says */
-    tickets_load(k);
-    (void)tickets_rotate(k);
-    load_source(k);
+    if (c->web_ssl.enabled) {
+        k->web = web_new(k);
+    }
     keeper_publish(k);
-    loop_timer_init(&k->timer, loop, certkeeper_on_timer, k);
+    loop_timer_init(&k->timer, spec->loop, certkeeper_on_timer, k);
     loop_timer_set(&k->timer, LOOK_MS);
     return k;
 }
@@ -359,123 +232,57 @@ void certkeeper_free(struct certkeeper *k)
     }
     CHECK(k->magic == CERTKEEPER_MAGIC);
     loop_timer_fini(&k->timer);
-    if (k->config->tunnel_ssl.source == SSL_FILES) {
-        certfiles_fini(&k->files);
-    }
     second_pair_fini(&k->second);
-    cert_free(k->cert);
-    buf_fini(&k->chain_pem);
-    issue_buf_wipe(&k->key_pem);
+    certsource_free(k->tunnel);
+    certsource_free(k->web);
     ticket_set_wipe(&k->tickets);
-    free(k->error);
-    free(k->dir);
     free(k->ticket_path);
     k->magic = 0;
     free(k);
 }
 
-/* --- for people ------------------------------------------------------------------------ */
-
-static void add_time(cJSON *out, const char *name, int64_t seconds)
+struct certsource *certkeeper_source(const struct certkeeper *k, const char *kind)
 {
-    if (seconds != 0) {
-        char text[32];
-        cert_time_format(seconds, text, sizeof text);
-        (void)json_add_str(out, name, text);
-    }
-}
-
-static void add_paths(const struct certkeeper *k, cJSON *out)
-{
-    if (k->is_from_ca) {
-        autofree char *chain = path_join(k->dir, "tunnel-self-signed.crt");
-        autofree char *key = path_join(k->dir, "tunnel-self-signed.key");
-        autofree char *ca = localca_ca_path(k->dir);
-        (void)json_add_str(out, "path", chain);
-        (void)json_add_str(out, "keyPath", key);
-        (void)json_add_str(out, "caPath", ca);
-    } else if (k->is_own) {
-        (void)json_add_str(out, "path", k->files.cert_path);
-        (void)json_add_str(out, "keyPath", k->files.key_path);
-    }
-}
-
-static void add_cert(const struct certkeeper *k, cJSON *out)
-{
-    const struct cert *cert = k->cert;
-    cJSON *names = cJSON_AddArrayToObject(out, "names");
-    for (size_t i = 0; i < cert->name_count; i++) {
-        (void)cJSON_AddItemToArray(names, cJSON_CreateString(cert->names[i]));
-    }
-    char hex[sizeof cert->fingerprint * 2 + 1];
-    for (size_t i = 0; i < sizeof cert->fingerprint; i++) {
-        (void)snprintf(hex + i * 2, 3, "%02x", cert->fingerprint[i]);
-    }
-    (void)json_add_str(out, "subject", cert->subject);
-    (void)json_add_str(out, "issuer", cert->issuer);
-    (void)json_add_str(out, "fingerprint", hex);
-    add_time(out, "notBefore", cert->not_before);
-    add_time(out, "notAfter", cert->not_after);
-}
-
-static void add_warning(const struct certkeeper *k, cJSON *out)
-{
-    char text[256];
-    int64_t left = k->cert->not_after - wall_seconds();
-    autofree char *wildcard = xasprintf("x.%s", k->config->tunnel_domain);
-    if (!k->is_own) {
-        (void)snprintf(text, sizeof text, "%s is served instead of the configured certificate",
-                       k->is_from_ca ? "a certificate of the local CA"
-                                     : "a certificate that nobody trusts");
-    } else if (left <= 0) {
-        (void)snprintf(text, sizeof text, "the certificate has expired");
-    } else if (k->is_kept) {
-        (void)snprintf(text, sizeof text,
-                       "the last good pair, kept in H/certs, is served: the files are bad");
-    } else if (!cert_covers(k->cert, str_of(wildcard))) {
-        (void)snprintf(text, sizeof text, "the certificate does not cover *.%.200s",
-                       k->config->tunnel_domain);
-    } else if (left < EXPIRES_SOON_S) {
-        (void)snprintf(text, sizeof text, "the certificate expires in %lld days",
-                       (long long)(left / 86400));
-    } else {
-        return;
-    }
-    (void)json_add_str(out, "warning", text);
-}
-
-cJSON *certkeeper_json(const struct certkeeper *k)
-{
-    static const char *const sources[] = {"self-signed", "files", "letsencrypt"};
-    cJSON *out = cJSON_CreateObject();
-    (void)json_add_str(out, "listenerKind", "tunnel");
-    (void)json_add_str(out, "source",
-                       k == NULL ? "disabled" : sources[k->config->tunnel_ssl.source]);
     if (k == NULL) {
-        (void)json_add_str(out, "state", "disabled");
-        (void)json_add_bool(out, "active", false);
-        return out;
+        return NULL;
     }
-    bool is_stale = k->is_own && k->error != NULL; /* an old pair, of memory or kept */
-    const char *state = k->cert == NULL || !k->is_own ? "failed" : is_stale ? "stale" : "active";
-    (void)json_add_str(out, "state", state);
-    (void)json_add_bool(out, "active", k->cert != NULL);
-    if (k->cert != NULL) {
-        add_paths(k, out);
-        add_cert(k, out);
-        add_warning(k, out);
+    return strcmp(kind, "web") == 0 ? k->web : k->tunnel;
+}
+
+bool certkeeper_web(const struct certkeeper *k, struct str *out_chain, struct str *out_key)
+{
+    struct certsource *s = certkeeper_source(k, "web");
+    if (s == NULL || certsource_cert(s) == NULL) {
+        return false;
     }
-    const char *second_fault = second_pair_fault(&k->second, k->cert);
-    if (second_fault != NULL) {
-        (void)json_add_str(out, "rsaError", second_fault);
-    }
-    add_time(out, "lastSuccessAt", k->success_at);
-    add_time(out, "lastAttemptAt", k->attempt_at);
-    if (k->error != NULL) {
-        cJSON *error = cJSON_AddObjectToObject(out, "lastError");
-        (void)json_add_str(error, "phase", k->error_phase);
-        (void)json_add_str(error, "message", k->error);
-        add_time(error, "at", k->error_at);
+    *out_chain = certsource_chain(s);
+    *out_key = certsource_key(s);
+    return true;
+}
+
+struct renewer *certkeeper_renewer(const struct certkeeper *k, const char *kind)
+{
+    struct certsource *s = certkeeper_source(k, kind);
+    return s == NULL ? NULL : certsource_renewer(s);
+}
+
+cJSON *certkeeper_json(const struct certkeeper *k, const char *kind)
+{
+    struct certsource *s = certkeeper_source(k, kind);
+    cJSON *out = certsource_json(s, kind);
+    if (s != NULL && s == k->tunnel) {
+        const char *fault = second_pair_fault(&k->second, certsource_cert(s));
+        if (fault != NULL) {
+            (void)json_add_str(out, "rsaError", fault);
+        }
     }
     return out;
+}
+
+cJSON *certkeeper_list_json(const struct certkeeper *k)
+{
+    cJSON *list = cJSON_CreateArray();
+    (void)cJSON_AddItemToArray(list, certkeeper_json(k, "tunnel"));
+    (void)cJSON_AddItemToArray(list, certkeeper_json(k, "web"));
+    return list;
 }

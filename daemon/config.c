@@ -175,6 +175,36 @@ static bool ips_read(struct config *c, const struct config_key *key, const cJSON
     return true;
 }
 
+static void texts_free(struct config_texts *list)
+{
+    for (uint32_t i = 0; i < list->count; i++) {
+        free(list->items[i]);
+    }
+    free(list->items);
+    *list = (struct config_texts){NULL, 0};
+}
+
+static bool texts_read(struct config_texts *slot, const cJSON *node)
+{
+    struct config_texts list = {NULL, 0};
+    const cJSON *item;
+    if (!cJSON_IsArray(node)) {
+        return false;
+    }
+    cJSON_ArrayForEach(item, node)
+    {
+        if (!cJSON_IsString(item) || is_blank(item->valuestring)) {
+            texts_free(&list);
+            return false;
+        }
+        list.items = xrealloc(list.items, (list.count + 1) * sizeof *list.items);
+        list.items[list.count++] = xstrdup(item->valuestring);
+    }
+    texts_free(slot); /* a key may stand twice; the last one counts */
+    *slot = list;
+    return true;
+}
+
 /* What was found, for a message; never the value of a secret. */
 static void found_text(const struct config_key *key, const cJSON *node, char *out, size_t size)
 {
@@ -206,6 +236,8 @@ static bool value_read(struct config *c, const struct config_key *key, const cJS
         return cJSON_IsString(node) && word_index(key->words, str_of(node->valuestring), slot);
     case KEY_IPS:
         return ips_read(c, key, node);
+    case KEY_TEXTS:
+        return texts_read(slot, node);
     case KEY_OTHER:
         return true;
     }
@@ -235,6 +267,7 @@ static void value_default(struct config *c, const struct config_key *key)
         CHECK(word_index(key->words, str_of(key->fallback), slot));
         break;
     case KEY_IPS:
+    case KEY_TEXTS:
     case KEY_OTHER:
         break;
     }
@@ -355,6 +388,8 @@ void config_free(struct config *c)
         char **text = slot_of(c, key);
         if (key->type == KEY_IPS) {
             free(((struct config_ips *)slot_of(c, key))->items);
+        } else if (key->type == KEY_TEXTS) {
+            texts_free(slot_of(c, key));
         } else if (key->type == KEY_STRING && *text != NULL) {
             if (key->is_secret) {
                 explicit_bzero(*text, strlen(*text));
@@ -376,6 +411,11 @@ void config_free(struct config *c)
 const char *config_scheme(const struct config *c)
 {
     return c->tunnel_ssl.enabled ? "https" : "http";
+}
+
+const char *config_web_scheme(const struct config *c)
+{
+    return c->web_ssl.enabled ? "https" : "http";
 }
 
 uint32_t config_public_port(const struct config *c)

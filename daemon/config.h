@@ -26,9 +26,14 @@
 enum { CONFIG_SIZE_MAX = 1 << 20 };
 
 enum config_ssl_source { SSL_SELF_SIGNED, SSL_FILES, SSL_LETSENCRYPT };
-enum config_directory { DIRECTORY_STAGING, DIRECTORY_PRODUCTION };
+enum config_key_type { KEY_TYPE_P256, KEY_TYPE_P384, KEY_TYPE_RSA_2048, KEY_TYPE_RSA_4096 };
 enum config_terminal { TERMINAL_DEFAULT, TERMINAL_TMUX };
 enum config_provider { PROVIDER_NONE, PROVIDER_HOOK, PROVIDER_CLOUDFLARE };
+
+struct config_texts {
+    char **items; /* owned, like the texts */
+    uint32_t count;
+};
 
 struct config_ssl {
     bool enabled;
@@ -40,7 +45,7 @@ struct config_ssl {
     char *rsa_key;        /* owned */
     char *email;          /* owned; letsencrypt.email */
     bool accept_terms;    /* letsencrypt.acceptTerms */
-    uint32_t directory;   /* enum config_directory */
+    char *directory;      /* owned: "staging", "production" or an URL */
     char *challenge_type; /* owned */
     uint32_t provider;    /* enum config_provider */
     char *create_command; /* owned */
@@ -49,6 +54,17 @@ struct config_ssl {
     char *api_token_env;  /* owned */
     char *zone_id;        /* owned */
     uint32_t propagation_seconds;
+    uint32_t propagation_timeout_seconds;
+    char *ca_file;                 /* owned: PEM trusted for the directory; NULL: the system's */
+    char *profile;                 /* owned or NULL */
+    char *preferred_chain;         /* owned or NULL */
+    uint32_t key_type;             /* enum config_key_type */
+    char *eab_kid;                 /* owned or NULL */
+    char *eab_hmac_key;            /* owned or NULL; secret */
+    struct config_texts resolvers; /* "host:port" */
+    char *api_token_file;          /* owned or NULL */
+    char *api_base_url;            /* owned */
+    uint32_t hook_timeout_seconds;
 };
 
 struct config_ips {
@@ -84,6 +100,7 @@ struct config {
     uint32_t tunnel_workers;     /* 0 = one per core */
     uint32_t tunnel_drain_seconds;
     struct config_ssl tunnel_ssl;
+    struct config_ssl web_ssl;
     uint32_t tls_min;       /* 0: TLS 1.2, 1: TLS 1.3 */
     uint32_t redirect_port; /* 0: no redirect listener */
     uint32_t hsts_seconds;  /* 0: no such field */
@@ -134,6 +151,8 @@ void config_adopt(struct config *c, struct config *fresh);
 cJSON *config_restart_json(const struct config *c, const struct config *fresh);
 /* "https" or "http", by tunnel.ssl. */
 const char *config_scheme(const struct config *c);
+/* The same of the local web listener, by web.ssl. */
+const char *config_web_scheme(const struct config *c);
 /* The port that URLs carry. */
 uint32_t config_public_port(const struct config *c);
 

@@ -78,7 +78,8 @@ void config_print_docs(FILE *out)
         if (key->fallback != NULL) {
             (void)fprintf(out, " | `%s` | ", key->fallback);
         } else {
-            (void)fprintf(out, " | %s | ", key->type == KEY_IPS ? "`[]`" : "none");
+            (void)fprintf(out, " | %s | ",
+                          key->type == KEY_IPS || key->type == KEY_TEXTS ? "`[]`" : "none");
         }
         print_cell(out, key->doc);
         (void)fputs(" |\n", out);
@@ -87,7 +88,7 @@ void config_print_docs(FILE *out)
 
 static cJSON *default_value(const struct config_key *key)
 {
-    if (key->type == KEY_IPS) {
+    if (key->type == KEY_IPS || key->type == KEY_TEXTS) {
         return cJSON_CreateArray();
     }
     uint64_t number = 0;
@@ -107,7 +108,8 @@ void config_print_defaults(FILE *out)
     for (size_t i = 0; i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
         /* "none" is what an absent provider means, not something to write. */
-        if (key->type != KEY_OTHER && (key->fallback != NULL || key->type == KEY_IPS) &&
+        if (key->type != KEY_OTHER &&
+            (key->fallback != NULL || key->type == KEY_IPS || key->type == KEY_TEXTS) &&
             strstr(key->path, ".letsencrypt.") == NULL) {
             config_tree_add(root, key->path, default_value(key));
         }

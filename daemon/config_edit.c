@@ -301,7 +301,8 @@ cJSON *config_edit_value(const char *key, const char *text, struct err *err)
         (void)unknown_key(key, err);
         return NULL;
     }
-    bool is_list = row != NULL && row->type == KEY_IPS && text[0] != '[';
+    bool is_list =
+        row != NULL && (row->type == KEY_IPS || row->type == KEY_TEXTS) && text[0] != '[';
     if (row != NULL && (row->type == KEY_STRING || row->type == KEY_WORD)) {
         return cJSON_CreateString(text);
     }

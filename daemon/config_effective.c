@@ -69,6 +69,10 @@ static cJSON *value_json(const struct config *c, const struct config_key *key)
         return word_json(key->words, *(const uint32_t *)at);
     case KEY_IPS:
         return ips_json(at);
+    case KEY_TEXTS: {
+        const struct config_texts *texts = at;
+        return cJSON_CreateStringArray((const char *const *)texts->items, (int)texts->count);
+    }
     case KEY_OTHER:
         break;
     }

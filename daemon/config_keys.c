@@ -49,6 +49,10 @@ enum { HOUR_MS = 3600000 };
     {                                                                                              \
         .path = (key), .type = KEY_IPS, .offset = AT(field), .doc = text                           \
     }
+#define TEXTS(key, field, form, text)                                                              \
+    {                                                                                              \
+        .path = (key), .type = KEY_TEXTS, .offset = AT(field), .words = (form), .doc = text        \
+    }
 #define OTHER(key, form, text)                                                                     \
     {                                                                                              \
         .path = (key), .type = KEY_OTHER, .words = (form), .doc = text                             \
@@ -69,8 +73,26 @@ enum { HOUR_MS = 3600000 };
         STRING(at ".letsencrypt.email", field.email, NULL, "The ACME account's contact."),         \
         BOOL(at ".letsencrypt.acceptTerms", field.accept_terms, "false",                           \
              "Must be true: agreement to the CA's terms of service."),                             \
-        WORD(at ".letsencrypt.directory", field.directory, "staging|production", "staging",        \
-             "Which Let's Encrypt directory issues."),                                             \
+        STRING(at ".letsencrypt.directory", field.directory, "staging",                            \
+               "Who issues: Let's Encrypt's staging or production directory, or the URL of "       \
+               "another ACME directory."),                                                         \
+        STRING(at ".letsencrypt.caFile", field.ca_file, NULL,                                      \
+               "CA certificates in PEM that the directory's own certificate is checked with, "     \
+               "for a private CA; relative to H."),                                                \
+        STRING(at ".letsencrypt.profile", field.profile, NULL,                                     \
+               "The certificate profile asked for, where the CA offers several."),                 \
+        STRING(at ".letsencrypt.preferredChain", field.preferred_chain, NULL,                      \
+               "Common name of an issuer: the chain that has it is taken, if the CA offers one."), \
+        WORD(at ".letsencrypt.keyType", field.key_type, "ecdsa-p256|ecdsa-p384|rsa-2048|rsa-4096", \
+             "ecdsa-p256", "The kind of key certificates are made for."),                          \
+        STRING(at ".letsencrypt.eab.kid", field.eab_kid, NULL,                                     \
+               "External account binding: the key id your CA gave you."),                          \
+        SECRET(at ".letsencrypt.eab.hmacKey", field.eab_hmac_key,                                  \
+               "External account binding: the MAC key, base64url."),                               \
+        TEXTS(at ".letsencrypt.resolvers", field.resolvers, "a list of \"address:port\"",          \
+              "Name servers to look for the records at; without them, the zone's own."),           \
+        INT(at ".letsencrypt.propagationTimeoutSeconds", field.propagation_timeout_seconds, 1,     \
+            86400, "120", "How long a record may take to be seen by those."),                      \
         STRING(at ".letsencrypt.challenge.type", field.challenge_type, NULL, "Must be dns-01."),   \
         WORD(at ".letsencrypt.challenge.provider", field.provider, "none|hook|cloudflare", "none", \
              "Who writes the TXT records: commands of yours, or Cloudflare's API."),               \
@@ -84,16 +106,20 @@ enum { HOUR_MS = 3600000 };
                "For cloudflare: the environment variable with the API token."),                    \
         STRING(at ".letsencrypt.challenge.zoneId", field.zone_id, NULL,                            \
                "For cloudflare: the zone; looked up by name without it."),                         \
+        STRING(at ".letsencrypt.challenge.apiTokenFile", field.api_token_file, NULL,               \
+               "For cloudflare: a file that holds the API token; relative to H, mode 0600."),      \
+        STRING(at ".letsencrypt.challenge.apiBaseUrl", field.api_base_url,                         \
+               "https://api.cloudflare.com/client/v4", "For cloudflare: where its API is."),       \
+        INT(at ".letsencrypt.challenge.hookTimeoutSeconds", field.hook_timeout_seconds, 1, 3600,   \
+            "60", "For hook: how long a command may run."),                                        \
         INT(at ".letsencrypt.challenge.propagationSeconds", field.propagation_seconds, 0, 86400,   \
-            "0", "How long to wait after creating a record.")
+            "0", "How long to wait after a record was seen.")
 
 const struct config_key config_keys[] = {
     INT("web.port", web_port, 1, 65535, "4949", "Port of the local web UI and its API."),
     STRING("web.host", web_host, "127.0.0.1",
            "Address the local web listener binds. This version serves loopback addresses only."),
-    OTHER("web.ssl", "not honoured",
-          "Refused by name when enabled: the local web UI always speaks plain HTTP on loopback. "
-          "tunnel.webUi gives it an HTTPS name."),
+    SSL("web.ssl", web_ssl),
     OTHER("web.public", "an object", "Former name of tunnel.webUi; accepted with a warning."),
     STRING("serviceBind", service_bind, NULL,
            "A further address that service ports are published on, and the host that templates "
@@ -353,6 +379,9 @@ void config_key_allowed(const struct config_key *key, char *out, size_t size)
         break;
     case KEY_WORD:
         (void)snprintf(out, size, "one of %s", key->words);
+        break;
+    case KEY_TEXTS:
+        (void)snprintf(out, size, "%s", key->words);
         break;
     case KEY_IPS:
         (void)snprintf(out, size, "a list of addresses and CIDR prefixes");

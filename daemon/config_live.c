@@ -19,6 +19,8 @@ static size_t slot_size(enum config_type type)
         return sizeof(char *);
     case KEY_IPS:
         return sizeof(struct config_ips);
+    case KEY_TEXTS:
+        return sizeof(struct config_texts);
     case KEY_OTHER:
         break;
     }
@@ -52,6 +54,16 @@ static bool text_same(const char *a, const char *b)
     return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
+static bool texts_same(const struct config_texts *a, const struct config_texts *b)
+{
+    for (uint32_t i = 0; i < a->count && a->count == b->count; i++) {
+        if (strcmp(a->items[i], b->items[i]) != 0) {
+            return false;
+        }
+    }
+    return a->count == b->count;
+}
+
 static bool value_same(const struct config_key *key, const void *a, const void *b)
 {
     if (key->type == KEY_STRING) {
@@ -62,6 +74,9 @@ static bool value_same(const struct config_key *key, const void *a, const void *
         const struct config_ips *y = b;
         return x->count == y->count &&
                (x->count == 0 || memcmp(x->items, y->items, x->count * sizeof *x->items) == 0);
+    }
+    if (key->type == KEY_TEXTS) {
+        return texts_same(a, b);
     }
     return memcmp(a, b, slot_size(key->type)) == 0;
 }

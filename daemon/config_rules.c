@@ -193,6 +193,13 @@ static bool is_public_name(const char *name)
     return true;
 }
 
+/* "192.0.2.1:53", "[2001:db8::1]:53" */
+static bool is_resolver(const char *text)
+{
+    struct host host;
+    return host_parse(str_of(text), &host) && host.is_ip && host.port != 0;
+}
+
 /* Why letsencrypt cannot work, or NULL. */
 static const char *letsencrypt_fault(const struct config_ssl *ssl, const char *name)
 {
@@ -213,13 +220,27 @@ static const char *letsencrypt_fault(const struct config_ssl *ssl, const char *n
         return "the hook needs createCommand and deleteCommand";
     }
     if (ssl->provider == PROVIDER_CLOUDFLARE && ssl->api_token == NULL &&
-        ssl->api_token_env == NULL) {
-        return "cloudflare needs apiTokenEnv or apiToken";
+        ssl->api_token_env == NULL && ssl->api_token_file == NULL) {
+        return "cloudflare needs apiTokenEnv, apiTokenFile or apiToken";
     }
-    if (!is_public_name(name)) {
-        return "needs a public DNS domain";
+    bool is_url = str_starts(str_of(ssl->directory), STR("https://"));
+    if (!is_url && strcmp(ssl->directory, "staging") != 0 &&
+        strcmp(ssl->directory, "production") != 0) {
+        return "letsencrypt.directory must be staging, production or an https:// URL";
     }
-    return NULL;
+    if ((ssl->eab_kid == NULL) != (ssl->eab_hmac_key == NULL)) {
+        return "letsencrypt.eab needs both kid and hmacKey";
+    }
+    for (uint32_t i = 0; i < ssl->resolvers.count; i++) {
+        if (!is_resolver(ssl->resolvers.items[i])) {
+            return "letsencrypt.resolvers must be address:port texts such as \"9.9.9.9:53\"";
+        }
+    }
+    if (name == NULL) {
+        return "needs a name to certify: tunnel.domain, or tunnel.webUi for web.ssl";
+    }
+    /* A private CA may certify what it likes. */
+    return is_url || is_public_name(name) ? NULL : "needs a public DNS domain";
 }
 
 static void rules_ssl(struct config *c, const cJSON *block, const char *at, struct config_ssl *ssl,
@@ -273,15 +294,12 @@ static void rules_redirect(struct config *c)
     }
 }
 
-static void rules_web(struct config *c, const cJSON *root)
+static void prefer_environment(struct config_ssl *ssl)
 {
-    const cJSON *ssl = json_get(json_get(root, "web"), "ssl");
-    const cJSON *enabled = json_get(ssl, "enabled");
-    bool is_off = enabled == NULL || cJSON_IsNull(enabled) || cJSON_IsFalse(enabled);
-    if ((ssl != NULL && !cJSON_IsNull(ssl) && !cJSON_IsObject(ssl)) || !is_off) {
-        config_problem(c, "web.ssl",
-                       "not honoured: the local web UI always speaks plain HTTP on "
-                       "loopback; tunnel.webUi gives it an HTTPS name");
+    if ((ssl->api_token_env != NULL || ssl->api_token_file != NULL) && ssl->api_token != NULL) {
+        explicit_bzero(ssl->api_token, strlen(ssl->api_token));
+        free(ssl->api_token);
+        ssl->api_token = NULL;
     }
 }
 
@@ -292,14 +310,12 @@ void config_rules_apply(struct config *c, const cJSON *root)
     rules_web_ui(c);
     rules_service_access(c);
     rules_service_tunnels(c);
-    rules_web(c, root);
     config_other_check(c, root);
     const cJSON *tunnel = json_get(root, "tunnel");
     rules_ssl(c, json_get(tunnel, "ssl"), "tunnel.ssl", &c->tunnel_ssl, c->tunnel_domain);
+    const cJSON *web = json_get(root, "web");
+    rules_ssl(c, json_get(web, "ssl"), "web.ssl", &c->web_ssl, c->web_ui_hostname);
     rules_redirect(c);
-    if (c->tunnel_ssl.api_token_env != NULL && c->tunnel_ssl.api_token != NULL) {
-        explicit_bzero(c->tunnel_ssl.api_token, strlen(c->tunnel_ssl.api_token));
-        free(c->tunnel_ssl.api_token);
-        c->tunnel_ssl.api_token = NULL; /* the environment wins */
-    }
+    prefer_environment(&c->tunnel_ssl);
+    prefer_environment(&c->web_ssl);
 }

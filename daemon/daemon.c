@@ -23,7 +23,9 @@
 #include "daemon/access_log_file.h"
 #include "daemon/api/api.h"
 #include "daemon/api/login.h"
+#include "daemon/certjobs.h"
 #include "daemon/certkeeper.h"
+#include "daemon/certmodes.h"
 #include "daemon/changes.h"
 #include "daemon/channel_logs.h"
 #include "daemon/events.h"
@@ -112,7 +114,7 @@ void daemon_write_metadata(const struct daemon *d)
     (void)json_add_str(out, "webUrl", api_web_url(d->api));
     (void)json_add_str(out, "webHost", d->config->web_host);
     (void)json_add_int(out, "webPort", d->config->web_port);
-    (void)json_add_str(out, "webScheme", "http");
+    (void)json_add_str(out, "webScheme", config_web_scheme(d->config));
     (void)json_add_str(out, "socketPath", socket_path);
     autofree char *text = json_print(out);
     if (file_write_atomic("daemon.json", str_of(text), 0600, &err) < 0) {
@@ -203,6 +205,20 @@ static void daemon_on_event(void *arg, const cJSON *event)
     logins_on_event(d->logins, event);
 }
 
+static void daemon_on_web_pair(void *arg)
+{
+    struct daemon *d = arg;
+    if (d->api != NULL) {
+        api_set_web_pair(d->api);
+    }
+}
+
+static void daemon_on_certificate(void *arg, cJSON *event)
+{
+    struct daemon *d = arg;
+    certjobs_on_event(d->certjobs, event);
+}
+
 static void daemon_on_access_log(void *arg, int fd)
 {
     struct daemon *d = arg;
@@ -242,7 +258,8 @@ static void web_ui_publish(struct daemon *d)
         .service = "web-ui",
         .port = (uint16_t)c->web_port,
         .state = ROUTE_LIVE,
-        .options = {.host_mode = PUBLISH_HOST_PRESERVE},
+        .options = {.host_mode = PUBLISH_HOST_PRESERVE,
+                    .backend = c->web_ssl.enabled ? BACKEND_HTTPS_INSECURE : BACKEND_HTTP},
     };
     publisher_set_routes(d->publisher, PUBLISHER_OWNER_DAEMON, &route, 1, NULL, NULL);
 }
@@ -272,9 +289,16 @@ static int daemon_start(struct daemon *d, struct err *err)
     d->usage = usage_new();
     d->terminals = terminals_new(d->loop);
     d->publisher = publisher_new(d->loop, d->config, daemon_on_snapshot, d);
-    if (publisher_is_enabled(d->publisher) && d->config->tunnel_ssl.enabled) {
-        d->certkeeper = certkeeper_new(d->loop, d->config, d->publisher);
-    }
+    d->certjobs = certjobs_new(d);
+    certmodes_check(d->config);
+    const struct certkeeper_spec certs = {.loop = d->loop,
+                                          .fetch = d->fetch,
+                                          .config = d->config,
+                                          .publisher = d->publisher,
+                                          .on_web = daemon_on_web_pair,
+                                          .on_event = daemon_on_certificate,
+                                          .arg = d};
+    d->certkeeper = certkeeper_new(&certs);
     d->logins = logins_new(d->loop, d->home, d->publisher);
     web_ui_publish(d);
     d->published = published_new(d->home, d->publisher);
@@ -309,6 +333,7 @@ static void daemon_fini(struct daemon *d)
     supervisor_free(d->supervisor);
     access_log_file_free(d->access_log);
     published_free(d->published);
+    certjobs_free(d->certjobs);
     certkeeper_free(d->certkeeper);
     logins_free(d->logins);
     publisher_free(d->publisher);

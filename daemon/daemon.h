@@ -19,6 +19,7 @@
 
 struct access_log_file;
 struct api;
+struct certjobs;
 struct certkeeper;
 struct login;
 struct changes;
@@ -54,7 +55,8 @@ struct daemon {
     struct usage *usage;
     struct terminals *terminals;
     struct publisher *publisher;
-    struct certkeeper *certkeeper; /* NULL when the tunnel has no TLS */
+    struct certkeeper *certkeeper;
+    struct certjobs *certjobs;
     struct logins *logins;
     struct published *published;
     struct supervisor *supervisor;

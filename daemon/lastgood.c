@@ -11,14 +11,19 @@
 
 enum { LASTGOOD_LIMIT = 2 * CERT_PEM_LIMIT + 1 };
 
-static char *lastgood_path(const char *certs_dir)
+/* The tunnel's has no prefix: it was there before there were others. */
+static char *lastgood_path(const char *certs_dir, const char *kind)
 {
-    return path_join(certs_dir, "files-last-good.pem");
+    bool is_tunnel = strcmp(kind, "tunnel") == 0;
+    autofree char *name =
+        xasprintf("%s%sfiles-last-good.pem", is_tunnel ? "" : kind, is_tunnel ? "" : "-");
+    return path_join(certs_dir, name);
 }
 
-int lastgood_save(const char *certs_dir, struct str chain_pem, struct str key_pem, struct err *err)
+int lastgood_save(const char *certs_dir, const char *kind, struct str chain_pem, struct str key_pem,
+                  struct err *err)
 {
-    autofree char *path = lastgood_path(certs_dir);
+    autofree char *path = lastgood_path(certs_dir, kind);
     struct buf pair = {0};
     struct buf kept = {0};
     struct err none = {.msg = ""};
@@ -61,10 +66,10 @@ static bool has_name_under(const struct cert *cert, const char *domain)
     return false;
 }
 
-struct cert *lastgood_load(const char *certs_dir, const char *domain, int64_t now,
+struct cert *lastgood_load(const char *certs_dir, const char *kind, const char *domain, int64_t now,
                            struct buf *out_chain_pem, struct buf *out_key_pem, struct err *err)
 {
-    autofree char *path = lastgood_path(certs_dir);
+    autofree char *path = lastgood_path(certs_dir, kind);
     struct buf pair = {0};
     if (file_read(path, LASTGOOD_LIMIT, &pair, err) < 0) {
         return NULL;

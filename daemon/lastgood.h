@@ -15,11 +15,12 @@
 #include "certs/cert.h"
 
 /* Keeps the pair, unless it is the one kept already. */
-int lastgood_save(const char *certs_dir, struct str chain_pem, struct str key_pem, struct err *err);
+int lastgood_save(const char *certs_dir, const char *kind, struct str chain_pem, struct str key_pem,
+                  struct err *err);
 /* The kept pair if it is still valid at `now` (wall seconds) and has a name under `domain`;
  * else NULL with the error (ERR_NOT_FOUND: none is kept). Fills the two buffers, which must be
  * empty; the key is secret: issue_buf_wipe. The caller owns the certificate. */
-struct cert *lastgood_load(const char *certs_dir, const char *domain, int64_t now,
+struct cert *lastgood_load(const char *certs_dir, const char *kind, const char *domain, int64_t now,
                            struct buf *out_chain_pem, struct buf *out_key_pem, struct err *err);
 
 #endif

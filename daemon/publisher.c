@@ -167,8 +167,10 @@ static bool snapshot_build(struct publisher *p)
     struct policy_table policies = {.count = 0};
     autofree struct route *routes = collect_routes(p, &policies, &route_count);
     struct snapshot_cert certs[COUNT_OF(p->pairs)];
-    for (size_t i = 0; i < COUNT_OF(certs); i++) {
-        certs[i] = (struct snapshot_cert){buf_str(&p->pairs[i].chain), buf_str(&p->pairs[i].key)};
+    uint32_t cert_count = 0;
+    for (; cert_count < COUNT_OF(certs) && p->pairs[cert_count].chain.len > 0; cert_count++) {
+        const struct pem_pair *pair = &p->pairs[cert_count];
+        certs[cert_count] = (struct snapshot_cert){buf_str(&pair->chain), buf_str(&pair->key)};
     }
     struct snapshot_spec spec = {
         .generation = ++p->generation,
@@ -186,9 +188,7 @@ static bool snapshot_build(struct publisher *p)
         .policies = policies.items,
         .policy_count = policies.count,
         .certs = certs,
-        .cert_count = !c->tunnel_ssl.enabled       ? 0
-                      : p->pairs[1].chain.len == 0 ? 1
-                                                   : 2,
+        .cert_count = c->tunnel_ssl.enabled ? cert_count : 0,
         .ticket_keys = (const uint8_t(*)[80])p->ticket_keys,
         .ticket_key_count = c->tunnel_ssl.enabled ? p->ticket_key_count : 0,
     };
@@ -281,8 +281,9 @@ void publisher_free(struct publisher *p)
     map_fini(&p->owners);
     names_fini(&p->names);
     secret_fini(&p->encoded);
-    pem_pair_fini(&p->pairs[0]);
-    pem_pair_fini(&p->pairs[1]);
+    for (size_t i = 0; i < COUNT_OF(p->pairs); i++) {
+        pem_pair_fini(&p->pairs[i]);
+    }
     OPENSSL_cleanse(p->ticket_keys, sizeof p->ticket_keys);
     OPENSSL_cleanse(p->access_key, sizeof p->access_key);
     free(p->revoked);
@@ -472,8 +473,12 @@ void publisher_cancel(struct publisher *p, const void *arg)
 void publisher_set_tls(struct publisher *p, const struct publisher_tls *tls)
 {
     CHECK(tls->ticket_key_count <= SNAPSHOT_TICKET_KEYS_MAX);
-    pem_pair_set(&p->pairs[0], tls->chain_pem, tls->key_pem);
-    pem_pair_set(&p->pairs[1], tls->second_chain_pem, tls->second_key_pem);
+    CHECK(tls->cert_count <= COUNT_OF(p->pairs));
+    for (uint32_t i = 0; i < COUNT_OF(p->pairs); i++) {
+        bool is_given = i < tls->cert_count;
+        pem_pair_set(&p->pairs[i], is_given ? tls->certs[i].chain_pem : STR_NONE,
+                     is_given ? tls->certs[i].key_pem : STR_NONE);
+    }
     for (uint32_t i = 0; i < tls->ticket_key_count; i++) {
         memcpy(p->ticket_keys[i], tls->ticket_keys[i], sizeof p->ticket_keys[i]);
     }

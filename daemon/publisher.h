@@ -51,11 +51,11 @@ typedef void publisher_done_fn(void *arg, const char *error);
 typedef void publisher_sink_fn(void *arg, uint64_t generation, struct str snapshot);
 
 /* The certificate material in use; published as it is. Borrowed for the call. */
+enum { PUBLISHER_CERTS_MAX = 8 };
+
 struct publisher_tls {
-    struct str chain_pem;
-    struct str key_pem;
-    struct str second_chain_pem; /* another kind of key for the same names; empty: none */
-    struct str second_key_pem;
+    const struct snapshot_cert *certs; /* the first is the default */
+    uint32_t cert_count;               /* 0: nothing can be served; at most PUBLISHER_CERTS_MAX */
     const uint8_t (*ticket_keys)[80];
     uint32_t ticket_key_count;
 };

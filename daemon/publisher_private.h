@@ -45,7 +45,7 @@ struct publisher {
     struct buf encoded;                                /* owned; holds keys: wiped */
     char *error;                                       /* owned */
     char *fault;                                       /* owned */
-    struct pem_pair pairs[2];                          /* of certificates; [0] is the default */
+    struct pem_pair pairs[PUBLISHER_CERTS_MAX];        /* of certificates; [0] is the default */
     uint8_t ticket_keys[SNAPSHOT_TICKET_KEYS_MAX][80]; /* secret */
     uint32_t ticket_key_count;
     bool has_access_key;

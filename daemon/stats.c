@@ -78,11 +78,9 @@ static int64_t seconds_of(const char *text)
     return strptime(text, "%Y-%m-%dT%H:%M:%S", &utc) == NULL ? 0 : (int64_t)timegm(&utc);
 }
 
-static void add_certificate(const struct daemon *d, cJSON *out)
+static void add_certificate(const cJSON *cert, cJSON *list)
 {
-    autojson cJSON *cert = certkeeper_json(d->certkeeper);
     const char *not_after = json_get_str(cert, "notAfter", NULL);
-    cJSON *list = cJSON_AddArrayToObject(out, "certificates");
     if (not_after == NULL) {
         return;
     }
@@ -94,6 +92,17 @@ static void add_certificate(const struct daemon *d, cJSON *out)
     (void)json_add_str(row, "notAfter", not_after);
     (void)json_add_int(row, "notAfterSeconds", seconds_of(not_after));
     CHECK(cJSON_AddItemToArray(list, row));
+}
+
+static void add_certificates(const struct daemon *d, cJSON *out)
+{
+    autojson cJSON *certs = certkeeper_list_json(d->certkeeper);
+    cJSON *list = cJSON_AddArrayToObject(out, "certificates");
+    const cJSON *cert;
+    cJSON_ArrayForEach(cert, certs)
+    {
+        add_certificate(cert, list);
+    }
 }
 
 cJSON *stats_json(const struct daemon *d, const cJSON *gateway)
@@ -114,7 +123,7 @@ cJSON *stats_json(const struct daemon *d, const cJSON *gateway)
     (void)json_add_int(snapshot, "generation", (int64_t)publisher_generation(d->publisher));
     (void)json_add_int(snapshot, "servedGeneration",
                        (int64_t)publisher_served_generation(d->publisher));
-    add_certificate(d, out);
+    add_certificates(d, out);
     (void)cJSON_AddItemToObject(
         out, "gateway", gateway == NULL ? cJSON_CreateNull() : cJSON_Duplicate(gateway, true));
     return out;

@@ -23,6 +23,8 @@
 #include "daemon/api/login.h"
 #include "daemon/api/request.h"
 #include "daemon/api/web_assets.h"
+#include "daemon/api/web_tls.h"
+#include "daemon/certkeeper.h"
 #include "daemon/daemon.h"
 
 #define SOCKET_NAME "daemon.sock"
@@ -51,16 +53,19 @@ struct api {
     struct mount socket;
     struct mount web;
     struct api_request *requests; /* owned: under way */
+    struct web_tls *web_tls;      /* owned; NULL: plain HTTP */
     char *web_url;                /* owned; NULL: not listening */
     char *web_error;              /* owned; NULL: none */
     struct loop_timer web_timer;
 };
 
 static const struct api_endpoint *const tables[] = {
-    api_ui_endpoints,        api_request_endpoints, api_daemon_endpoints,  api_worktree_endpoints,
-    api_operation_endpoints, api_publish_endpoints, api_auth_endpoints,    api_access_endpoints,
-    api_settings_endpoints,  api_stats_endpoints,   api_project_endpoints, api_setup_endpoints,
-    api_event_endpoints,     api_action_endpoints,  api_exec_endpoints,
+    api_ui_endpoints,          api_request_endpoints,   api_daemon_endpoints,
+    api_worktree_endpoints,    api_operation_endpoints, api_publish_endpoints,
+    api_auth_endpoints,        api_access_endpoints,    api_settings_endpoints,
+    api_stats_endpoints,       api_project_endpoints,   api_setup_endpoints,
+    api_event_endpoints,       api_action_endpoints,    api_exec_endpoints,
+    api_certificate_endpoints,
 };
 
 /* --- dispatch -------------------------------------------------------------------- */
@@ -307,8 +312,8 @@ static void api_on_web_timer(void *arg)
     int fd = web_bind(c, &err);
     if (fd >= 0 && evhttp_accept_socket(api->web.http, fd) == 0) {
         bool is_v6 = strchr(c->web_host, ':') != NULL;
-        api->web_url = xasprintf("http://%s%s%s:%u", is_v6 ? "[" : "", c->web_host,
-                                 is_v6 ? "]" : "", c->web_port);
+        api->web_url = xasprintf("%s://%s%s%s:%u", config_web_scheme(c), is_v6 ? "[" : "",
+                                 c->web_host, is_v6 ? "]" : "", c->web_port);
         free(api->web_error);
         api->web_error = NULL;
         log_info("web", "listening", LOG_STR("url", api->web_url));
@@ -329,6 +334,30 @@ static void api_on_web_timer(void *arg)
     }
 }
 
+void api_set_web_pair(struct api *api)
+{
+    struct err err = {.msg = ""};
+    struct str chain;
+    struct str key;
+    if (api->web_tls == NULL || !certkeeper_web(api->d->certkeeper, &chain, &key)) {
+        return;
+    }
+    if (web_tls_set(api->web_tls, chain, key, &err) < 0) {
+        log_error("web", "the old certificate stays in use", LOG_STR("error", err.msg));
+    }
+}
+
+/* web.ssl: from the first connection on. */
+static int web_tls_start(struct api *api, struct err *err)
+{
+    if (!api->d->config->web_ssl.enabled) {
+        return 0;
+    }
+    api->web_tls = web_tls_new(api->web.http, err);
+    api_set_web_pair(api);
+    return api->web_tls == NULL ? -1 : 0;
+}
+
 struct api *api_new(struct daemon *d, struct err *err)
 {
     struct api *api = xcalloc(1, sizeof *api);
@@ -337,7 +366,7 @@ struct api *api_new(struct daemon *d, struct err *err)
     mount_init(&api->socket, api, "/v1", false);
     mount_init(&api->web, api, "/ui/v1", true);
     loop_timer_init(&api->web_timer, d->loop, api_on_web_timer, api);
-    if (socket_listen(api, err) < 0) {
+    if (web_tls_start(api, err) < 0 || socket_listen(api, err) < 0) {
         api_free(api);
         return NULL;
     }
@@ -355,6 +384,7 @@ void api_free(struct api *api)
     loop_timer_fini(&api->web_timer);
     evhttp_free(api->socket.http);
     evhttp_free(api->web.http);
+    web_tls_free(api->web_tls);
     (void)unlink(SOCKET_NAME);
     free(api->web_url);
     free(api->web_error);

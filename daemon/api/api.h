@@ -19,6 +19,8 @@ struct api *api_new(struct daemon *d, struct err *err);
 void api_free(struct api *api);
 /* "http://127.0.0.1:4949", or NULL while nothing listens there. Borrowed. */
 const char *api_web_url(const struct api *api);
+/* The web listener's certificate (certkeeper_web) is another one. */
+void api_set_web_pair(struct api *api);
 /* {"host","port","state","error"?} */
 cJSON *api_web_json(const struct api *api);
 
@@ -53,6 +55,7 @@ extern const struct api_endpoint api_settings_endpoints[];
 extern const struct api_endpoint api_stats_endpoints[];
 extern const struct api_endpoint api_ui_endpoints[];
 extern const struct api_endpoint api_request_endpoints[];
+extern const struct api_endpoint api_certificate_endpoints[];
 extern const struct api_endpoint api_project_endpoints[];
 extern const struct api_endpoint api_setup_endpoints[];
 extern const struct api_endpoint api_event_endpoints[];

@@ -1,4 +1,4 @@
-/* endpoints_daemon: health, the status of everything, certificates, stop and restart. */
+/* endpoints_daemon: health, the status of everything, stop and restart. */
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -28,7 +28,7 @@ static void handle_health(struct api_request *r)
         (void)json_add_str(out, "home", d->home);
         (void)json_add_str(out, "webHost", d->config->web_host);
         (void)json_add_int(out, "webPort", d->config->web_port);
-        (void)json_add_str(out, "webScheme", "http");
+        (void)json_add_str(out, "webScheme", config_web_scheme(d->config));
         (void)json_add_str(out, "webUrl", api_web_url(d->api));
     }
     reply_json(r, HTTP_STATUS_OK, out);
@@ -84,17 +84,9 @@ static void handle_status_all(struct api_request *r)
     (void)cJSON_AddItemToObject(out, "tunnel", tunnel_json(d));
     (void)cJSON_AddItemToObject(out, "web", api_web_json(d->api));
     (void)cJSON_AddItemToObject(out, "config", config_json(d->config));
-    (void)cJSON_AddItemToObject(out, "certificate", certkeeper_json(d->certkeeper));
+    (void)cJSON_AddItemToObject(out, "certificate", certkeeper_json(d->certkeeper, "tunnel"));
     (void)cJSON_AddItemToObject(out, "sessions", sessions_status_json(d->sessions));
     (void)cJSON_AddItemToObject(out, "routes", publisher_routes_json(d->publisher));
-    reply_json(r, HTTP_STATUS_OK, out);
-}
-
-static void handle_certificates(struct api_request *r)
-{
-    cJSON *out = cJSON_CreateObject();
-    cJSON *list = cJSON_AddArrayToObject(out, "certificates");
-    (void)cJSON_AddItemToArray(list, certkeeper_json(r->d->certkeeper));
     reply_json(r, HTTP_STATUS_OK, out);
 }
 
@@ -131,7 +123,6 @@ static void handle_restart(struct api_request *r)
 const struct api_endpoint api_daemon_endpoints[] = {
     {API_GET, "/health", API_ANYONE, handle_health},
     {API_GET, "/status/all", API_LOCAL, handle_status_all},
-    {API_GET, "/certificates", API_LOCAL, handle_certificates},
     {API_POST, "/daemon/stop", API_LOCAL, handle_stop},
     {API_POST, "/daemon/restart", API_LOCAL, handle_restart},
     {0, NULL, API_LOCAL, NULL},

@@ -47,21 +47,15 @@ cJSON *settings_config_json(const struct daemon *d, cJSON **out_secrets)
 
 cJSON *settings_certificates_json(const struct daemon *d)
 {
+    static const char *const kinds[] = {"web", "tunnel"};
     cJSON *out = cJSON_CreateObject();
-    cJSON *web = cJSON_AddObjectToObject(out, "web"); /* the web listener speaks plain HTTP */
-    (void)json_add_str(web, "listenerKind", "web");
-    (void)json_add_str(web, "source", "disabled");
-    (void)json_add_str(web, "state", "disabled");
-    (void)cJSON_AddArrayToObject(web, "hostnames");
-    (void)json_add_bool(web, "active", false);
-    cJSON *tunnel = certkeeper_json(d->certkeeper);
-    if (json_get(tunnel, "hostnames") == NULL) {
-        const cJSON *names = json_get(tunnel, "names");
-        (void)cJSON_AddItemToObject(tunnel, "hostnames",
-                                    names == NULL ? cJSON_CreateArray()
-                                                  : cJSON_Duplicate(names, true));
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        cJSON *cert = certkeeper_json(d->certkeeper, kinds[i]);
+        const cJSON *names = json_get(cert, "names");
+        (void)cJSON_AddItemToObject(
+            cert, "hostnames", names == NULL ? cJSON_CreateArray() : cJSON_Duplicate(names, true));
+        (void)cJSON_AddItemToObject(out, kinds[i], cert);
     }
-    (void)cJSON_AddItemToObject(out, "tunnel", tunnel);
     return out;
 }
 

@@ -20,7 +20,7 @@ awk '
         may["acme"] = "base certs acme"
         may["gateway"] = "base certs routing gateway"
         may["daemon"] = "base certs routing acme daemon gateway/link_protocol.h gateway/throttle.h"
-        may["cli"] = "base cli gateway/link_protocol.h daemon/daemon.h daemon/forward.h daemon/config.h daemon/config_edit.h"
+        may["cli"] = "base cli gateway/link_protocol.h daemon/daemon.h daemon/forward.h daemon/config.h daemon/config_edit.h certs/fingerprint.h"
         # Where a library may be used: layers or single files.
         uses["curl"] = "base/fetch.c"
         uses["nghttp2"] = "gateway"

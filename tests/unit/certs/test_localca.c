@@ -38,7 +38,7 @@ static struct localca_leaf ensure(struct fixture *f, const char *domain, int64_t
 {
     struct localca_leaf leaf;
     struct err err;
-    if (localca_ensure(f->dir, domain, now, &leaf, &err) < 0) {
+    if (localca_ensure(f->dir, "tunnel", domain, now, &leaf, &err) < 0) {
         fail_msg("%s", err.msg);
     }
     return leaf;
@@ -279,7 +279,7 @@ static void test_unwritable(void **state)
     assert_int_equal(file_write_atomic(f->dir, STR("a file"), 0600, NULL), 0);
     struct localca_leaf leaf = {.not_after = 7};
     struct err err;
-    assert_int_equal(localca_ensure(f->dir, "wos.localhost", NOW, &leaf, &err), -1);
+    assert_int_equal(localca_ensure(f->dir, "tunnel", "wos.localhost", NOW, &leaf, &err), -1);
     assert_non_null(strstr(err.msg, "local CA: "));
     assert_non_null(strstr(err.msg, f->dir));
     assert_int_equal(leaf.not_after, 7);

@@ -19,7 +19,7 @@ static void make_ca(struct buf *out)
     struct localca_leaf leaf;
     struct err err;
     assert_non_null(mkdtemp(dir));
-    assert_int_equal(localca_ensure(dir, "wos.localhost", 1700000000, &leaf, &err), 0);
+    assert_int_equal(localca_ensure(dir, "tunnel", "wos.localhost", 1700000000, &leaf, &err), 0);
     autofree char *path = localca_ca_path(dir);
     assert_int_equal(file_read(path, 65536, out, &err), 0);
     localca_leaf_fini(&leaf);

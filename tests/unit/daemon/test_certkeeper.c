@@ -69,16 +69,24 @@ static void keep(const struct fixture *f, const char *name, int64_t seconds)
     assert_non_null(cert);
     assert_int_equal(issue_cert_pem(cert, &pair.chain, NULL), 0);
     assert_int_equal(issue_key_pem(key, &pair.key, NULL), 0);
-    assert_int_equal(lastgood_save(f->dir, buf_str(&pair.chain), buf_str(&pair.key), NULL), 0);
+    assert_int_equal(
+        lastgood_save(f->dir, "tunnel", buf_str(&pair.chain), buf_str(&pair.key), NULL), 0);
     X509_free(cert);
     EVP_PKEY_free(key);
     pair_fini(&pair);
 }
 
+static struct certkeeper *keeper_new(const struct fixture *f)
+{
+    const struct certkeeper_spec spec = {
+        .loop = f->loop, .config = f->config, .publisher = f->publisher};
+    return certkeeper_new(&spec);
+}
+
 /* True when what is served has this state and a subject that holds the text. */
 static bool serves(const struct certkeeper *k, const char *state, const char *subject)
 {
-    autojson cJSON *out = certkeeper_json(k);
+    autojson cJSON *out = certkeeper_json(k, "tunnel");
     assert_true(json_get_bool(out, "active", false));
     assert_non_null(json_get(out, "lastError"));
     return strcmp(json_get_str(out, "state", ""), state) == 0 &&
@@ -88,7 +96,7 @@ static bool serves(const struct certkeeper *k, const char *state, const char *su
 static void test_nothing_kept(void **state)
 {
     struct fixture *f = *state;
-    struct certkeeper *k = certkeeper_new(f->loop, f->config, f->publisher);
+    struct certkeeper *k = keeper_new(f);
     assert_true(serves(k, "failed", "d.test"));
     certkeeper_free(k);
 }
@@ -97,7 +105,7 @@ static void test_kept_pair_serves(void **state)
 {
     struct fixture *f = *state;
     keep(f, "kept", DAY);
-    struct certkeeper *k = certkeeper_new(f->loop, f->config, f->publisher);
+    struct certkeeper *k = keeper_new(f);
     assert_true(serves(k, "stale", "kept"));
     certkeeper_free(k);
 }
@@ -106,7 +114,7 @@ static void test_kept_pair_expires(void **state)
 {
     struct fixture *f = *state;
     keep(f, "kept", 2);
-    struct certkeeper *k = certkeeper_new(f->loop, f->config, f->publisher);
+    struct certkeeper *k = keeper_new(f);
     while (serves(k, "stale", "kept")) {
         loop_turn(f->loop, true);
     }

@@ -449,8 +449,9 @@ static void test_keys_of_other_parts_are_checked(void **state)
          "notifications.channels.telegram.mode"},
         {"{\"notifications\": {\"pushSubscriptions\": [{\"endpoint\": \"u\"}]}}",
          "notifications.pushSubscriptions"},
-        {"{\"web\": {\"ssl\": {\"enabled\": true}}}", "web.ssl"},
-        {"{\"web\": {\"ssl\": {\"enabled\": \"no\"}}}", "web.ssl"},
+        {"{\"web\": {\"ssl\": {\"enabled\": \"no\"}}}", "web.ssl.enabled"},
+        {"{\"web\": {\"ssl\": {\"enabled\": true, \"source\": \"files\"}}}", "web.ssl"},
+        {"{\"web\": {\"ssl\": true}}", "web.ssl"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct config *c = parse(cases[i].text);

@@ -37,7 +37,7 @@ static void is_refused(const struct fixture *f, const char *domain, int64_t now,
     struct buf chain = {0};
     struct buf key = {0};
     struct err err = {.msg = ""};
-    assert_null(lastgood_load(f->dir, domain, now, &chain, &key, &err));
+    assert_null(lastgood_load(f->dir, "tunnel", domain, now, &chain, &key, &err));
     assert_non_null(strstr(err.msg, why));
     assert_int_equal(chain.len + key.len, 0);
 }
@@ -49,17 +49,19 @@ static void test_kept_as_it_was(void **state)
     struct pair pair = pair_for("*.example.com");
     struct buf chain = {0};
     struct buf key = {0};
-    assert_null(lastgood_load(f->dir, "example.com", NOW, &chain, &key, &err));
+    assert_null(lastgood_load(f->dir, "tunnel", "example.com", NOW, &chain, &key, &err));
     assert_int_equal(err.code, ERR_NOT_FOUND);
-    assert_int_equal(lastgood_save(f->dir, buf_str(&pair.chain), buf_str(&pair.key), &err), 0);
+    assert_int_equal(
+        lastgood_save(f->dir, "tunnel", buf_str(&pair.chain), buf_str(&pair.key), &err), 0);
     struct stat before;
     struct stat after;
     assert_int_equal(stat(f->path, &before), 0);
     assert_int_equal(before.st_mode & 0777, 0600);
-    assert_int_equal(lastgood_save(f->dir, buf_str(&pair.chain), buf_str(&pair.key), &err), 0);
+    assert_int_equal(
+        lastgood_save(f->dir, "tunnel", buf_str(&pair.chain), buf_str(&pair.key), &err), 0);
     assert_int_equal(stat(f->path, &after), 0);
     assert_int_equal(before.st_ino, after.st_ino); /* the same pair is not written again */
-    struct cert *cert = lastgood_load(f->dir, "example.com", NOW, &chain, &key, &err);
+    struct cert *cert = lastgood_load(f->dir, "tunnel", "example.com", NOW, &chain, &key, &err);
     assert_non_null(cert);
     assert_true(str_eq(buf_str(&chain), buf_str(&pair.chain)));
     assert_true(str_eq(buf_str(&key), buf_str(&pair.key)));
@@ -78,10 +80,10 @@ static void test_one_file_for_both(void **state)
     struct buf both = {0};
     buf_add_str(&both, buf_str(&pair.chain));
     buf_add_str(&both, buf_str(&pair.key));
-    assert_int_equal(lastgood_save(f->dir, buf_str(&both), buf_str(&both), &err), 0);
+    assert_int_equal(lastgood_save(f->dir, "tunnel", buf_str(&both), buf_str(&both), &err), 0);
     struct buf chain = {0};
     struct buf key = {0};
-    struct cert *cert = lastgood_load(f->dir, "example.com", NOW, &chain, &key, &err);
+    struct cert *cert = lastgood_load(f->dir, "tunnel", "example.com", NOW, &chain, &key, &err);
     assert_non_null(cert);
     assert_true(str_eq(buf_str(&chain), buf_str(&both)));
     assert_true(str_eq(buf_str(&key), buf_str(&both)));
@@ -97,7 +99,8 @@ static void test_not_used_when_wrong(void **state)
     const struct fixture *f = *state;
     struct err err = {.msg = ""};
     struct pair pair = pair_for("*.example.com");
-    assert_int_equal(lastgood_save(f->dir, buf_str(&pair.chain), buf_str(&pair.key), &err), 0);
+    assert_int_equal(
+        lastgood_save(f->dir, "tunnel", buf_str(&pair.chain), buf_str(&pair.key), &err), 0);
     is_refused(f, "other.com", NOW, "no name under other.com");
     is_refused(f, "example.com", NOW + (int64_t)100 * 365 * 86400, "expired");
     const char *const damaged[] = {"", "x", "7\nab", "99999999999999999999\n", "0\n"};

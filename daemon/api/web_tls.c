@@ -1,0 +1,89 @@
+/* web_tls: see web_tls.h. Made by api.c when web.ssl is on. */
+#include "daemon/api/web_tls.h"
+
+#include <event2/bufferevent_ssl.h>
+#include <event2/http.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+
+#include "base/auto.h"
+#include "certs/cert.h"
+#include "certs/sslerr.h"
+
+struct web_tls {
+    SSL_CTX *ctx; /* owned; without a certificate until web_tls_set */
+};
+
+static SSL_CTX *context_new(struct err *err)
+{
+    static const char ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    if (ctx == NULL || SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
+        SSL_CTX_set_cipher_list(ctx, ciphers) != 1) {
+        (void)sslerr_set(err, ERR_FAILED, "TLS for the web listener"); /* NULL tells the caller */
+        SSL_CTX_free(ctx);
+        return NULL;
+    }
+    (void)SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                       SSL_OP_CIPHER_SERVER_PREFERENCE);
+    (void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+    return ctx;
+}
+
+static struct bufferevent *on_accept(struct event_base *base, void *arg)
+{
+    struct web_tls *tls = arg;
+    SSL *ssl = SSL_new(tls->ctx);
+    CHECK(ssl != NULL); /* NULL here would mean a connection in the clear */
+    struct bufferevent *bev = bufferevent_openssl_socket_new(
+        base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
+    CHECK(bev != NULL);
+    bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
+    return bev;
+}
+
+struct web_tls *web_tls_new(struct evhttp *http, struct err *err)
+{
+    SSL_CTX *ctx = context_new(err);
+    if (ctx == NULL) {
+        return NULL;
+    }
+    struct web_tls *tls = xcalloc(1, sizeof *tls);
+    tls->ctx = ctx;
+    evhttp_set_bevcb(http, on_accept, tls);
+    return tls;
+}
+
+void web_tls_free(struct web_tls *tls)
+{
+    if (tls != NULL) {
+        SSL_CTX_free(tls->ctx);
+        free(tls);
+    }
+}
+
+static int context_fill(SSL_CTX *ctx, const struct cert *cert, EVP_PKEY *key, struct err *err)
+{
+    if (SSL_CTX_use_certificate(ctx, cert->leaf) != 1 ||
+        SSL_CTX_set1_chain(ctx, cert->chain) != 1 || SSL_CTX_use_PrivateKey(ctx, key) != 1) {
+        return sslerr_set(err, ERR_CONFIG, "the web listener's certificate cannot be used");
+    }
+    return 0;
+}
+
+int web_tls_set(struct web_tls *tls, struct str chain_pem, struct str key_pem, struct err *err)
+{
+    struct cert *cert = cert_parse(chain_pem, err);
+    EVP_PKEY *key = cert == NULL ? NULL : cert_key_parse(key_pem, err);
+    SSL_CTX *ctx = key == NULL ? NULL : context_new(err);
+    int rc = ctx == NULL ? -1 : context_fill(ctx, cert, key, err);
+    if (rc == 0) {
+        SSL_CTX_free(tls->ctx);
+        tls->ctx = ctx;
+    } else {
+        SSL_CTX_free(ctx);
+    }
+    EVP_PKEY_free(key);
+    cert_free(cert);
+    return rc;
+}

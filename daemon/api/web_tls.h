@@ -1,0 +1,22 @@
+/* web_tls: TLS for the local web listener (web.ssl), under evhttp.
+ *
+ * Connections are made on the newest pair that web_tls_set was given; those that are open keep
+ * theirs. Until there is one, a handshake fails: the listener never speaks in the clear instead.
+ * One thread: the daemon's loop.
+ */
+#ifndef WOS_DAEMON_API_WEB_TLS_H
+#define WOS_DAEMON_API_WEB_TLS_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct evhttp;
+struct web_tls;
+
+/* From now on every connection that `http` accepts is a TLS one. Outlives `http`. NULL on error. */
+struct web_tls *web_tls_new(struct evhttp *http, struct err *err);
+void web_tls_free(struct web_tls *tls);
+/* The pair in PEM. On error the old one stays. */
+int web_tls_set(struct web_tls *tls, struct str chain_pem, struct str key_pem, struct err *err);
+
+#endif

@@ -1,0 +1,117 @@
+"""The local web listener with TLS (web.ssl): local CA, files, the command line, the gateway in front."""
+import json
+import socket
+import ssl
+import subprocess
+
+import pytest
+
+import harness
+from certs_world import certificate, shown
+from test_certs import fingerprint, make_pair
+
+UI = "ui.wos.localhost"
+WEB_UI = {"webUi": {"enabled": True, "subdomain": "ui", "secret": "long-enough-secret"}}
+
+
+@pytest.fixture(scope="module")
+def world():
+    port = harness.free_port()
+    wos = harness.Wos(tunnel=WEB_UI, config={
+        "web": {"port": port, "ssl": {"enabled": True, "source": "self-signed"}}})
+    wos.web = port
+    wos.ok("start")
+    yield wos
+    problems = wos.close()
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
+
+
+def test_https_on_the_web_port(world):
+    code, body, err = world.curl("https://localhost:%d/ui/v1/health" % world.web)
+    assert code == 0, err
+    health = json.loads(body)
+    assert health["webScheme"] == "https" and health["webUrl"] == "https://127.0.0.1:%d" % world.web
+    meta = json.loads((world.home / "daemon.json").read_text())
+    assert meta["webScheme"] == "https" and meta["webUrl"] == health["webUrl"]
+    for host in ("127.0.0.1", "[::1]"):  # both are in the certificate; the listener has the first
+        assert host.strip("[]") in certificate(world, "web")["names"]
+    assert world.curl("https://127.0.0.1:%d/ui/v1/health" % world.web)[0] == 0
+
+
+def test_never_in_the_clear(world):
+    with socket.create_connection(("127.0.0.1", world.web), 20) as raw:
+        raw.sendall(b"GET /ui/v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        raw.settimeout(20)
+        data = b""
+        try:
+            while piece := raw.recv(4096):
+                data += piece
+        except OSError:
+            pass
+    assert b"HTTP/1.1 200" not in data and b"protocol" not in data
+
+
+def test_old_tls_is_refused(world):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises((ssl.SSLError, OSError)):
+        with socket.create_connection(("127.0.0.1", world.web), 20) as raw:
+            context.wrap_socket(raw, server_hostname="localhost").close()
+
+
+def test_the_command_line_is_not_affected(world):
+    world.ok("status", "--all")
+    assert world.ok("web", "--no-open").out.strip().startswith("https://127.0.0.1:")
+    assert certificate(world, "web")["source"] == "self-signed"
+    assert "web" in world.ok("cert", "status").out
+    path = world.ok("cert", "path", "--kind", "web").out.strip()
+    assert path.endswith("web-self-signed.crt")
+    assert shown(world.web, "localhost")["fingerprint"] == fingerprint(path)
+
+
+def test_the_gateway_fronts_it(world):
+    answer = world.get(UI, "/ui/v1/health")
+    assert answer.status == 200 and json.loads(answer.body) == {"ok": True, "version": "1"}
+
+
+def test_doctor_knows_both(world):
+    checks = world.ok("doctor", "cert", "--json").data["checks"]
+    assert {c["listenerKind"] for c in checks} == {"tunnel", "web"} and all(c["ok"] for c in checks)
+    assert world.run("cert", "renew").code == 3  # no CA
+
+
+def test_files_are_watched(make_wos):
+    port = harness.free_port()
+    wos = make_wos(tunnel={"enabled": False}, config={"web": {"port": port}})
+    crt, key = make_pair(wos.dir, "one", ("localhost", UI))
+    wos.config["web"]["ssl"] = {"enabled": True, "source": "files", "cert": str(crt), "key": str(key)}
+    wos.write_config()
+    wos.ok("start")
+    first = fingerprint(crt)
+    assert shown(port, "localhost")["fingerprint"] == first
+    new, new_key = make_pair(wos.dir, "two", ("localhost", UI))
+    second = fingerprint(new)
+    new_key.replace(key)
+    new.replace(crt)
+    harness.until("the new pair is shown", lambda: shown(port, "localhost")["fingerprint"] == second)
+    crt.write_text("garbage")
+    harness.until("the error is told", lambda: certificate(wos, "web").get("lastError"))
+    assert shown(port, "localhost")["fingerprint"] == second
+    doctor = wos.run("doctor", "cert", "--json")
+    fault = doctor.json["error"]["message"]
+    assert doctor.code == 1 and fault.startswith("source: ") and str(crt) in fault, doctor
+
+
+def test_doctor_of_an_expired_pair(make_wos):
+    wos = make_wos(ssl={"enabled": False})
+    crt, key = make_pair(wos.dir, "old", expired=True)
+    wos.config["tunnel"]["ssl"] = {"enabled": True, "source": "files", "cert": str(crt), "key": str(key)}
+    wos.write_config()
+    wos.ok("start")
+    doctor = wos.run("doctor", "cert")
+    assert doctor.code == 1 and "✗ Source: " in doctor.err and "expired" in doctor.err, doctor
+    assert subprocess.run(["openssl", "x509", "-in", crt, "-noout", "-checkend", "0"],
+                          capture_output=True).returncode == 1
