@@ -283,7 +283,7 @@ static char **copy_list(const char *const *list, size_t count)
 static void make_value(char out[VALUE_MAX])
 {
     unsigned char random[16] = {0};
-    (void)getrandom(random, sizeof random, 0); /* never short for 16 bytes; not a secret */
+    CHECK(getrandom(random, sizeof random, 0) == sizeof random); /* never short for so few bytes */
     (void)snprintf(out, VALUE_MAX, "wos-doctor-");
     for (size_t i = 0; i < sizeof random; i++) {
         (void)snprintf(out + 11 + 2 * i, VALUE_MAX - 11 - 2 * i, "%02x", random[i]);
