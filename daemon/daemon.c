@@ -32,6 +32,7 @@
 #include "daemon/projects.h"
 #include "daemon/published.h"
 #include "daemon/sessions.h"
+#include "daemon/statuses.h"
 #include "daemon/supervisor.h"
 #include "daemon/terminal.h"
 #include "daemon/usage.h"
@@ -268,6 +269,7 @@ static int daemon_start(struct daemon *d, struct err *err)
     d->changes = changes_new(d);
     d->worktree_changes = worktree_changes_new(d);
     d->projects = projects_new(d->home);
+    d->statuses = statuses_new(d->home);
     d->gitfacts = gitfacts_new(d->loop, daemon_on_gitfacts, d);
     d->usage = usage_new();
     d->terminals = terminals_new(d->loop);
@@ -318,6 +320,7 @@ static void daemon_fini(struct daemon *d)
     operations_free(d->operations);
     events_free(d->events);
     projects_free(d->projects);
+    statuses_free(d->statuses);
     gitfacts_free(d->gitfacts);
     usage_free(d->usage);
     terminals_free(d->terminals);

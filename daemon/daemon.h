@@ -28,6 +28,7 @@ struct gitfacts;
 struct logins;
 struct projects;
 struct sessions;
+struct statuses;
 struct published;
 struct supervisor;
 struct terminals;
@@ -50,6 +51,7 @@ struct daemon {
     struct changes *changes;
     struct worktree_changes *worktree_changes;
     struct projects *projects;
+    struct statuses *statuses;
     struct gitfacts *gitfacts;
     struct usage *usage;
     struct terminals *terminals;
