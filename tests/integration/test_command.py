@@ -312,7 +312,7 @@ def test_wait(fake):
     set_status(fake, "failed", failureContext={"message": "init script: exit 3"})
     result = fake.run("wait")
     assert result.code == 1 and result.out == ""
-    assert result.err == "wos wait failed: the deployment is failed: init script: exit 3\n" + TABLE
+    assert result.err == "wos wait failed: the deployment failed: init script: exit 3\n" + TABLE
     set_status(fake, "pending")
     result = fake.run("wait", "--timeout=0.2s")
     assert result.code == 124 and result.out == ""
