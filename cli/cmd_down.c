@@ -24,9 +24,10 @@ static int down_nothing(struct cli *cli)
 
 static int down_run(struct cli *cli, int argc, char **argv)
 {
-    (void)argc; /* further words are ignored, as ever */
-    (void)argv;
     struct err err = {0};
+    if (command_has_args(cli, argc, argv, &err)) { /* `wos down web` must not stop all the others */
+        return command_fail(cli, &err);
+    }
     autojson cJSON *request = follow_request(cli);
     autojson cJSON *accepted = NULL;
     if (launch_ensure(cli, NULL, NULL, &err) < 0) {

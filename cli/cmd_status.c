@@ -49,11 +49,21 @@ static void status_print(const cJSON *detail)
 
 static int status_run(struct cli *cli, int argc, char **argv)
 {
-    bool all = false;
-    for (int i = 0; i < argc; i++) {
-        all = all || strcmp(argv[i], "--all") == 0; /* other words are ignored, as ever */
-    }
+    static const struct arg_option options[] = {{"--all", NULL, false}};
+    struct args args;
     struct err err = {0};
+    if (args_parse(&args, options, COUNT_OF(options), argc, argv, &err) < 0) {
+        return command_fail(cli, &err);
+    }
+    bool all = args_has(&args, "--all");
+    bool has_words = args.word_count > 0;
+    if (has_words) {
+        (void)err_set(&err, ERR_USAGE, "status takes no '%s'", args.words[0]);
+    }
+    args_fini(&args);
+    if (has_words) {
+        return command_fail(cli, &err);
+    }
     if (launch_ensure(cli, NULL, NULL, &err) < 0) {
         return command_fail(cli, &err);
     }

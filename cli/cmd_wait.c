@@ -45,7 +45,8 @@ static int wait_failed(struct cli *cli, const char *status, cJSON *detail)
 {
     struct err err = {0};
     const char *why = json_get_str(json_get(detail, "failureContext"), "message", NULL);
-    (void)err_set(&err, ERR_FAILED, "the deployment is %s%s%s", status, why == NULL ? "" : ": ",
+    (void)err_set(&err, ERR_FAILED, "the deployment %s%s%s",
+                  strcmp(status, "failed") == 0 ? "failed" : "is stopped", why == NULL ? "" : ": ",
                   why == NULL ? "" : why);
     if (cli->json) {
         return command_fail_data(cli, &err, detail);

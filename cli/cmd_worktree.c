@@ -37,10 +37,12 @@ static int remove_run(struct cli *cli, bool force)
     struct err err = {0};
     autojson cJSON *request = follow_request(cli);
     autojson cJSON *accepted = NULL;
+    autojson cJSON *detail = NULL;
     if (force) {
         (void)json_add_bool(request, "discardChanges", true);
     }
-    if (launch_ensure(cli, NULL, NULL, &err) < 0) {
+    /* Asked first: where we are may be a directory inside, or have .. in its name. */
+    if (launch_ensure(cli, NULL, NULL, &err) < 0 || follow_detail(cli, &detail, &err) < 0) {
         return command_fail(cli, &err);
     }
     if (client_call(cli->client, "POST", "/worktrees/remove", request, &accepted, &err) < 0) {
@@ -51,7 +53,7 @@ static int remove_run(struct cli *cli, bool force)
         return command_fail(cli, &err);
     }
     if (!cli->json) {
-        printf("removed %s\n", json_get_str(request, "path", cli->cwd));
+        printf("removed %s\n", json_get_str(json_get(detail, "worktree"), "path", cli->cwd));
     }
     cJSON *data = accepted;
     accepted = NULL;

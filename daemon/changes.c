@@ -14,6 +14,7 @@
 #include "daemon/projects.h"
 #include "daemon/session_changes.h"
 #include "daemon/sessions.h"
+#include "daemon/statuses.h"
 
 enum { CHANGES_MAGIC = 0x6368616e };
 
@@ -237,6 +238,25 @@ void changes_project(struct changes *c, const char *type, const cJSON *project)
     (void)json_add_str(event, "type", type);
     (void)cJSON_AddItemToObject(event, "project", cJSON_Duplicate(project, true));
     const struct event_about about = {.project_id = json_get_str(project, "id", NULL)};
+    events_emit(c->d->events, &about, event);
+}
+
+void changes_statuses(struct changes *c)
+{
+    cJSON *event = cJSON_CreateObject();
+    (void)json_add_str(event, "type", "status.catalog.changed");
+    (void)cJSON_AddItemToObject(event, "statuses",
+                                cJSON_Duplicate(statuses_list(c->d->statuses), true));
+    events_emit(c->d->events, NULL, event);
+}
+
+void changes_conflict(struct changes *c, const struct operation *active)
+{
+    struct event_about about = about_session(c, operation_session(active));
+    about.operation_id = operation_id(active);
+    cJSON *event = cJSON_CreateObject();
+    (void)json_add_str(event, "type", "operation.conflict");
+    (void)cJSON_AddItemToObject(event, "operation", operation_json(active));
     events_emit(c->d->events, &about, event);
 }
 

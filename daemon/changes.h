@@ -10,6 +10,7 @@
 #include <cjson/cJSON.h>
 
 struct changes;
+struct operation;
 struct daemon;
 
 /* Uses d->events and d->operations; the other parts when they exist. */
@@ -26,6 +27,10 @@ void changes_certificate(struct changes *c);
 void changes_config(struct changes *c, const cJSON *restart_keys);
 /* type: "project.added", …; `project` is PROJECT of docs/API.md, borrowed. */
 void changes_project(struct changes *c, const char *type, const cJSON *project);
+/* The catalog of statuses. */
+void changes_statuses(struct changes *c);
+/* Somebody asked for another operation while `active` has its session. */
+void changes_conflict(struct changes *c, const struct operation *active);
 /* type: "worktree.created", "worktree.removed", "worktree.updated", …; `project_id` and `session`
  * may be NULL. */
 void changes_worktree(struct changes *c, const char *type, const char *project_id,

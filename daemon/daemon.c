@@ -34,6 +34,7 @@
 #include "daemon/projects.h"
 #include "daemon/published.h"
 #include "daemon/sessions.h"
+#include "daemon/statuses.h"
 #include "daemon/supervisor.h"
 #include "daemon/terminal.h"
 #include "daemon/usage.h"
@@ -285,6 +286,7 @@ static int daemon_start(struct daemon *d, struct err *err)
     d->changes = changes_new(d);
     d->worktree_changes = worktree_changes_new(d);
     d->projects = projects_new(d->home);
+    d->statuses = statuses_new(d->home);
     d->gitfacts = gitfacts_new(d->loop, daemon_on_gitfacts, d);
     d->usage = usage_new();
     d->terminals = terminals_new(d->loop);
@@ -343,6 +345,7 @@ static void daemon_fini(struct daemon *d)
     operations_free(d->operations);
     events_free(d->events);
     projects_free(d->projects);
+    statuses_free(d->statuses);
     gitfacts_free(d->gitfacts);
     usage_free(d->usage);
     terminals_free(d->terminals);

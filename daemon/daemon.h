@@ -29,6 +29,7 @@ struct gitfacts;
 struct logins;
 struct projects;
 struct sessions;
+struct statuses;
 struct published;
 struct supervisor;
 struct terminals;
@@ -51,6 +52,7 @@ struct daemon {
     struct changes *changes;
     struct worktree_changes *worktree_changes;
     struct projects *projects;
+    struct statuses *statuses;
     struct gitfacts *gitfacts;
     struct usage *usage;
     struct terminals *terminals;

@@ -340,3 +340,45 @@ int projects_set_text(struct projects *p, const char *id, enum project_text what
     }
     return save_or_undo(p, before, err);
 }
+
+int projects_edit(struct projects *p, const char *id, projects_edit_fn *edit, void *arg,
+                  struct err *err)
+{
+    cJSON *item = own(p, projects_find(p, id));
+    if (item == NULL) {
+        return err_set(err, ERR_NOT_FOUND, "no such project");
+    }
+    cJSON *before = cJSON_Duplicate(p->root, true);
+    if (edit(arg, item, err) < 0) {
+        cJSON_Delete(p->root);
+        p->root = NULL;
+        adopt(p, before);
+        return -1;
+    }
+    return save_or_undo(p, before, err);
+}
+
+static int error_edit(void *arg, cJSON *project, struct err *err)
+{
+    (void)err;
+    cJSON_DeleteItemFromObjectCaseSensitive(project, "lastError");
+    if (arg != NULL) {
+        (void)json_add_str(project, "lastError", arg);
+    }
+    return 0;
+}
+
+bool projects_note_error(struct projects *p, const char *id, const char *error)
+{
+    struct err err = {.msg = ""};
+    const cJSON *project = projects_find(p, id);
+    bool was = json_get_str(project, "lastError", NULL) != NULL;
+    if (project == NULL || was == (error != NULL)) {
+        return false;
+    }
+    autofree char *copy = error == NULL ? NULL : xstrdup(error);
+    if (projects_edit(p, id, error_edit, copy, &err) < 0) {
+        log_warn("projects", "projects.json cannot be written", LOG_STR("error", err.msg));
+    }
+    return true;
+}

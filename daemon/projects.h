@@ -50,6 +50,12 @@ const char *project_text(const cJSON *project, enum project_text what, const cha
 /* Text NULL or empty: removed. ERR_USAGE: too long, or control characters in it. */
 int projects_set_text(struct projects *p, const char *id, enum project_text what, const char *path,
                       const char *text, struct err *err);
+/* Changes the stored object by a function of the caller's; -1 with the error takes it all back. */
+typedef int projects_edit_fn(void *arg, cJSON *project, struct err *err);
+int projects_edit(struct projects *p, const char *id, projects_edit_fn *edit, void *arg,
+                  struct err *err);
+/* What git said against listing its worktrees; NULL: nothing. True when that is news. */
+bool projects_note_error(struct projects *p, const char *id, const char *error);
 /* True when the text may be stored; `limit` in characters. */
 bool project_text_is_good(const char *text, size_t limit, bool may_have_lines);
 

@@ -15,6 +15,7 @@
 #include "daemon/sessions.h"
 #include "daemon/store/store.h"
 #include "daemon/terminal.h"
+#include "daemon/worktree_marks.h"
 
 enum { CHANGE_TIMEOUT_MS = 10 * 60 * 1000, BRANCH_MAX = 200 };
 
@@ -108,6 +109,7 @@ static void forget_texts(struct daemon *d, const struct change *change)
     if (copy != NULL) {
         (void)projects_set_text(d->projects, copy, PROJECT_WORKTREE_NAME, change->path, NULL, NULL);
         (void)projects_set_text(d->projects, copy, PROJECT_WORKTREE_NOTE, change->path, NULL, NULL);
+        (void)worktree_marks_forget(d->projects, copy, change->path);
     }
 }
 

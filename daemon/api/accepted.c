@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "daemon/api/request.h"
+#include "daemon/changes.h"
 #include "daemon/daemon.h"
 
 static void reply_busy(struct api_request *r, const char *session, const struct err *err)
@@ -13,6 +14,7 @@ static void reply_busy(struct api_request *r, const char *session, const struct 
         session == NULL ? NULL : operations_active(r->d->operations, session);
     if (active != NULL) {
         (void)cJSON_AddItemToObject(extra, "active", operation_json(active));
+        changes_conflict(r->d->changes, active);
     }
     reply_error(r, 409, "session-busy", err->msg, extra);
 }

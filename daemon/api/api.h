@@ -61,5 +61,6 @@ extern const struct api_endpoint api_setup_endpoints[];
 extern const struct api_endpoint api_event_endpoints[];
 extern const struct api_endpoint api_action_endpoints[];
 extern const struct api_endpoint api_exec_endpoints[];
+extern const struct api_endpoint api_board_endpoints[];
 
 #endif

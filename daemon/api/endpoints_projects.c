@@ -41,6 +41,18 @@ static void answer_on_cancel(struct api_request *r)
     answer_free(answer);
 }
 
+/* Tells when a repository has gone or is back. */
+static void note_state(struct daemon *d, const struct worktree_list *list)
+{
+    const char *known = projects_id_of(d->projects, list->source);
+    autofree char *id = known == NULL ? NULL : xstrdup(known);
+    bool is_stale = list->porcelain == NULL;
+    if (id != NULL && projects_note_error(d->projects, id, is_stale ? list->error : NULL)) {
+        changes_project(d->changes, is_stale ? "project.stale" : "project.recovered",
+                        projects_find(d->projects, id));
+    }
+}
+
 static void answer_on_lists(void *arg, const struct worktree_list *lists, size_t count)
 {
     struct answer *answer = arg;
@@ -50,6 +62,7 @@ static void answer_on_lists(void *arg, const struct worktree_list *lists, size_t
     cJSON *out = cJSON_CreateObject();
     cJSON *projects = cJSON_CreateArray();
     for (size_t i = 0; i < count; i++) {
+        note_state(r->d, &lists[i]);
         const cJSON *project = projects_find_source(r->d->projects, lists[i].source);
         if (project == NULL) {
             continue; /* removed meanwhile */

@@ -13,7 +13,9 @@
 #include "daemon/api/guard.h"
 #include "daemon/api/request.h"
 #include "daemon/api/settings_json.h"
+#include "daemon/config_edit.h"
 #include "daemon/daemon.h"
+#include "daemon/operations.h"
 #include "daemon/projects.h"
 
 enum {
@@ -35,6 +37,73 @@ static void handle_setup_status(struct api_request *r)
     (void)json_add_int(out, "projectCount", count);
     (void)json_add_str(out, "firstRunCompleted", first_run);
     reply_json(r, 200, out);
+}
+
+/* The program's file in PATH, or NULL; malloc'ed. */
+static char *program_find(const char *name)
+{
+    const char *at = getenv("PATH");
+    while (at != NULL && *at != '\0') {
+        size_t len = strcspn(at, ":");
+        autofree char *path = xasprintf("%.*s/%s", (int)len, at, name);
+        if (len > 0 && access(path, X_OK) == 0) {
+            return xstrdup(path);
+        }
+        at += len + (at[len] == ':');
+    }
+    return NULL;
+}
+
+/* What is there for wos to use. The engine itself is not asked: that may take long. */
+static void handle_environment(struct api_request *r)
+{
+    static const char *const programs[] = {"git", "docker", "docker-compose", "tmux"};
+    cJSON *out = cJSON_CreateObject();
+    (void)json_add_str(out, "platform", "linux");
+    (void)json_add_str(out, "home", r->d->home);
+    cJSON *tools = cJSON_AddArrayToObject(out, "tools");
+    for (size_t i = 0; i < COUNT_OF(programs); i++) {
+        autofree char *path = program_find(programs[i]);
+        cJSON *tool = cJSON_CreateObject();
+        (void)json_add_str(tool, "name", programs[i]);
+        (void)json_add_bool(tool, "available", path != NULL);
+        if (path != NULL) {
+            (void)json_add_str(tool, "path", path);
+        }
+        (void)cJSON_AddItemToArray(tools, tool);
+    }
+    reply_json(r, HTTP_STATUS_OK, out);
+}
+
+/* Writes firstRunCompleted, once: later calls answer with the first time. */
+static int complete(struct daemon *d, struct err *err)
+{
+    autofree char *now = time_text(clock_wall_ms());
+    autojson cJSON *value = cJSON_CreateString(now);
+    struct config_edit *edit = config_edit_open(d->home, err);
+    int rc = edit == NULL ? -1 : config_edit_set(edit, "firstRunCompleted", value, err);
+    if (rc == 0) {
+        rc = config_edit_save(edit, err);
+    }
+    config_edit_close(edit);
+    if (rc == 0) {
+        cJSON_Delete(daemon_reload_config(d));
+    }
+    return rc;
+}
+
+static void handle_complete(struct api_request *r)
+{
+    struct err err = {.msg = ""};
+    autofree char *before = settings_first_run(r->d);
+    if (before == NULL && complete(r->d, &err) < 0) {
+        reply_err(r, &err);
+        return;
+    }
+    autofree char *now = settings_first_run(r->d);
+    cJSON *out = cJSON_CreateObject();
+    (void)json_add_str(out, "firstRunCompleted", now);
+    reply_json(r, HTTP_STATUS_OK, out);
 }
 
 /* --- directories -------------------------------------------------------------------------- */
@@ -154,6 +223,8 @@ static void handle_directories(struct api_request *r)
 
 const struct api_endpoint api_setup_endpoints[] = {
     {API_GET, "/setup/status", API_LOCAL, handle_setup_status},
+    {API_GET, "/setup/environment", API_LOCAL, handle_environment},
+    {API_POST, "/setup/complete", API_LOCAL, handle_complete},
     {API_GET, "/filesystem/directories", API_LOGGED_IN, handle_directories},
     {0, NULL, API_LOCAL, NULL},
 };

@@ -2,6 +2,7 @@
  * is another one than before, or shorter, is that of a new start and is read from its beginning. */
 #include "daemon/api/logs.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ enum {
     TURN_BYTES = 1 << 20, /* at most this much of a file at a time */
     LOOK_MS = 250,
     HEARTBEAT_MS = 15000,
+    OLD_SERVICES_MAX = 200,
 };
 
 struct log_file {
@@ -153,6 +155,42 @@ static void add_file(struct follower *f, const struct deployment *deployment, co
     };
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Nothing runs: what earlier runs left, by name. */
+static void add_old_files(struct follower *f, const struct deployment *deployment)
+{
+    static const char suffix[] = ".stdout.log";
+    autofree char *some = deployment_log_path(deployment, "x", "stdout");
+    char *slash = strrchr(some, '/');
+    *slash = '\0';
+    DIR *dir = opendir(some);
+    char *names[OLD_SERVICES_MAX];
+    size_t count = 0;
+    const struct dirent *entry;
+    while (dir != NULL && count < OLD_SERVICES_MAX && (entry = readdir(dir)) != NULL) {
+        size_t len = strlen(entry->d_name);
+        if (len >= sizeof suffix &&
+            strcmp(entry->d_name + len - (sizeof suffix - 1), suffix) == 0) {
+            names[count++] = xstrndup(entry->d_name, len - (sizeof suffix - 1));
+        }
+    }
+    if (dir != NULL) {
+        (void)closedir(dir);
+    }
+    if (count > 0) {
+        qsort(names, count, sizeof *names, by_name);
+    }
+    for (size_t i = 0; i < count; i++) {
+        add_file(f, deployment, names[i], "stdout");
+        add_file(f, deployment, names[i], "stderr");
+        free(names[i]);
+    }
+}
+
 /* The files of one service, or of all. */
 static void add_files(struct follower *f, const struct deployment *deployment,
                       const char *only_service)
@@ -174,6 +212,8 @@ static void add_files(struct follower *f, const struct deployment *deployment,
             add_file(f, deployment, only_service, "stdout");
             add_file(f, deployment, only_service, "stderr");
         }
+    } else if (f->count == 0) {
+        add_old_files(f, deployment);
     }
 }
 
@@ -226,7 +266,10 @@ void logs_follow(struct api_request *r, const struct session *session, const cha
     }
     if (f->count + f->container_count == 0) {
         follower_free(f);
-        reply_error(r, 404, "not-found", "no such service, or it has no logs", NULL);
+        reply_error(r, 404, "not-found",
+                    service == NULL ? "no service has run here yet"
+                                    : "no such service, or it has no logs",
+                    NULL);
         return;
     }
     f->stream = stream_open(r, follower_on_close, f);

@@ -9,6 +9,7 @@
 #include "daemon/gitfacts.h"
 #include "daemon/projects.h"
 #include "daemon/sessions.h"
+#include "daemon/worktree_marks.h"
 
 /* --- worktrees --------------------------------------------------------------------------- */
 
@@ -79,6 +80,7 @@ cJSON *summary_of_entry(struct daemon *d, const cJSON *project, const struct wor
     add_session(d, out, path);
     add_text(out, "displayName", project_text(project, PROJECT_WORKTREE_NAME, path));
     add_text(out, "note", project_text(project, PROJECT_WORKTREE_NOTE, path));
+    worktree_marks_add(out, project, d->statuses, path);
     add_facts(d, out, path);
     return out;
 }
@@ -96,6 +98,7 @@ void summary_add_worktree(struct daemon *d, cJSON *worktree, const struct worktr
     add_text(worktree, "head", wt->head);
     add_text(worktree, "displayName", project_text(project, PROJECT_WORKTREE_NAME, wt->root));
     add_text(worktree, "note", project_text(project, PROJECT_WORKTREE_NOTE, wt->root));
+    worktree_marks_add(worktree, project, d->statuses, wt->root);
     add_facts(d, worktree, wt->root);
 }
 
@@ -175,10 +178,11 @@ void summary_add_manifest(cJSON *detail, const struct manifest *m)
         (void)cJSON_AddItemToArray(targets, target);
     }
     cJSON *services = cJSON_AddArrayToObject(options, "appServices");
+    cJSON *deps = cJSON_AddArrayToObject(options, "deps");
     for (size_t i = 0; i < m->service_count; i++) {
-        (void)cJSON_AddItemToArray(services, cJSON_CreateString(m->services[i].name));
+        (void)cJSON_AddItemToArray(m->services[i].is_dep ? deps : services,
+                                   cJSON_CreateString(m->services[i].name));
     }
-    (void)cJSON_AddArrayToObject(options, "deps");
     (void)cJSON_AddItemToObject(options, "arguments", texts_json(m->arguments, m->argument_count));
     (void)cJSON_AddItemToObject(options, "ports", ports_json(m));
 

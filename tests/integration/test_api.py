@@ -99,6 +99,20 @@ def test_setup_status(wos, api):
     assert body["projectCount"] >= 1
 
 
+def test_setup_environment_and_complete(wos, api):
+    body = one(api.get("/setup/environment"))
+    assert set(body) == {"platform", "home", "tools"} and body["home"] == str(wos.home)
+    tools = {tool["name"]: tool for tool in body["tools"]}
+    assert tools["git"]["available"] is True and os.access(tools["git"]["path"], os.X_OK)
+    assert {"git", "docker", "docker-compose", "tmux"} == set(tools)
+    done = one(api.post("/setup/complete", {}))
+    assert set(done) == {"firstRunCompleted"} and done["firstRunCompleted"]
+    assert one(api.get("/setup/status"))["firstRunCompleted"] == done["firstRunCompleted"]
+    config = json.loads((wos.home / "config.json").read_text())
+    assert config["firstRunCompleted"] == done["firstRunCompleted"]
+    assert one(api.post("/setup/complete")) == done
+
+
 def test_unknown_things(api):
     error(api.get("/nonsense"), 404, "not-found")
     error(api.call("DELETE", "/settings/config"), 405, "method-not-allowed")
@@ -205,7 +219,14 @@ def test_a_project_whose_directory_is_gone_is_stale(wos, api):
     path = repository(wos, "fleeting")
     project = one(api.post("/projects", {"path": str(path)}), 201)["project"]
     subprocess.run(["rm", "-rf", str(path)], check=True)
-    stale = [p for p in one(api.get("/projects"))["projects"] if p["id"] == project["id"]][0]
+    with Events(wos.web_port, "/events") as events:
+        stale = [p for p in one(api.get("/projects"))["projects"] if p["id"] == project["id"]][0]
+        repository(wos, "fleeting")
+        one(api.get("/projects"))
+        got = list(events.until(lambda e: e[1] == "project.recovered"))
+    assert [(name, data["projectId"]) for _, name, data in got
+            if name in ("project.stale", "project.recovered")] == [
+                ("project.stale", project["id"]), ("project.recovered", project["id"])]
     assert stale["stale"] is True and stale["error"] and stale["worktrees"] == []
     assert one(api.call("DELETE", "/projects/" + project["id"]))
 
@@ -226,6 +247,90 @@ def test_names_and_notes_of_worktrees(wos, api):
     assert not {"displayName", "note"} & set(api.detail(path)["worktree"])
     error(api.call("PATCH", "/worktrees/name", {"path": "/", "displayName": "x"}), 400,
           "not-a-worktree")
+
+
+# --- the board: statuses, places, comments --------------------------------------------------------
+
+def test_the_catalog_of_statuses(wos, api):
+    first = one(api.post("/statuses", {"name": "To do"}), 201)
+    assert set(first["status"]) == {"id", "name", "colorSlot", "order"}
+    assert first["status"]["name"] == "To do" and first["statuses"][-1] == first["status"]
+    second = one(api.post("/statuses", {"name": "Review", "colorSlot": 7}), 201)["status"]
+    assert second["colorSlot"] == 7
+    moved = one(api.call("PATCH", "/statuses/" + second["id"], {"name": "In review", "order": 0}))
+    assert moved["status"] == {**second, "name": "In review", "order": 0}
+    assert [s["name"] for s in moved["statuses"]] == ["In review", "To do"]
+    assert [s["order"] for s in moved["statuses"]] == [0, 1]
+    assert one(api.get("/statuses")) == {"statuses": moved["statuses"]}
+    kept = json.loads((wos.home / "statuses.json").read_text())
+    assert kept == {"statuses": moved["statuses"]}
+    for bad in ({}, {"name": " "}, {"name": "x" * 121}, {"name": "a\n"}, {"name": 1},
+                {"name": "x", "colorSlot": 36}):
+        error(api.post("/statuses", bad), 400, "validation")
+    for bad in ({}, {"order": -1}, {"order": 51}, {"name": ""}):
+        error(api.call("PATCH", "/statuses/" + second["id"], bad), 400, "validation")
+    error(api.call("PATCH", "/statuses/none", {"name": "x"}), 404, "not-found")
+    error(api.call("DELETE", "/statuses/none"), 404, "not-found")
+    for i in range(48):
+        one(api.post("/statuses", {"name": str(i)}), 201)
+    assert "50" in error(api.post("/statuses", {"name": "x"}), 400, "validation")["message"]
+    for status in one(api.get("/statuses"))["statuses"]:
+        left = one(api.call("DELETE", "/statuses/" + status["id"]))
+    assert left == {"statuses": []}
+
+
+def test_a_worktrees_place_on_the_board(wos, api):
+    path = str(wos.trees["gamma"])
+    status = one(api.post("/statuses", {"name": "Doing"}), 201)["status"]["id"]
+    body = one(api.call("PATCH", "/worktrees/status",
+                        {"path": path, "workflowStatusId": status, "workflowOrder": 3}))
+    assert set(body) == {"worktree"} and body["worktree"]["path"] == path
+    for tree in (body["worktree"], api.detail(path)["worktree"]):
+        assert (tree["workflowStatusId"], tree["workflowOrder"]) == (status, 3)
+    one(api.call("PATCH", "/worktrees/status", {"path": path, "workflowOrder": None}))
+    tree = api.detail(path)["worktree"]
+    assert tree["workflowStatusId"] == status and "workflowOrder" not in tree
+    for bad in ({}, {"workflowStatusId": "none"}, {"workflowStatusId": 1}, {"workflowOrder": -1},
+                {"workflowOrder": 1.5}, {"workflowOrder": "1"}):
+        error(api.call("PATCH", "/worktrees/status", {"path": path, **bad}), 400, "validation")
+    one(api.call("DELETE", "/statuses/" + status))  # a status that is gone is nobody's
+    assert "workflowStatusId" not in api.detail(path)["worktree"]
+
+
+def test_comments_of_a_worktree(wos, api):
+    path = str(wos.trees["gamma"])
+    url = "/worktrees/comments"
+    assert one(api.get(url + "?path=" + quote(path))) == {"comments": []}
+    first = one(api.post(url, {"path": path, "text": "one\ntwo"}), 201)
+    assert set(first["comment"]) == {"id", "text", "createdAt"}
+    assert first["comments"] == [first["comment"]] and first["comment"]["text"] == "one\ntwo"
+    second = one(api.post(url, {"path": path, "text": "é" * 2000}), 201)["comment"]
+    assert one(api.get(url + "?path=" + quote(path)))["comments"] == [first["comment"], second]
+    for bad in ({}, {"text": ""}, {"text": " \n"}, {"text": "x" * 2001}, {"text": "a\x07"}):
+        error(api.post(url, {"path": path, **bad}), 400, "validation")
+    error(api.call("DELETE", url, {"path": path}), 400, "validation")
+    error(api.call("DELETE", url, {"path": path, "id": "none"}), 404, "not-found")
+    error(api.get(url + "?path=/"), 400, "not-a-worktree")
+    left = one(api.call("DELETE", url, {"path": path, "id": first["comment"]["id"]}))
+    assert left == {"comments": [second]}
+    query = "?path=%s&id=%s" % (quote(path), second["id"])  # a DELETE may have no body
+    assert one(api.call("DELETE", url + query)) == {"comments": []}
+
+
+def test_events_of_the_board(wos, api):
+    path = str(wos.trees["gamma"])
+    with Events(wos.web_port, "/events") as events:
+        one(api.call("DELETE", "/statuses/" + one(api.post("/statuses", {"name": "x"}),
+                                                  201)["status"]["id"]))
+        one(api.call("PATCH", "/worktrees/status", {"path": path, "workflowOrder": 1}))
+        one(api.post("/worktrees/comments", {"path": path, "text": "x"}), 201)
+        got = list(events.until(lambda event: event[1] == "worktree.comment.changed"))
+    got = [data for _, name, data in got if name.split(".")[0] in ("status", "worktree")
+           and name.endswith("changed") and name != "worktree.deployment-status.changed"]
+    assert [data["type"] for data in got] == [
+        "status.catalog.changed"] * 2 + ["worktree.board.changed", "worktree.comment.changed"]
+    assert got[0]["event"]["statuses"][0]["name"] == "x" and got[1]["event"]["statuses"] == []
+    assert all(data["worktreePath"] == data["event"]["path"] == path for data in got[2:])
 
 
 def test_directories(wos, api):
@@ -635,7 +740,8 @@ def test_events_can_be_had_again(wos, api):
         assert {"id", "timestamp", "type", "event"} <= set(data)
         assert (data["id"], data["type"], data["event"]["type"]) == (number, kind, kind)
     types = {e[1] for e in everything}
-    assert {"operation.started", "operation.finished", "operation.failed", "deployment.step",
+    assert {"operation.started", "operation.finished", "operation.failed", "operation.conflict",
+            "deployment.step",
             "deployment.completed", "deployment.failed", "deployment.services-discovered",
             "deployment.healthcheck-attempt", "worktree.deployment-status.changed",
             "compose.status.changed", "service.started", "service.stopped",
@@ -710,6 +816,7 @@ def test_settings(wos, api):
     assert (status["tunnel"]["state"], status["tunnel"]["active"]) == ("active", True)
     assert "*.wos.localhost" in status["tunnel"]["hostnames"]
 
+    before = [e[1] for e in history(wos.web_port)].count("config.changed")
     draft = json.loads((wos.home / "config.json").read_text())
     draft["healthcheck"] = {"retries": 21}
     draft["tunnel"]["serviceTunnels"]["secret"] = "a secret that nobody sees"
@@ -726,7 +833,7 @@ def test_settings(wos, api):
     draft["healthcheck"] = {}
     draft["tunnel"]["serviceTunnels"]["secret"] = None
     one(api.call("PUT", "/settings/config", draft))
-    assert [e[1] for e in history(wos.web_port)].count("config.changed") == 2
+    assert [e[1] for e in history(wos.web_port)].count("config.changed") == before + 2
 
 
 def test_streams_of_clients_that_went_are_forgotten(wos, api):

@@ -151,10 +151,22 @@ def test_another_protocol_asks_for_a_restart(fake):
 
 
 def test_status_table(fake):
-    result = fake.run("status", "ignored")
+    result = fake.run("status")
     assert (result.code, result.out, result.err) == (0, TABLE, "")
     envelope = fake.run("status", "--json").json
     assert envelope == {"success": True, "command": "status", "data": DETAIL, "error": None}
+
+
+@pytest.mark.parametrize("words", [("status", "web"), ("status", "--bogus"), ("status", "-x"),
+                                   ("down", "web"), ("down", "--all")])
+def test_status_and_down_take_nothing_else(fake, tmp_path, words):
+    result = fake.run(*words)
+    assert (result.code, result.out) == (2, "") and words[1] in result.err
+    assert fake.run(*words, "--json").json["error"]["code"] == "usage"
+    home = tmp_path / "no" / "home"  # and nothing is begun for it, no daemon and no directory
+    subprocess.run([str(harness.BIN), *words], env={"WOS_HOME": str(home), "PATH": "/usr/bin"},
+                   stderr=subprocess.DEVNULL, check=False)
+    assert not home.parent.exists()
 
 
 def test_status_of_what_was_never_deployed(fake):
@@ -280,7 +292,7 @@ def test_down_says_nothing(fake):
     fake.on("POST", "/worktrees/down", {**ACCEPTED, "kind": "down"}, 202)
     fake.on("GET", "/operations/op1/events",
             [event(type="step", id="release-ports", state="running"), end()])
-    result = fake.run("down", "ignored")
+    result = fake.run("down")
     assert (result.code, result.out, result.err) == (0, "", "")
     fake.on("POST", "/worktrees/down", {"error": "not-found", "message": NEVER}, 404)
     result = fake.run("down")
@@ -300,7 +312,7 @@ def test_wait(fake):
     set_status(fake, "failed", failureContext={"message": "init script: exit 3"})
     result = fake.run("wait")
     assert result.code == 1 and result.out == ""
-    assert result.err == "wos wait failed: the deployment is failed: init script: exit 3\n" + TABLE
+    assert result.err == "wos wait failed: the deployment failed: init script: exit 3\n" + TABLE
     set_status(fake, "pending")
     result = fake.run("wait", "--timeout=0.2s")
     assert result.code == 124 and result.out == ""

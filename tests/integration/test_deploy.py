@@ -357,6 +357,10 @@ def test_service_that_ends_at_once_is_a_failure(wos):
     result = wos.run("status", "--json", cwd="alpha")
     assert '"failed"' in result.out
     assert result.data["failureContext"]["logTail"] == ["no luck"], result
+    for words in ((), ("web",)):  # nothing runs, and that is when one wants to know
+        assert "no luck" in wos.ok("logs", *words, cwd="alpha").err
+    never = wos.run("logs", cwd="beta")
+    assert never.code == 1 and "no service has run here yet" in never.err, never
 
 
 def test_env_file_missing(wos):

@@ -14,7 +14,9 @@ def test_worktree_remove(wos):
     assert dirty.code == 1 and "uncommitted changes (1 untracked)" in dirty.err, dirty
     assert "busy" not in dirty.err and wos.get("beta-web", "/hello").status == 200
     assert wos.run("worktree", cwd="beta").code == 2
-    wos.ok("worktree", "remove", "--force", cwd="beta")
+    (beta / "inside").mkdir()
+    removed = wos.ok("worktree", "remove", "--force", cwd=beta / "inside")
+    assert removed.out == "removed %s\n" % beta
     assert not beta.exists() and not session.exists()
     assert "beta" not in wos.git("worktree", "list", cwd=wos.source)
     assert not [route for route in wos.routes() if route["worktree"] == "beta"]
