@@ -9,8 +9,10 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "daemon/deploy/runid.h"
 #include "daemon/deploy/shell.h"
 
 enum { SETTLE_MS = 300 };
@@ -102,12 +104,22 @@ static void command_start(struct compose_run *c, struct docker_args *args,
                           docker_output_fn *on_output, docker_done_fn *on_done)
 {
     CHECK(c->command == NULL);
+    struct envlist env = {0};
+    autofree char *id = runid_new();
+    envlist_add_all(&env, envlist_array(&c->env));
+    envlist_set(&env, STR(RUNID_VARIABLE), str_of(id));
+    /* A daemon that dies from now on is to find the command again; without a file nothing is
+     * lost. */
+    c->run_id = id;
+    (void)state_save(c->d, NULL);
+    c->run_id = NULL;
     c->command =
-        docker_run(c->d->env.loop, docker_args_argv(args), envlist_array(&c->env),
+        docker_run(c->d->env.loop, docker_args_argv(args), envlist_array(&env),
                    c->project_dir != NULL ? c->d->wt.root : NULL, on_output, command_on_done, c);
     c->on_done = on_done;
+    fault_point("compose.spawned");
     docker_args_fini(args);
-    /* A daemon that dies now is to find the command again; without a file nothing is lost. */
+    envlist_fini(&env);
     (void)state_save(c->d, NULL);
 }
 

@@ -35,6 +35,7 @@ struct compose_run {
     struct loop_timer wave_timer;   /* begins the next wave */
     struct docker_command *command; /* owned: of an operation */
     docker_done_fn *on_done;        /* of the command */
+    const char *run_id;             /* borrowed: of the command about to start (runid.h) */
     compose_fn *then;               /* after the tools were found */
     bool is_stopping;               /* the command ends before a stop goes on */
     char *ids;                      /* owned: container ids of a removal, one a line */
