@@ -95,6 +95,12 @@ static void service_begin(struct deployment *d, const struct service_run *s,
                           compose_service_fn *done, compose_fn *begin)
 {
     struct compose_run *c = compose_of(d);
+    if (c->command != NULL) { /* an up that failed at one service left others starting */
+        struct err err = {0};
+        (void)err_set(&err, ERR_BUSY, "other services of the session are just being started");
+        done(d, &err);
+        return;
+    }
     free(c->service);
     c->service = xstrdup(s->name);
     c->service_done = done;

@@ -5,6 +5,7 @@
 
 #include "base/auto.h"
 #include "base/json.h"
+#include "daemon/deploy/runid.h"
 #include "daemon/deploy/runner_compose.h"
 
 enum { ORPHAN_GRACE_MS = 5000 };
@@ -17,6 +18,9 @@ static const char *const engine_variables[] = {"DOCKER_HOST",       "DOCKER_CONT
 static void save_command(const struct compose_run *c, cJSON *docker)
 {
     uint64_t ticks = 0;
+    if (c->run_id != NULL) {
+        json_add_str(docker, "runId", c->run_id);
+    }
     pid_t pid = docker_command_pid(c->command, &ticks);
     if (pid != 0) {
         cJSON *command = cJSON_AddObjectToObject(docker, "command");
@@ -185,7 +189,11 @@ void compose_restore(struct deployment *d)
     if (c->orphan != NULL) {
         subprocess_stop(c->orphan, ORPHAN_GRACE_MS);
     }
-    if (c->is_launched && c->orphan == NULL) {
-        compose_with_tool(c, restore_begin);
+    const char *run_id = json_get_str(docker, "runId", NULL);
+    if (run_id != NULL) {
+        runid_kill(run_id); /* its start was not recorded any more */
+    }
+    if (c->orphan == NULL && (c->is_launched || run_id != NULL)) {
+        compose_with_tool(c, c->is_launched ? restore_begin : compose_stop_begin);
     }
 }

@@ -134,6 +134,9 @@ static void look_finish(struct compose_run *c, const char *error)
     if (looked != NULL) {
         looked(c);
     }
+    if (error == NULL) {
+        compose_launch_looked(c);
+    }
     if (c->look_again && c->look == NULL) {
         c->look_again = false;
         look_begin(c);

@@ -70,12 +70,15 @@ struct service_run {
     char **env_keys;  /* owned, NULL-terminated: names that wos set */
     char *run_id;     /* owned: of the start that is about to be made (runid.h), or NULL */
     bool launched;    /* during an up: its start was asked for */
+    bool is_starting; /* and is not answered yet: readiness_on_started */
+    bool in_wave;     /* compose_launch.c: of the command under way */
     bool ready;       /* during an up: what depends on it may start */
     struct loop_timer settle;
 };
 
 struct deployment;
-/* Starts one service of an up; on failure the up fails and stops what it started. */
+/* Starts one service of an up. 1: readiness_on_started follows; -1: the up fails and stops what
+ * it started. */
 typedef int service_start_fn(struct deployment *d, const struct manifest_service *ms,
                              struct service_run *s, struct err *err);
 
@@ -106,7 +109,8 @@ struct up {
     bool init_done;           /* not again when the ports are chosen anew */
     struct port_set excluded; /* host ports that turned out to be taken */
     struct envlist init_env;
-    struct buf init_tail; /* owned: the last it wrote */
+    struct buf init_tail;     /* owned: the last it wrote */
+    unsigned launch_attempts; /* with how many sets of ports */
     size_t checks_left;
     bool judging;            /* the health step waits for checks_left to become 0 */
     service_start_fn *start; /* readiness: starts one service; NULL: not launching */
@@ -284,6 +288,11 @@ int up_assign_ports(struct deployment *d, struct err *err);
  * ready, and ends in up_launched, up_fail_launch or, when one that others wait for fails,
  * up_fail. For runners that start services one by one. */
 void readiness_begin(struct deployment *d, service_start_fn *start);
+/* A service whose start took a while runs; from the loop. */
+void readiness_on_started(struct service_run *s);
+/* Ends the launch: the up fails, the reason and who was not started because of it are told; what
+ * runs stays. */
+void readiness_fail(struct deployment *d, const char *reason);
 /* A service's checks are over or it has ended: nothing happens outside of readiness_begin. */
 void readiness_on_checked(struct service_run *s);
 void readiness_on_ended(struct service_run *s);

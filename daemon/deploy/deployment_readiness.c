@@ -69,11 +69,12 @@ static void readiness_watch(struct deployment *d, struct service_run *s)
 static void readiness_step(struct deployment *d)
 {
     struct err err = {0};
-    size_t waiting = 0;
+    size_t waiting = 0; /* those not started, or not known to be */
     for (size_t i = 0; i < d->up->selected_count; i++) {
         const struct manifest_service *ms = d->up->selected[i];
         struct service_run *s = deployment_find(d, ms->name);
         if (s->launched) {
+            waiting += s->is_starting ? 1 : 0;
             continue;
         }
         if (!may_start(d, ms)) {
@@ -81,13 +82,19 @@ static void readiness_step(struct deployment *d)
             continue;
         }
         s->launched = true;
-        if (d->up->start(d, ms, s, &err) < 0) {
+        int rc = d->up->start(d, ms, s, &err);
+        if (rc < 0) {
             d->up->start = NULL;
             deployment_cancel_checks(d);
             up_fail_launch(d, &err);
             return;
         }
-        readiness_watch(d, s);
+        s->is_starting = rc > 0;
+        if (s->is_starting) {
+            waiting++;
+        } else {
+            readiness_watch(d, s);
+        }
     }
     if (waiting == 0) {
         d->up->start = NULL;
@@ -95,7 +102,7 @@ static void readiness_step(struct deployment *d)
         return;
     }
     for (size_t i = 0; i < d->service_count; i++) {
-        if (d->services[i]->launched) {
+        if (d->services[i]->launched && !d->services[i]->is_starting) {
             service_begin_checks(d->services[i]); /* routes open while others still wait */
         }
     }
@@ -118,6 +125,15 @@ static bool is_launching(const struct service_run *s)
 {
     const struct deployment *d = s->deployment;
     return d->up != NULL && d->up->start != NULL && !d->is_down;
+}
+
+void readiness_on_started(struct service_run *s)
+{
+    if (is_launching(s)) {
+        s->is_starting = false;
+        readiness_watch(s->deployment, s);
+        deployment_continue(s->deployment, readiness_on_continue, 0);
+    }
 }
 
 static void readiness_mark(struct service_run *s)
@@ -152,7 +168,7 @@ static void add_victims(struct deployment *d, struct buf *text)
     }
 }
 
-static void readiness_fail(struct deployment *d, const char *reason)
+void readiness_fail(struct deployment *d, const char *reason)
 {
     struct buf text = {0};
     buf_add_text(&text, reason);

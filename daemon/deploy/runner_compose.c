@@ -9,9 +9,10 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "daemon/deploy/compose_conflict.h"
+#include "daemon/deploy/runid.h"
 #include "daemon/deploy/shell.h"
 
 enum { SETTLE_MS = 300 };
@@ -24,6 +25,7 @@ struct compose_run *compose_of(struct deployment *d)
         c->d = d;
         envlist_add_all(&c->env, (const char *const *)environ);
         compose_watch_init(c);
+        loop_timer_init(&c->wave_timer, d->env.loop, compose_wave_on_timer, c);
         d->compose = c;
     }
     CHECK(d->compose->magic == COMPOSE_RUN_MAGIC);
@@ -39,6 +41,7 @@ static void compose_release(struct deployment *d)
     d->compose = NULL;
     compose_watch_stop(c);
     loop_timer_fini(&c->look_timer);
+    loop_timer_fini(&c->wave_timer);
     docker_search_cancel(c->search);
     docker_command_cancel(c->command);
     subprocess_release(c->orphan);
@@ -101,12 +104,22 @@ static void command_start(struct compose_run *c, struct docker_args *args,
                           docker_output_fn *on_output, docker_done_fn *on_done)
 {
     CHECK(c->command == NULL);
+    struct envlist env = {0};
+    autofree char *id = runid_new();
+    envlist_add_all(&env, envlist_array(&c->env));
+    envlist_set(&env, STR(RUNID_VARIABLE), str_of(id));
+    /* A daemon that dies from now on is to find the command again; without a file nothing is
+     * lost. */
+    c->run_id = id;
+    (void)state_save(c->d, NULL);
+    c->run_id = NULL;
     c->command =
-        docker_run(c->d->env.loop, docker_args_argv(args), envlist_array(&c->env),
+        docker_run(c->d->env.loop, docker_args_argv(args), envlist_array(&env),
                    c->project_dir != NULL ? c->d->wt.root : NULL, on_output, command_on_done, c);
     c->on_done = on_done;
+    fault_point("compose.spawned");
     docker_args_fini(args);
-    /* A daemon that dies now is to find the command again; without a file nothing is lost. */
+    envlist_fini(&env);
     (void)state_save(c->d, NULL);
 }
 
@@ -154,7 +167,6 @@ static void stop_finish(struct compose_run *c, const struct err *err)
 {
     struct deployment *d = c->d;
     c->is_launched = err != NULL;
-    c->attempt = d->is_down ? 0 : c->attempt;
     free(d->stop_error);
     d->stop_error = err == NULL ? NULL : xstrdup(err->msg);
     if (err == NULL) {
@@ -203,8 +215,7 @@ void compose_with_tool(struct compose_run *c, compose_fn *fn)
     c->search = docker_find(c->d->env.loop, envlist_array(&c->env), &c->tool, tool_on_found, c);
 }
 
-/* The caller's environment, for this up and what follows it. */
-static void take_environment(struct compose_run *c)
+void compose_take_environment(struct compose_run *c)
 {
     CHECK(c->search == NULL && c->command == NULL);
     docker_tool_fini(&c->tool);
@@ -212,9 +223,7 @@ static void take_environment(struct compose_run *c)
     envlist_add_all(&c->env, envlist_array(&c->d->up->base_env));
 }
 
-/* A down has begun and may have freed the up: what was under way for it ends here, and what
- * it left is stopped with the rest. */
-static bool up_is_over(const struct deployment *d)
+bool compose_up_is_over(const struct deployment *d)
 {
     return d->up == NULL || d->is_down;
 }
@@ -225,7 +234,7 @@ static void init_on_done(void *arg, const struct docker_result *result)
 {
     struct compose_run *c = arg;
     CHECK(c->magic == COMPOSE_RUN_MAGIC);
-    if (up_is_over(c->d)) {
+    if (compose_up_is_over(c->d)) {
         return;
     }
     up_on_init_done(c->d, result->status);
@@ -242,7 +251,7 @@ static void init_on_output(void *arg, bool is_stderr, struct str chunk)
 
 static void init_begin(struct compose_run *c)
 {
-    if (up_is_over(c->d)) {
+    if (compose_up_is_over(c->d)) {
         return;
     }
     struct err err = {0};
@@ -260,103 +269,8 @@ static void compose_init(struct deployment *d, const char *script)
 {
     (void)script; /* made again when the tools are known */
     struct compose_run *c = compose_of(d);
-    take_environment(c);
+    compose_take_environment(c);
     compose_with_tool(c, init_begin);
-}
-
-/* --- launch -------------------------------------------------------------------------- */
-
-static void launch_fail(struct compose_run *c, const struct err *err)
-{
-    up_fail_launch(c->d, err);
-}
-
-/* The ports were given back: choose others. */
-static void retry_on_stopped(struct deployment *d)
-{
-    if (d->stop_error != NULL) {
-        up_fail(d, ERR_FAILED, d->stop_error);
-        return;
-    }
-    up_again_from_ports(d);
-}
-
-static void launch_retry(struct compose_run *c, const char *reason)
-{
-    struct deployment *d = c->d;
-    cJSON *event = cJSON_CreateObject();
-    json_add_str(event, "type", "retry");
-    json_add_int(event, "attempt", c->attempt + 1);
-    json_add_int(event, "maxAttempts", COMPOSE_ATTEMPTS_MAX);
-    json_add_str(event, "reason", reason);
-    event_send(d, event);
-    deployment_stop_all(d, retry_on_stopped);
-}
-
-/* Marks the ports that `text` names, or all of ours. */
-static void exclude_ports(struct deployment *d, struct str text)
-{
-    bool any = false;
-    for (int pass = 0; pass < 2 && !any; pass++) {
-        for (size_t i = 0; i < d->service_count; i++) {
-            const struct service_run *s = d->services[i];
-            for (size_t j = 0; j < s->port_count; j++) {
-                if (pass == 1 || conflict_names_port(text, s->ports[j].host_port)) {
-                    up_exclude_port(d, s->ports[j].host_port);
-                    any = true;
-                }
-            }
-        }
-    }
-}
-
-static void launch_on_done(void *arg, const struct docker_result *result)
-{
-    struct compose_run *c = arg;
-    CHECK(c->magic == COMPOSE_RUN_MAGIC);
-    if (up_is_over(c->d)) {
-        return;
-    }
-    struct deployment *d = c->d;
-    if (result->status == 0) {
-        c->attempt = 0;
-        up_launched(d);
-        return;
-    }
-    struct err err = {0};
-    (void)compose_error(&err, c->tool.compose != NULL ? "docker-compose up" : "docker compose up",
-                        result);
-    if (conflict_is(result->err_tail) && d->up->manifest->dynamic_ports &&
-        c->attempt < COMPOSE_ATTEMPTS_MAX) {
-        exclude_ports(d, result->err_tail);
-        launch_retry(c, err.msg);
-        return;
-    }
-    c->attempt = 0;
-    launch_fail(c, &err);
-}
-
-static void launch_begin(struct compose_run *c)
-{
-    if (up_is_over(c->d)) {
-        return;
-    }
-    struct err err = {0};
-    if (compose_plan_write(c, &err) < 0) {
-        launch_fail(c, &err);
-        return;
-    }
-    c->is_launched = true;
-    c->attempt++;
-    static const char *const words[] = {"up", "-d", "--force-recreate", NULL};
-    compose_start(c, words, command_on_output, launch_on_done);
-}
-
-static void compose_launch(struct deployment *d)
-{
-    struct compose_run *c = compose_of(d);
-    take_environment(c);
-    compose_with_tool(c, launch_begin);
 }
 
 /* --- status -------------------------------------------------------------------------- */
@@ -365,7 +279,7 @@ static void explain_on_done(void *arg, const struct docker_result *result)
 {
     struct compose_run *c = arg;
     CHECK(c->magic == COMPOSE_RUN_MAGIC);
-    if (up_is_over(c->d)) {
+    if (compose_up_is_over(c->d)) {
         return;
     }
     struct deployment *d = c->d;
@@ -385,14 +299,22 @@ static void explain_on_done(void *arg, const struct docker_result *result)
                       subprocess_status_text(s->status, status, sizeof(status)),
                       d->failure_tail[0] == '\0' ? "; it printed nothing" : ":\n", d->failure_tail);
         compose_watch_start(c);
-        up_fail(d, ERR_FAILED, text);
+        readiness_fail(d, text);
         return;
     }
 }
 
+void compose_explain(struct compose_run *c, const struct service_run *s)
+{
+    struct docker_args args = {0};
+    const char *const words[] = {c->tool.docker, "logs", "--tail", "10", s->container, NULL};
+    docker_args_add_all(&args, words);
+    command_start(c, &args, NULL, explain_on_done);
+}
+
 static void status_on_looked(struct compose_run *c)
 {
-    if (up_is_over(c->d)) {
+    if (compose_up_is_over(c->d)) {
         return;
     }
     struct deployment *d = c->d;
@@ -405,11 +327,7 @@ static void status_on_looked(struct compose_run *c)
         /* In the user's own file a helper may end as it likes. */
         bool is_ours = d->mode == MANIFEST_GENERATED || s->port_count > 0;
         if (s->state == SERVICE_EXITED && is_ours && s->container != NULL) {
-            struct docker_args args = {0};
-            const char *const words[] = {c->tool.docker, "logs",       "--tail",
-                                         "10",           s->container, NULL};
-            docker_args_add_all(&args, words);
-            command_start(c, &args, NULL, explain_on_done);
+            compose_explain(c, s);
             return;
         }
     }
@@ -538,6 +456,8 @@ static void compose_stop(struct deployment *d)
 {
     struct compose_run *c = compose_of(d);
     compose_watch_stop(c);
+    loop_timer_clear(&c->wave_timer);
+    c->wave_runs = false;
     docker_search_cancel(c->search);
     c->search = NULL;
     if (c->orphan != NULL) {

@@ -1,6 +1,7 @@
 /* runner_compose: what the files of the Docker runner share; nobody else includes it.
  *
- * runner_compose.c has the steps of operations, compose_plan.c the files that are written,
+ * runner_compose.c has the steps of operations, compose_launch.c the one that starts services,
+ * compose_plan.c the files that are written,
  * compose_watch.c what runs, compose_state.c what is kept for the next daemon. One struct per
  * deployment, made at the first use and kept until the runner's release. Loop thread.
  */
@@ -30,9 +31,11 @@ struct compose_run {
     char *files[2];               /* owned: -f of every command */
     size_t file_count;
     bool is_launched;               /* from the first `up -d` to the end of a stop */
-    unsigned attempt;               /* of the launch; 0: none */
+    bool wave_runs;                 /* a wave's command, or the look after it */
+    struct loop_timer wave_timer;   /* begins the next wave */
     struct docker_command *command; /* owned: of an operation */
     docker_done_fn *on_done;        /* of the command */
+    const char *run_id;             /* borrowed: of the command about to start (runid.h) */
     compose_fn *then;               /* after the tools were found */
     bool is_stopping;               /* the command ends before a stop goes on */
     char *ids;                      /* owned: container ids of a removal, one a line */
@@ -64,6 +67,22 @@ void compose_command(struct compose_run *c, struct docker_args *args, bool is_sh
                      docker_done_fn *on_done);
 /* "docker compose up: exit 1: <what it said last>"; -1. */
 int compose_error(struct err *err, const char *what, const struct docker_result *result);
+
+/* A down has begun and may have freed the up: what was under way for it ends here, and what it
+ * left is stopped with the rest. */
+bool compose_up_is_over(const struct deployment *d);
+/* The caller's environment, for this up and what follows it. */
+void compose_take_environment(struct compose_run *c);
+/* The up fails with what the service, which ended, said last. */
+void compose_explain(struct compose_run *c, const struct service_run *s);
+
+/* compose_launch.c: of runner_ops, and the timer's. */
+void compose_launch(struct deployment *d);
+void compose_wave_on_timer(void *arg);
+/* No wave begins any more, nobody is waited for. */
+void compose_launch_end(struct compose_run *c);
+/* After a look: what of those others wait for has ended. */
+void compose_launch_looked(struct compose_run *c);
 
 /* compose_service.c: done comes from the loop; the service's state is known then. Nothing else
  * may be under way. */

@@ -6,6 +6,7 @@ engine can run, or a kind of Compose is missing, the tests are skipped by name.
 import hashlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import time
@@ -14,6 +15,7 @@ import pytest
 
 import engine as engines
 import harness
+from api_client import Api
 from harness import until
 
 # Serves /www, ends at once when asked to; the environment is a page.
@@ -489,6 +491,88 @@ def test_mode_can_change(own):
     assert own.containers() == {"web": "running"} and own.service_pids() == {}
 
 
+# --- commands in containers, single services, order ---------------------------------------
+
+def check_exec(wos):
+    """What `wos exec` runs is in the container: exit code, both streams, pipes, a terminal."""
+    result = wos.run("exec", "web", "--", "sh", "-c", "pwd >&2; echo $WOS_SERVICE_PORT; exit 7",
+                     cwd="alpha")
+    assert (result.code, result.out) == (7, "%d\n" % wos.host_port()), result
+    data = os.urandom(300_000)
+    done = subprocess.run([str(harness.BIN), "exec", "web", "--", "sh", "-c", "cat; echo end >&2"],
+                          input=data, cwd=wos.trees["alpha"], env=wos.env(), timeout=120,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=True)
+    assert done.stdout == data and done.stderr == b"end\n"
+    master, slave = pty.openpty()
+    try:
+        proc = subprocess.Popen(
+            [str(harness.BIN), "exec", "web", "sh", "-c", "test -t 0 && test -t 1 || exit 9; exit 5"],
+            cwd=wos.trees["alpha"], env=wos.env(), stdin=slave, stdout=slave, stderr=slave)
+        assert proc.wait(60) == 5
+    finally:
+        os.close(slave)
+        os.close(master)
+    missing = wos.run("exec", "nobody", "true", cwd="alpha")
+    assert missing.code == 1 and "nobody" in missing.err, missing
+
+
+def check_single_services(wos, name, others):
+    """Stopped and started anew through the API, while the others go on."""
+    api = Api(wos.web_port)
+    body = {"path": str(wos.trees["alpha"]), "service": name}
+    idents = {s: wos.engine.container_id(wos.project(), s) for s in others + [name]}
+    for verb, state in (("stop", "stopped"), ("restart", "running"), ("restart", "running")):
+        answer = api.post("/worktrees/services/" + verb, body)
+        assert answer.status == 202, answer
+        api.done(answer.json)
+        states = {s["service"]: s["state"] for s in wos.detail()["services"]}
+        assert states == {**{s: "running" for s in others}, name: state}
+        assert wos.get("alpha-" + name).status == (200 if state == "running" else 503)
+        assert {s: wos.engine.container_id(wos.project(), s) for s in others} == {
+            s: idents[s] for s in others}
+    assert wos.engine.container_id(wos.project(), name) != idents[name]
+
+
+NEEDS_API = "wget -qO /dev/null http://api:3001/ || { echo no api; exit 9; }"
+
+
+def needing_api():
+    return {"script": [NEEDS_API, SERVE.format(port=3000)], "ports": [3000],
+            "dependencies": ["api"]}
+
+
+def test_a_service_starts_when_those_it_needs_are_ready(own):
+    own.deploy(generated(
+        {"web": needing_api(), "other": service(3002),
+         "api": {"script": ["sleep 2", SERVE.format(port=3001)], "ports": [3001],
+                 "dependencies": ["db"]}},
+        deps={"db": {"image": engines.IMAGE}}))
+    own.up("alpha")
+    assert own.get("alpha-web").status == 200
+    assert own.containers() == dict.fromkeys(["web", "api", "db", "other"], "running")
+    check_exec(own)
+    check_single_services(own, "api", ["web", "db", "other"])
+    own.down("alpha")
+    assert own.containers() == {}
+
+
+def test_what_others_need_ends(own):
+    own.deploy(generated({"web": needing_api(), "api": {
+        "script": ["sleep 1", "echo api broke", "exit 4"], "ports": [3001]}}))
+    result = own.run("up", cwd="alpha")
+    assert result.code == 1, result
+    assert "service api ended during up (exit 4):\napi broke" in result.err, result
+    assert "not ready: web" in result.err, result
+    assert own.containers() == {"api": "exited"}
+    own.down("alpha")
+    assert own.containers() == {}
+
+
+def test_compose_mode_exec_and_single_services(composed):
+    check_exec(composed)
+    check_single_services(composed, "web", ["helper"])
+
+
 # --- interrupted -------------------------------------------------------------------------
 
 PAUSE = "trap 'exit 0' TERM; sleep %s & wait"
@@ -498,7 +582,7 @@ SLOW = PAUSE % 1 + "; " + SERVE.format(port=3000)
 def at_work(wos):
     """Docker commands of this home that still run (its event watchers do not count)."""
     return [line for line in wos.processes().values()
-            if "docker" in line and " events " not in line]
+            if "docker" in line.replace(str(harness.BIN), "wos") and " events " not in line]
 
 
 def agrees(wos, project, tree="alpha"):
@@ -579,3 +663,43 @@ def test_daemon_killed_during_down(own, delay):
     until("state, containers and routes agree", lambda: agrees(own, project), timeout=60)
     own.down("alpha")
     assert own.engine.containers(project) == {} and own.routes() == {}
+
+
+POINTS_UP = ["up.prepare", "up.release", "up.released", "up.ports", "up.publish", "up.setup",
+             "up.init", "up.save", "up.launch", "compose.spawned", "compose.starting",
+             "compose.started", "up.status", "up.health", "up.live", "up.end"]
+POINTS_DOWN = ["down.begin", "down.withdrawn", "down.stopping", "down.stopped", "down.saved"]
+
+
+@pytest.fixture(scope="module")
+def victim(engine):
+    wos = start(engine, "v1")
+    wos.deploy(generated({"web": needing_api(), "api": service(3001)},
+                         app={"init_script": ["echo x >> ran"]}))
+    yield wos
+    finish(wos)
+
+
+def project_of(wos):
+    return "wos-alpha-" + hashlib.sha1(str(wos.trees["alpha"]).encode()).hexdigest()[:8]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", POINTS_UP + POINTS_DOWN)
+def test_daemon_dies_inside(victim, point):
+    """As by kill -9, at each internal step; what the next daemon says is so."""
+    verb = "down" if point in POINTS_DOWN else "up"
+    if verb == "down":
+        victim.up("alpha")
+    victim.ok("stop")
+    victim.ok("start", env=victim.env(WOS_TEST_CRASH_AT=point))
+    daemon = victim.daemon_pid()
+    victim.run(verb, *(["--force"] if verb == "up" else []), cwd="alpha", timeout=60)
+    until("the daemon died at " + point, lambda: not harness.alive(daemon))
+    victim.ok("start")
+    until("state, containers and routes agree", lambda: agrees(victim, project_of(victim)))
+    if point in ("compose.spawned", "compose.starting", "compose.started"):
+        victim.up("alpha")
+        assert victim.get("alpha-web").status == 200
+    victim.down("alpha")
+    assert victim.engine.containers(project_of(victim)) == {} and victim.routes() == {}
