@@ -89,7 +89,7 @@ function CertificateView({ of, reload, onError }:
         {of.issuer !== undefined && <><dt>Issuer</dt><dd>{of.issuer}</dd></>}
         {of.notAfter !== undefined && <><dt>Expires</dt><dd>{ago(of.notAfter)}
             <span class="dim"> {of.notAfter.slice(0, 10)}</span></dd></>}
-        {of.nextRenewalAt !== undefined && <><dt>Next renewal</dt><dd>{ago(of.nextRenewalAt)}</dd></>}
+        {of.nextAt !== undefined && <><dt>Next renewal</dt><dd>{ago(of.nextAt)}</dd></>}
     </dl></section>;
 }
 

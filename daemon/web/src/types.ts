@@ -144,7 +144,7 @@ export interface Certificate {
     names?: string[];
     issuer?: string;
     notAfter?: string;
-    nextRenewalAt?: string;
+    nextAt?: string;
     warning?: string;
     lastError?: { phase: string; message: string; at?: string };
 }
