@@ -28,7 +28,7 @@ int fingerprint_of_file(const char *path, char out[FINGERPRINT_TEXT], struct err
     if (rc < 0) {
         return err_set(err, ERR_CONFIG, "%s: no certificate in PEM", path);
     }
-    for (unsigned i = 0; i < len && 2 * i + 2 < FINGERPRINT_TEXT; i++) {
+    for (size_t i = 0; i < len && 2 * i + 2 < FINGERPRINT_TEXT; i++) {
         (void)snprintf(out + 2 * i, 3, "%02x", digest[i]);
     }
     return 0;

@@ -180,7 +180,9 @@ int certwatch_list(struct cli *cli, cJSON **out_answer, struct err *err)
 
 void certwatch_relative(const char *iso, char *out, size_t size)
 {
-    enum { MINUTE = 60, HOUR = 3600, DAY = 86400 };
+    static const long long MINUTE = 60;
+    static const long long HOUR = 3600;
+    static const long long DAY = 86400;
     struct tm tm = {0};
     out[0] = '\0';
     if (iso == NULL || strptime(iso, "%Y-%m-%dT%H:%M:%S", &tm) == NULL) {
