@@ -35,11 +35,15 @@ _handed_out = set()
 
 
 def free_port():
-    """A port free on every address, never the same twice in a run. Below the
-    ephemeral range and the default range of services, so that nobody takes it."""
-    start = 12000 + os.getpid() * 7 % 7000
-    for i in range(7000):
-        port = 12000 + (start - 12000 + i) % 7000
+    """A port free on every address, never the same twice before all were had. Below the
+    ephemeral range and the default range of services, so that nobody takes it; each process of
+    pytest-xdist has its own quarter, since some tests count on a port that nothing listens on."""
+    quarter = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 4
+    first, count = 10000 + quarter * 2500, 2500
+    if len(_handed_out) > count - 100:
+        _handed_out.clear()
+    for i in range(count):
+        port = first + (os.getpid() * 7 + i) % count
         if port in _handed_out:
             continue
         try:
