@@ -289,6 +289,11 @@ def test_compose_mode_publishes_what_is_exposed(composed):
     assert out == "from the worktree\n", "relative paths begin at the user's file"
 
 
+def test_compose_mode_exec_and_single_services(composed):
+    check_exec(composed)
+    check_single_services(composed, "web", ["helper"])
+
+
 def test_compose_mode_files_and_state(composed):
     state = composed.state()
     base, overlay = state["composeFiles"]
@@ -566,11 +571,6 @@ def test_what_others_need_ends(own):
     assert own.containers() == {"api": "exited"}
     own.down("alpha")
     assert own.containers() == {}
-
-
-def test_compose_mode_exec_and_single_services(composed):
-    check_exec(composed)
-    check_single_services(composed, "web", ["helper"])
 
 
 # --- interrupted -------------------------------------------------------------------------
