@@ -14,6 +14,9 @@ complain() {
 
 keys=$(grep -o '"tunnel\.limits\.[A-Za-z][A-Za-z]*"' daemon/config_keys.c | tr -d '"' | sed 's/.*\.//' | sort -u)
 table=$(sed -n '/^## Limits/,/^## /p' "$page" | sed -n 's/^| `\([A-Za-z]*\)` |.*/\1/p' | sort)
+# Two empty lists would agree: a key is looked for wrongly, or the table is gone.
+[ "$(printf '%s\n' "$keys" | wc -l)" -ge 20 ] || complain "too few limits found in config_keys.c"
+[ "$(printf '%s\n' "$table" | wc -l)" -ge 20 ] || complain "the table of limits was not found"
 difference=$(diff <(printf '%s\n' "$keys") <(printf '%s\n' "$table") | grep '^[<>]' || true)
 [ -z "$difference" ] || complain "limits (< only in config_keys.c, > only here): $difference"
 
