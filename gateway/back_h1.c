@@ -347,7 +347,9 @@ static bool on_head(struct back_h1 *b, struct head *h)
     }
     uint64_t length;
     enum h1_framing framing = response_framing(x, h, &length);
-    b->keep = !h->wants_close && framing != H1_BODY_CLOSE && !body_may_follow(x, h);
+    /* Servers that refuse an Upgrade often close after the answer without saying so. */
+    b->keep =
+        !h->wants_close && framing != H1_BODY_CLOSE && !body_may_follow(x, h) && !b->is_upgrade;
     b->state = BACK_BODY;
     h1_body_init(&b->body, framing, length);
     conn_set_deadline(b->conn, worker_limits(x->worker)->tunnel_idle_timeout_ms);

@@ -165,3 +165,23 @@ def test_answer_nobody_asked_for():
         speak.set()
         assert gone.wait(60), "the gateway keeps the connection"
         assert edge.get("raw", "/").body == b"2"
+
+
+@pytest.mark.parametrize("http", HTTP)
+def test_a_connection_that_refused_an_upgrade_is_not_used_again(http):
+    """Servers close after such a refusal without having said so: a POST sent there would be lost."""
+    numbers = []
+
+    def reply(peer, head):
+        numbers.append((peer.number, head.split(" ")[0]))
+        if "upgrade: websocket" in head.lower():
+            peer.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+        else:
+            peer.send(HEAD + b"Content-Length: 2\r\n\r\nok")
+
+    with RawService(reply) as service, Edge(["raw=%d" % service.port]) as edge:
+        with edge.ws(edge.host("raw"), http=http) as ws:
+            assert not ws.open and ws.answer.status == 403
+        with edge.open("raw", http) as client:
+            assert client.request("POST", "/", body=b"").status == 200
+        assert [n for n, _ in numbers] == [1, 2]
