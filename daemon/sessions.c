@@ -202,6 +202,13 @@ static void session_note_project(struct session *session)
     }
 }
 
+/* Done means that the next request finds it so. What could not be served was said already. */
+static void session_on_served(void *arg, const char *error)
+{
+    (void)error;
+    operation_finish(arg, NULL, NULL);
+}
+
 static void session_on_done(void *arg, enum deployment_outcome outcome, enum err_code code,
                             const char *message)
 {
@@ -228,6 +235,11 @@ static void session_on_done(void *arg, enum deployment_outcome outcome, enum err
              LOG_STR("session", session->name), LOG_STR("kind", operation_kind(op)),
              LOG_STR("operation", operation_id(op)),
              LOG_STR("error", is_failure && message != NULL ? message : ""));
+    struct publisher *p = session->all->d->publisher;
+    if (outcome == DEPLOYMENT_SUCCEEDED && publisher_serves_services(p)) {
+        publisher_await(p, session_on_served, op);
+        return;
+    }
     const char *failure = message == NULL ? "it failed without saying why" : message;
     operation_finish(op, is_failure && code == ERR_CONFIG ? "config-invalid" : NULL,
                      is_failure ? failure : NULL);
