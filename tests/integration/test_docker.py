@@ -7,7 +7,9 @@ import hashlib
 import json
 import os
 import pty
+import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -17,6 +19,7 @@ import engine as engines
 import harness
 from api_client import Api
 from harness import until
+from other_host import OtherHost
 
 # Serves /www, ends at once when asked to; the environment is a page.
 SERVE = ("trap 'exit 0' TERM; mkdir -p /www; env > /www/env; echo \"$NAME\" > /www/index.html; "
@@ -155,6 +158,10 @@ def test_generated_labels_and_state(shop):
         "dev.wos.tunnel.3000.hostname": "alpha-web." + harness.DOMAIN,
         "dev.wos.tunnel.3000.host-port": str(shop.host_port())}.items(), labels
     assert state["backend"] == "docker" and state["mode"] == "generated"
+    assert labels["com.docker.compose.version"].startswith(
+        "2." if shop.kind == "v2" else "1."), labels
+    assert state["docker"]["composeProgram"] == (
+        "docker-compose" if shop.kind == "v1" else ""), "the plugin comes first"
     assert state["composeFile"] == str(shop.session_dir() / "compose.yaml")
     assert (shop.session_dir() / "compose.yaml").stat().st_mode & 0o777 == 0o600
 
@@ -184,6 +191,11 @@ def test_logs(shop):
     shop.engine.run("restart", ident)
     shop.engine.run("exec", ident, "sh", "-c", "echo another run > /proc/1/fd/1")
     assert "another run" in proc.stdout.readline()
+    single_service(shop, "restart", "db")
+    assert shop.engine.container_id(shop.project(), "db") != ident
+    shop.engine.run("exec", shop.engine.container_id(shop.project(), "db"),
+                    "sh", "-c", "echo another container > /proc/1/fd/1")
+    assert "another container" in proc.stdout.readline()
     proc.terminate()
 
 
@@ -211,6 +223,9 @@ def test_stopped_container_is_seen(shop):
     until("seen", lambda: [s for s in shop.detail()["services"] if s["service"] == "api"][0]
           ["state"] == "exited")
     assert shop.detail()["worktree"]["status"] == "running_partial"
+    rows = [row.split() for row in shop.ok("status", cwd="alpha").out.splitlines()]
+    assert [row[:5] for row in rows if row[0] == "api"] == [
+        ["api", "exited", "(no", "published", "ports)"]], rows
     shop.engine.run("start", ident)
     shop.wait_route("alpha-api")
     until("running", lambda: shop.detail()["worktree"]["status"] == "running")
@@ -234,6 +249,10 @@ def test_second_up_and_down(shop):
 
 # --- mode compose --------------------------------------------------------------------
 
+def in_yaml(script):
+    return script.replace('"', '\\"').replace("$", "$$")
+
+
 USER_FILE = """\
 version: "3.8"
 x-common: &common
@@ -243,17 +262,23 @@ x-common: &common
 services:
   web:
     <<: *common
-    command: ["sh", "-c", "%s"]
+    command: ["sh", "-c", "wget -qO /dev/null http://helper:80/ || exit 9; %s"]
     environment:
       <<: *env
       NAME: "web at ${PLACE:?PLACE is needed}"
       NUMBER: !!str 010
+      CALLER: "${CALLER:-nobody}"
     volumes: ["./data:/data:ro"]
+    depends_on: {helper: {condition: service_healthy}}
   helper:
     image: %s
     ports: ["18998:80"]
-""" % (engines.IMAGE, SERVE.format(port=3000).replace('"', '\\"').replace("$NAME", "$$NAME"),
-       engines.IMAGE)
+    networks: [default, back]
+    command: ["sh", "-c", "sleep 1; %s"]
+    healthcheck: {test: "wget -qO /dev/null http://127.0.0.1:80/", interval: 500ms, retries: 60}
+networks: {back: {}}
+""" % (engines.IMAGE, in_yaml(SERVE.format(port=3000)), engines.IMAGE,
+       in_yaml(SERVE.format(port=80)))
 
 
 @pytest.fixture(scope="module", params=("v1", "v2"))
@@ -267,7 +292,9 @@ def composed(engine, request):
     wos.deploy({"mode": "compose", "compose": {
         "config": "docker/compose.yml", "expose": ["web:3000"], "env_file": "vars.env",
         "environment": {"URL": "${expose.web.url[3000]}"}}})
+    wos.extra["CALLER"] = "somebody"
     first_up(wos)
+    del wos.extra["CALLER"]
     yield wos
     finish(wos)
 
@@ -275,6 +302,7 @@ def composed(engine, request):
 def test_compose_mode_publishes_what_is_exposed(composed):
     assert composed.get("alpha-web").body == b"web at here\n"
     env = composed.get("alpha-web", "/env").body.decode()
+    assert "CALLER=somebody\n" in env
     assert "SHARED=yes\n" in env and "NUMBER=010\n" in env
     assert "WOS_SERVICE_PORT=%d\n" % composed.host_port() in env
     ident = composed.engine.container_id(composed.project(), "web")
@@ -312,6 +340,34 @@ def test_compose_mode_two_worktrees_and_restart(composed):
     composed.down("beta")
     assert composed.get("alpha-web").status == 200
     assert composed.containers("beta") == {}
+
+
+def test_compose_mode_single_services_of_another_daemon(composed):
+    """The variables of the caller of up are in the containers only, and stay there."""
+    composed.up("alpha", env=composed.env(CALLER="of two daemons"))
+    composed.ok("restart")
+    ident = composed.engine.container_id(composed.project(), "web")
+    until("running", lambda: composed.detail()["worktree"]["status"] == "running")
+    for verb, status in (("restart", 200), ("stop", 503), ("restart", 200)):
+        single_service(composed, verb, "web")
+        assert composed.get("alpha-web").status == status
+    assert composed.engine.container_id(composed.project(), "web") == ident
+    assert "CALLER=of two daemons\n" in composed.get("alpha-web", "/env").body.decode()
+    kept = "".join(p.read_text(errors="replace") for p in composed.home.rglob("*") if p.is_file())
+    assert "of two daemons" not in kept, "no file has the values"
+    composed.engine.run("rm", "-f", ident)
+    api = Api(composed.web_port)
+    accepted = api.post("/worktrees/services/restart",
+                        {"path": str(composed.trees["alpha"]), "service": "web"}).json
+    end = api.operation(accepted)[-1]["terminal"]
+    assert end["status"] == "failed" and "run wos up" in end["failureMessage"], end
+    # Compose cannot read its file without PLACE; nothing is left all the same.
+    composed.down("alpha")
+    assert composed.containers() == {}
+    networks = composed.engine.run("network", "ls", "--format", "{{.Name}}").stdout
+    assert composed.project() not in networks, networks
+    composed.up("alpha")
+    assert "CALLER=nobody\n" in composed.get("alpha-web", "/env").body.decode()
 
 
 def test_compose_mode_refuses_what_it_cannot_do(composed):
@@ -364,6 +420,8 @@ def test_service_that_ends_says_why(own):
     result = own.run("up", cwd="alpha")
     assert result.code == 1, result
     assert "service web ended during up (exit 7):\nbroken pieces" in result.err, result
+    failed = [line for line in result.err.splitlines() if line.startswith("✗")]
+    assert len(failed) == 1 and "service web ended during up" in failed[0], result
 
 
 def test_init_script_that_fails(own):
@@ -421,16 +479,76 @@ def test_selection_dependencies_and_static_ports(own):
     assert own.routes() == {}
 
 
-def test_service_bind(own):
-    own.config["serviceBind"] = "127.0.0.77"
+@pytest.fixture
+def other_host():
+    host = OtherHost(78)
+    try:
+        reason = host.open()
+        if reason:
+            pytest.skip(reason)
+        yield host
+    finally:
+        host.close()
+
+
+def test_service_bind_from_another_host(own, other_host):
+    """The loopback alone, unless config.json names an address."""
+    (own.trees["alpha"] / "compose.yml").write_text("services:\n  web:\n    image: %s\n"
+        "    command: [sh, -c, '%s']\n    ports: ['3000']\n"
+        % (engines.IMAGE, SERVE.format(port=3000).replace("'", "''").replace("$", "$$")))
+    v4, v6 = other_host.v4, other_host.v6
+    in_compose = {"mode": "compose", "compose": {"config": "compose.yml", "expose": ["web:3000"]}}
+    for bind, deploy, addresses, reached in (
+            (None, generated({"web": service()}), ["127.0.0.1"], None),
+            (v4, generated({"web": service()}), ["127.0.0.1", v4], v4),
+            (v6, in_compose, ["127.0.0.1", v6], v6),
+            ("0.0.0.0", in_compose, ["0.0.0.0"], v4)):
+        own.config["serviceBind"] = bind
+        own.write_config()
+        own.ok("restart")
+        own.deploy(deploy)
+        own.up("alpha", "--no-tunnel")
+        ident = own.engine.container_id(own.project(), "web")
+        info = json.loads(own.engine.run("inspect", ident).stdout)[0]
+        rows = info["HostConfig"]["PortBindings"]["3000/tcp"]
+        assert sorted(r["HostIp"].strip("[]") for r in rows) == sorted(addresses), rows
+        assert "WOS_SERVICE_HOSTNAME=%s" % (bind or "localhost") in info["Config"]["Env"]
+        port = own.host_port()
+        if reached is None:
+            assert other_host.curl(v4, port).returncode == 7
+            assert other_host.curl(v6, port).returncode == 7
+        else:
+            assert b"WOS_SERVICE_PORT=%d\n" % port in other_host.curl(reached, port, "/env").stdout
+        with socket.create_connection(("127.0.0.1", port), 10):
+            pass
+    own.config["serviceBind"] = "192.0.2.9"
     own.write_config()
-    own.deploy(generated({"web": service()}))
-    own.up("alpha", "--no-tunnel")
-    ident = own.engine.container_id(own.project(), "web")
-    info = json.loads(own.engine.run("inspect", ident).stdout)[0]
-    rows = info["HostConfig"]["PortBindings"]["3000/tcp"]
-    assert sorted(r["HostIp"] for r in rows) == ["127.0.0.1", "127.0.0.77"]
-    assert "WOS_SERVICE_HOSTNAME=127.0.0.77" in info["Config"]["Env"]
+    own.ok("restart")
+    result = own.run("up", cwd="alpha")
+    assert result.code == 1 and "192.0.2.9" in result.err, result
+    assert "cannot assign requested address" in result.err and "[retry" not in result.err, result
+
+
+def test_port_taken_before_a_later_wave(own):
+    """Somebody takes the port of a service that still waits for another."""
+    own.deploy(generated({"web": needing_api(), "api": {
+        "script": ["while [ ! -e go ]; do sleep 0.1; done", SERVE.format(port=3001)],
+        "ports": [3001]}}, app={"init_script": ["echo x >> ran"]}))
+    proc = own.popen("up", cwd="alpha")
+    project = project_of(own)
+    until("the first wave", lambda: own.engine.containers(project).get("api") == "running")
+    taken = int(re.search(r'127\.0\.0\.1:(\d+):3000', own.compose()).group(1))
+    first = own.host_port(service="api", port=3001)
+    with socket.create_server(("127.0.0.1", taken)):
+        (own.trees["alpha"] / "go").touch()
+        out, err = proc.communicate(timeout=120)
+    assert proc.returncode == 0, err
+    assert "[retry 2/3]" in err and "[retry 3/3]" not in err, err
+    assert own.host_port() != taken and own.host_port(service="api", port=3001) == first
+    assert own.get("alpha-web").status == 200 and own.get("alpha-api").status == 200
+    assert own.containers() == {"web": "running", "api": "running"}
+    assert (own.trees["alpha"] / "ran").read_text() == "x\n", "init scripts run once"
+    assert len(own.routes()) == 2
 
 
 def test_port_conflict_is_tried_again(own):
@@ -521,15 +639,19 @@ def check_exec(wos):
     assert missing.code == 1 and "nobody" in missing.err, missing
 
 
+def single_service(wos, verb, name, tree="alpha"):
+    api = Api(wos.web_port)
+    answer = api.post("/worktrees/services/" + verb,
+                      {"path": str(wos.trees[tree]), "service": name})
+    assert answer.status == 202, answer
+    api.done(answer.json)
+
+
 def check_single_services(wos, name, others):
     """Stopped and started anew through the API, while the others go on."""
-    api = Api(wos.web_port)
-    body = {"path": str(wos.trees["alpha"]), "service": name}
     idents = {s: wos.engine.container_id(wos.project(), s) for s in others + [name]}
     for verb, state in (("stop", "stopped"), ("restart", "running"), ("restart", "running")):
-        answer = api.post("/worktrees/services/" + verb, body)
-        assert answer.status == 202, answer
-        api.done(answer.json)
+        single_service(wos, verb, name)
         states = {s["service"]: s["state"] for s in wos.detail()["services"]}
         assert states == {**{s: "running" for s in others}, name: state}
         assert wos.get("alpha-" + name).status == (200 if state == "running" else 503)

@@ -212,6 +212,35 @@ static void test_conflict(void **state)
     assert_true(conflict_is(STR("Cannot start service web: something with the port")));
     assert_false(conflict_is(STR("Cannot start service web: no such image")));
     assert_false(conflict_is(STR("")));
+    assert_false(conflict_is(STR("driver failed programming external connectivity: listen tcp4 "
+                                 "192.0.2.9:80: bind: cannot assign requested address")));
+}
+
+static void test_wildcard_bind(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bind;
+        const char *lines;
+    } cases[] = {
+        {NULL, "      - \"127.0.0.1:20001:80\"\n"},
+        {"127.0.0.1", "      - \"127.0.0.1:20001:80\"\n"},
+        {"10.0.0.1", "      - \"127.0.0.1:20001:80\"\n      - \"10.0.0.1:20001:80\"\n"},
+        {"0.0.0.0", "      - \"0.0.0.0:20001:80\"\n"},
+        {"::", "      - \"127.0.0.1:20001:80\"\n      - \"[::]:20001:80\"\n"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct compose_port port = {20001, 80};
+        struct compose_service service = {.name = "web", .ports = &port, .port_count = 1};
+        struct compose_file file = {
+            .services = &service, .count = 1, .service_bind = cases[i].bind};
+        struct buf out = {0};
+        compose_file_write(&file, &out);
+        const char *at = strstr(buf_cstr(&out), "    ports:\n");
+        assert_non_null(at);
+        assert_string_equal(at + strlen("    ports:\n"), cases[i].lines);
+        buf_fini(&out);
+    }
 }
 
 int main(void)
@@ -219,7 +248,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_file),        cmocka_unit_test(test_base),
         cmocka_unit_test(test_base_errors), cmocka_unit_test(test_containers),
-        cmocka_unit_test(test_conflict),
+        cmocka_unit_test(test_conflict),    cmocka_unit_test(test_wildcard_bind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
