@@ -112,13 +112,26 @@ class Engine:
         for name in names:
             if name != "busybox":
                 (root / name).symlink_to("busybox")
+        self._import(IMAGE)
+
+    def _import(self, name):
         tar = subprocess.Popen(["tar", "-C", self.dir / "root", "-c", "."],
                                stdout=subprocess.PIPE)
         self.run("import", "-c", "ENV PATH=/bin", "-c",
                  "CMD [\"sh\", \"-c\", \"trap exit TERM; sleep 100000 & wait\"]",
-                 "-", IMAGE, stdin=tar.stdout)
+                 "-", name, stdin=tar.stdout)
         tar.stdout.close()
         assert tar.wait(60) == 0
+
+    def image(self, name, programs):
+        """Another image: IMAGE with these shell scripts in its PATH."""
+        paths = [self.dir / "root" / "bin" / program for program in programs]
+        for path in paths:
+            path.write_text("#!/bin/sh\n" + programs[path.name], encoding="utf-8")
+            path.chmod(0o755)
+        self._import(name)
+        for path in paths:
+            path.unlink()
 
     def env(self):
         env = {k: v for k, v in os.environ.items() if not k.startswith("DOCKER_")}

@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -612,6 +613,91 @@ def test_mode_can_change(own):
     own.deploy(generated({"web": service()}))
     own.up("alpha")
     assert own.containers() == {"web": "running"} and own.service_pids() == {}
+
+
+# --- docs/DEPLOY.md ------------------------------------------------------------------------
+
+NPM = """\
+serve() {
+    mkdir -p /www; echo "$1 in $PWD" > /www/index.html; echo fine > /www/health; env > /www/env
+    trap 'exit 0' TERM; httpd -f -p $2 -h /www & wait
+}
+case "$*" in
+ci) echo "$PWD $NPM_CONFIG_CACHE" >> /workspace/installed ;;
+"run dev -- --host 0.0.0.0") serve web 3000 ;;
+"run api") serve api 8080 ;;
+*) echo "npm $*?" >&2; exit 2 ;;
+esac
+"""
+
+
+@pytest.fixture
+def examples():
+    """The examples of docs/DEPLOY.md by mode."""
+    text = (harness.ROOT / "docs" / "DEPLOY.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    found = {re.match(r"(?:# |mode: )(\w+)", block).group(1): block for block in blocks}
+    assert sorted(found) == ["compose", "generated", "shell"], blocks
+    return found
+
+
+def test_example_of_generated(own, examples):
+    own.engine.image("node:22", {"npm": NPM})
+    own.engine.image("postgres:16", {})
+    (own.user_home / ".npm").mkdir()
+    (own.trees["alpha"] / "packages" / "api").mkdir(parents=True)
+    own.deploy(examples["generated"])
+    result = own.up("alpha")
+    assert "warning" not in result.err, result
+    assert (own.trees["alpha"] / "installed").read_text() == "/workspace /wos-cache/npm\n"
+    assert own.get("alpha-web").body == b"web in /workspace\n"
+    assert own.get("alpha-api").body == b"api in /workspace/packages/api\n"
+    assert own.containers() == dict.fromkeys(["web", "api", "db"], "running")
+    assert b"API_URL=https://alpha-api." in own.get("alpha-web", "/env").body
+    env = own.get("alpha-api", "/env").body.decode()
+    assert "DATABASE_URL=postgres://postgres:x@%s-db/app\n" % own.project() in env
+    ident = own.engine.container_id(own.project(), "db")
+    info = json.loads(own.engine.run("inspect", ident).stdout)[0]
+    assert [m["Name"] for m in info["Mounts"]] == [own.project() + "_data"]
+
+
+def test_example_of_compose(own, examples):
+    tree = own.trees["alpha"]
+    own.engine.image("node:22", {"npm": NPM})
+    (tree / ".env").write_text("TAG=22\n")
+    (tree / "docker-compose.yml").write_text(
+        "services:\n"
+        "  web: {image: 'node:${TAG}', command: npm run dev -- --host 0.0.0.0,"
+        " environment: [PUBLIC_URL]}\n"
+        "  api: {image: 'node:${TAG}', command: npm run api, ports: ['8080:8080']}\n")
+    own.config["tunnel"]["serviceTunnels"]["secret"] = "only for those who know it"
+    own.write_config()
+    own.deploy(examples["compose"])
+    result = own.up("alpha")
+    assert "warning" not in result.err, result
+    assert own.get("alpha-web").body == b"web in /\n"
+    assert b"PUBLIC_URL=https://alpha-web." in own.get("alpha-web", "/env").body
+    assert own.get("alpha-api").status == 401, "access: secret"
+    port = own.host_port(service="api", port=8080)
+    with socket.create_connection(("127.0.0.1", port), 10) as sock:
+        sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert b"api in /\n" in sock.makefile("rb").read()
+    assert own.containers() == dict.fromkeys(["web", "api"], "running")
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+def test_example_of_shell(own, examples):
+    tree = own.trees["alpha"]
+    start = "%s %s/backend.py --name dev" % (harness.PYTHON, harness.FAKES)
+    (tree / "package.json").write_text(json.dumps(
+        {"name": "x", "version": "1.0.0", "scripts": {"dev": start}}))
+    (tree / "package-lock.json").write_text(json.dumps(
+        {"name": "x", "version": "1.0.0", "lockfileVersion": 3,
+         "packages": {"": {"name": "x", "version": "1.0.0"}}}))
+    own.deploy(examples["shell"])
+    result = own.up("alpha")
+    assert "warning" not in result.err, result
+    assert own.get("alpha-web", "/hello").body == b"hello from dev\n"
 
 
 # --- commands in containers, single services, order ---------------------------------------
