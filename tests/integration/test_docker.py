@@ -153,6 +153,7 @@ def test_generated_labels_and_state(shop):
     state = shop.state()
     assert {k: v for k, v in labels.items() if k.startswith("dev.wos.")}.items() >= {
         "dev.wos.managed": "true", "dev.wos.schema": "1", "dev.wos.mode": "generated",
+        "dev.wos.home-hash": hashlib.sha256(str(shop.home).encode()).hexdigest()[:16],
         "dev.wos.session": shop.session_dir().name, "dev.wos.project": state["projectName"],
         "dev.wos.service": "web", "dev.wos.deployment-id": state["deploymentId"],
         "dev.wos.tunnel.ports": "3000",
@@ -225,8 +226,8 @@ def test_stopped_container_is_seen(shop):
           ["state"] == "exited")
     assert shop.detail()["worktree"]["status"] == "running_partial"
     rows = [row.split() for row in shop.ok("status", cwd="alpha").out.splitlines()]
-    assert [row[:5] for row in rows if row[0] == "api"] == [
-        ["api", "exited", "(no", "published", "ports)"]], rows
+    row, = (row for row in rows if row[0] == "api")
+    assert row[1] == "exited" and "localhost" not in " ".join(row), rows
     shop.engine.run("start", ident)
     shop.wait_route("alpha-api")
     until("running", lambda: shop.detail()["worktree"]["status"] == "running")
@@ -466,6 +467,31 @@ def test_caches_files_and_volumes(own):
     assert project + "_default" not in networks
 
 
+def test_clones_and_kept_paths(own):
+    """What a secondary worktree gets before its init script runs in the container."""
+    (own.source / "secrets.env").write_text("FROM_CLONE=yes\n")
+    (own.source / "seed").mkdir()
+    (own.source / "seed" / "rows").write_text("1\n")
+    (own.trees["beta"] / "lock").write_text("3\n")
+    own.deploy(generated(
+        {"web": service(env_file="secrets.env", volumes=["./dev/data:/data"])},
+        app={"init_script": ["cat dev/data/rows >> ran",
+                             "[ -e modules/x ] || { mkdir modules && date > modules/x; }"]},
+        clone_volumes=["secrets.env", "seed:dev/data"],
+        cache=[{"key": {"files": ["lock"]}, "paths": ["modules"]}]))
+    own.up("beta")
+    tree = own.trees["beta"]
+    assert "FROM_CLONE=yes\n" in own.get("beta-web", "/env").body.decode()
+    ident = own.engine.container_id(own.project("beta"), "web")
+    assert own.engine.run("exec", ident, "cat", "/data/rows").stdout == "1\n"
+    made = (tree / "modules" / "x").read_text()
+    shutil.rmtree(tree / "modules")
+    (own.source / "seed" / "rows").write_text("2\n")
+    own.up("beta", "--force")
+    assert (tree / "modules" / "x").read_text() == made, "kept, so not made again"
+    assert (tree / "ran").read_text() == "1\n2\n", "--force clones again"
+
+
 def test_selection_dependencies_and_static_ports(own):
     port = harness.free_port()
     own.deploy(generated({"web": service(port, dependencies=["db"]), "other": service(3001)},
@@ -600,6 +626,27 @@ def test_engine_that_goes_away_is_unknown(own):
     (own.dir / "away").unlink()
     until("running", lambda: own.detail()["worktree"]["status"] == "running")
     own.wait_route("alpha-web")
+
+
+def test_containers_of_another_home_are_not_ours(own):
+    """The same worktree, so the same project; routes of a dead daemon must not lead there."""
+    own.deploy(generated({"web": service()}))
+    own.up("alpha")
+    os.kill(own.daemon_pid(), signal.SIGKILL)
+    other = own.dir / "h2"
+    other.mkdir()
+    (other / "config.json").write_text(json.dumps({"web": {"port": harness.free_port()}}))
+    env = own.env(WOS_HOME=str(other))
+    try:
+        own.ok("up", cwd="alpha", env=env)
+        assert own.containers() == {"web": "running"}
+        own.ok("start")
+        until("seen", lambda: [s["state"] for s in own.detail()["services"]] == ["stopped"])
+        own.wait_route("alpha-web", status=503)
+        assert own.containers() == {"web": "running"}, "and nothing happens to it"
+    finally:
+        own.run("down", cwd="alpha", env=env)
+        own.run("stop", env=env)
 
 
 def test_mode_can_change(own):

@@ -199,6 +199,29 @@ static void test_containers(void **state)
     assert_int_equal(containers_parse(STR("{}"), &list, &err), -1);
 }
 
+static void test_foreign_containers(void **state)
+{
+    (void)state;
+    const char *text =
+        "[{\"Id\":\"1\",\"Config\":{\"Labels\":{\"com.docker.compose.service\":\"a\","
+        "\"dev.wos.deployment-id\":\"theirs\"}}},"
+        "{\"Id\":\"2\",\"Config\":{\"Labels\":{\"com.docker.compose.service\":\"b\","
+        "\"dev.wos.deployment-id\":\"ours\"}}},"
+        "{\"Id\":\"3\",\"Config\":{\"Labels\":{\"com.docker.compose.service\":\"c\"}}}]";
+    struct containers list = {0};
+    assert_int_equal(containers_parse(str_of(text), &list, NULL), 0);
+    containers_keep(&list, "");
+    assert_int_equal(list.count, 3);
+    containers_keep(&list, "ours");
+    assert_int_equal(list.count, 2);
+    assert_null(containers_find(&list, "a"));
+    assert_string_equal(list.items[0].id, "2");
+    assert_non_null(containers_find(&list, "c"));
+    containers_keep(&list, "another");
+    assert_int_equal(list.count, 1);
+    containers_fini(&list);
+}
+
 static void test_conflict(void **state)
 {
     (void)state;
@@ -246,9 +269,13 @@ static void test_wildcard_bind(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_file),        cmocka_unit_test(test_base),
-        cmocka_unit_test(test_base_errors), cmocka_unit_test(test_containers),
-        cmocka_unit_test(test_conflict),    cmocka_unit_test(test_wildcard_bind),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_base),
+        cmocka_unit_test(test_base_errors),
+        cmocka_unit_test(test_containers),
+        cmocka_unit_test(test_conflict),
+        cmocka_unit_test(test_wildcard_bind),
+        cmocka_unit_test(test_foreign_containers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
