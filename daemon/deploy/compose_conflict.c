@@ -18,6 +18,9 @@ bool conflict_is(struct str text)
     static const char *const patterns[] = {"port is already allocated", "address already in use",
                                            "failed to bind", "bind for",
                                            "driver failed programming external connectivity"};
+    if (has_part(text, STR("cannot assign requested address"))) {
+        return false; /* serviceBind is none of this machine's: other ports would not help */
+    }
     for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
         if (has_part(text, str_of(patterns[i]))) {
             return true;

@@ -124,11 +124,14 @@ static void add_ports(struct buf *out, const struct compose_service *s, const ch
     }
     bool has_bind = bind != NULL && strcmp(bind, "127.0.0.1") != 0;
     bool is_v6 = has_bind && strchr(bind, ':') != NULL;
+    bool is_any = has_bind && strcmp(bind, "0.0.0.0") == 0; /* has the loopback in it */
     buf_add_text(out, "    ports:\n");
     for (size_t i = 0; i < s->port_count; i++) {
         unsigned host = s->ports[i].host;
         unsigned container = s->ports[i].container;
-        buf_printf(out, "      - \"127.0.0.1:%u:%u\"\n", host, container);
+        if (!is_any) {
+            buf_printf(out, "      - \"127.0.0.1:%u:%u\"\n", host, container);
+        }
         if (has_bind) {
             buf_printf(out, "      - \"%s%s%s:%u:%u\"\n", is_v6 ? "[" : "", bind, is_v6 ? "]" : "",
                        host, container);

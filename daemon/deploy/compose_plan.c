@@ -51,7 +51,7 @@ static void add_labels(const struct deployment *d, const char *service, const st
 {
     uint8_t digest[DIGEST_SHA256_SIZE];
     digest_sha256(str_of(d->env.home), digest);
-    autofree char *home = digest_hex(digest, 12);
+    autofree char *home = digest_hex(digest, 16);
     add_label(labels, "dev.wos.managed", "true");
     add_label(labels, "dev.wos.schema", "1");
     add_label(labels, "dev.wos.home-hash", home);

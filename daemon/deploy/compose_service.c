@@ -82,8 +82,42 @@ static void remove_on_done(void *arg, const struct docker_result *result)
     compose_command(c, &args, true, up_on_done);
 }
 
+static void again_on_done(void *arg, const struct docker_result *result)
+{
+    struct compose_run *c = arg;
+    CHECK(c->magic == COMPOSE_RUN_MAGIC);
+    if (result->status != 0) {
+        service_fail(c, "docker start", result);
+        return;
+    }
+    compose_look(c, service_on_looked);
+}
+
+/* Compose would interpolate the files anew. What the caller of the last up had in its environment
+ * is kept nowhere, only in the container: after a restart of the daemon that one is started. */
+static void start_again(struct compose_run *c, const struct service_run *s)
+{
+    if (s == NULL || s->container == NULL) {
+        struct err err = {0};
+        (void)err_set(&err, ERR_FAILED,
+                      "the container of service %s is gone, and since the daemon was restarted the "
+                      "variables it was made with are not known: run wos up",
+                      c->service);
+        service_end(c, &err);
+        return;
+    }
+    struct docker_args args = {0};
+    const char *const words[] = {c->tool.docker, "start", s->container, NULL};
+    docker_args_add_all(&args, words);
+    compose_command(c, &args, false, again_on_done);
+}
+
 static void start_begin(struct compose_run *c)
 {
+    if (!c->knows_caller) {
+        start_again(c, deployment_find(c->d, c->service));
+        return;
+    }
     struct docker_args args = {0};
     const char *const words[] = {"rm", "-f", "-s", c->service, NULL};
     compose_add_command(c, &args);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/auto.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "daemon/deploy/runner_compose.h"
 #include "daemon/deploy/shell.h"
@@ -167,6 +168,8 @@ static void inspect_on_done(void *arg, const struct docker_result *result)
         look_fail(c, "inspect", result);
         return;
     }
+    /* Another home may have brought up the same worktree since: its ports are not ours. */
+    containers_keep(&c->found, json_get_str(c->d->state, "deploymentId", ""));
     look_finish(c, NULL);
 }
 

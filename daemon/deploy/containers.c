@@ -49,18 +49,38 @@ int containers_parse(struct str text, struct containers *out, struct err *err)
     return 0;
 }
 
+static void container_fini(struct container *c)
+{
+    free(c->id);
+    free(c->service);
+    free(c->state);
+    free(c->started_at);
+    free(c->deployment_id);
+}
+
 void containers_fini(struct containers *list)
 {
     for (size_t i = 0; i < list->count; i++) {
-        struct container *c = &list->items[i];
-        free(c->id);
-        free(c->service);
-        free(c->state);
-        free(c->started_at);
-        free(c->deployment_id);
+        container_fini(&list->items[i]);
     }
     free(list->items);
     *list = (struct containers){0};
+}
+
+void containers_keep(struct containers *list, const char *deployment_id)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        struct container *c = &list->items[i];
+        bool is_foreign = deployment_id[0] != '\0' && c->deployment_id != NULL &&
+                          strcmp(c->deployment_id, deployment_id) != 0;
+        if (is_foreign) {
+            container_fini(c);
+        } else {
+            list->items[kept++] = *c;
+        }
+    }
+    list->count = kept;
 }
 
 const struct container *containers_find(const struct containers *list, const char *service)

@@ -30,6 +30,8 @@ struct containers {
  * `compose run`, are left out. */
 int containers_parse(struct str text, struct containers *out, struct err *err);
 void containers_fini(struct containers *list);
+/* Without those that say they belong to another deployment; "": all stay. */
+void containers_keep(struct containers *list, const char *deployment_id);
 /* The running one of the service, else any, or NULL. */
 const struct container *containers_find(const struct containers *list, const char *service);
 

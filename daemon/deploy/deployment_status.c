@@ -84,10 +84,17 @@ const char *deployment_status(const struct deployment *d)
     return status_of_services(d);
 }
 
+/* A container that does not run publishes nothing: its host ports may be somebody else's. */
+static bool is_published(const struct service_run *s)
+{
+    bool is_over = s->state == SERVICE_EXITED || s->state == SERVICE_STOPPED;
+    return s->deployment->mode == MANIFEST_SHELL || !is_over;
+}
+
 static cJSON *service_ports_json(const struct service_run *s)
 {
     cJSON *ports = cJSON_CreateArray();
-    for (size_t i = 0; i < s->port_count; i++) {
+    for (size_t i = 0; is_published(s) && i < s->port_count; i++) {
         cJSON *port = cJSON_CreateObject();
         json_add_int(port, "containerPort", s->ports[i].container_port);
         json_add_int(port, "hostPort", s->ports[i].host_port);

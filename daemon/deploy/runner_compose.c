@@ -221,6 +221,7 @@ void compose_take_environment(struct compose_run *c)
     docker_tool_fini(&c->tool);
     envlist_fini(&c->env);
     envlist_add_all(&c->env, envlist_array(&c->d->up->base_env));
+    c->knows_caller = true;
 }
 
 bool compose_up_is_over(const struct deployment *d)
@@ -368,8 +369,9 @@ static void remove_on_done(void *arg, const struct docker_result *result)
         return;
     }
     struct docker_args args = {0};
-    autofree char *network = xasprintf("%s_default", c->d->wt.project_name);
-    const char *const words[] = {c->tool.docker, "network", "rm", network, NULL};
+    autofree char *filter = xasprintf("label=com.docker.compose.project=%s", c->d->wt.project_name);
+    const char *const words[] = {c->tool.docker, "network", "prune", "--force",
+                                 "--filter",     filter,    NULL};
     docker_args_add_all(&args, words);
     command_start(c, &args, NULL, remove_networks_on_done);
 }

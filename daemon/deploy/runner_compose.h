@@ -27,6 +27,7 @@ struct compose_run {
     struct docker_tool tool;
     struct docker_search *search; /* owned while under way */
     struct envlist env;           /* of every command */
+    bool knows_caller;            /* env is that of the last up's caller, which no file keeps */
     char *project_dir;            /* owned */
     char *files[2];               /* owned: -f of every command */
     size_t file_count;

@@ -6,8 +6,8 @@ file), as all engines of a machine choose the same networks. Afterwards its brid
 rules and ip_forward are as before.
 
 Compose comes in three kinds (COMPOSE): "v1" is the program docker-compose, "plugin" the same
-behind a thin plugin of the docker command, "v2" the real plugin where one is installed or
-named by $WOS_TEST_COMPOSE_V2.
+behind a thin plugin of the docker command, "v2" the real plugin where one is installed, named
+by $WOS_TEST_COMPOSE_V2 or fetched by scripts/compose-v2.
 """
 import fcntl
 import os
@@ -47,7 +47,9 @@ def busybox():
 def plugin_v2():
     """The path of a Compose v2 plugin, or None."""
     named = os.environ.get("WOS_TEST_COMPOSE_V2")
-    for path in ([named] if named else []) + [d + "/docker-compose" for d in PLUGIN_DIRS]:
+    fetched = Path(__file__).resolve().parents[2] / "build-compose-v2/root" / PLUGIN_DIRS[0][1:]
+    for path in ([named] if named else []) + [
+            "%s/docker-compose" % folder for folder in (*PLUGIN_DIRS, fetched)]:
         if os.access(path, os.X_OK):
             return path
     return None
@@ -55,7 +57,7 @@ def plugin_v2():
 
 def compose_missing(kind):
     if kind == "v2":
-        return None if plugin_v2() else "no Compose v2 plugin (WOS_TEST_COMPOSE_V2 names one)"
+        return None if plugin_v2() else "no Compose v2 plugin (scripts/compose-v2 fetches one)"
     return None if shutil.which("docker-compose") else "docker-compose v1 is not installed"
 
 
@@ -112,13 +114,26 @@ class Engine:
         for name in names:
             if name != "busybox":
                 (root / name).symlink_to("busybox")
+        self._import(IMAGE)
+
+    def _import(self, name):
         tar = subprocess.Popen(["tar", "-C", self.dir / "root", "-c", "."],
                                stdout=subprocess.PIPE)
         self.run("import", "-c", "ENV PATH=/bin", "-c",
                  "CMD [\"sh\", \"-c\", \"trap exit TERM; sleep 100000 & wait\"]",
-                 "-", IMAGE, stdin=tar.stdout)
+                 "-", name, stdin=tar.stdout)
         tar.stdout.close()
         assert tar.wait(60) == 0
+
+    def image(self, name, programs):
+        """Another image: IMAGE with these shell scripts in its PATH."""
+        paths = [self.dir / "root" / "bin" / program for program in programs]
+        for path in paths:
+            path.write_text("#!/bin/sh\n" + programs[path.name], encoding="utf-8")
+            path.chmod(0o755)
+        self._import(name)
+        for path in paths:
+            path.unlink()
 
     def env(self):
         env = {k: v for k, v in os.environ.items() if not k.startswith("DOCKER_")}

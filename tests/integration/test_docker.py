@@ -7,7 +7,10 @@ import hashlib
 import json
 import os
 import pty
+import re
+import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -17,6 +20,7 @@ import engine as engines
 import harness
 from api_client import Api
 from harness import until
+from other_host import OtherHost
 
 # Serves /www, ends at once when asked to; the environment is a page.
 SERVE = ("trap 'exit 0' TERM; mkdir -p /www; env > /www/env; echo \"$NAME\" > /www/index.html; "
@@ -149,12 +153,17 @@ def test_generated_labels_and_state(shop):
     state = shop.state()
     assert {k: v for k, v in labels.items() if k.startswith("dev.wos.")}.items() >= {
         "dev.wos.managed": "true", "dev.wos.schema": "1", "dev.wos.mode": "generated",
+        "dev.wos.home-hash": hashlib.sha256(str(shop.home).encode()).hexdigest()[:16],
         "dev.wos.session": shop.session_dir().name, "dev.wos.project": state["projectName"],
         "dev.wos.service": "web", "dev.wos.deployment-id": state["deploymentId"],
         "dev.wos.tunnel.ports": "3000",
         "dev.wos.tunnel.3000.hostname": "alpha-web." + harness.DOMAIN,
         "dev.wos.tunnel.3000.host-port": str(shop.host_port())}.items(), labels
     assert state["backend"] == "docker" and state["mode"] == "generated"
+    assert labels["com.docker.compose.version"].startswith(
+        "2." if shop.kind == "v2" else "1."), labels
+    assert state["docker"]["composeProgram"] == (
+        "docker-compose" if shop.kind == "v1" else ""), "the plugin comes first"
     assert state["composeFile"] == str(shop.session_dir() / "compose.yaml")
     assert (shop.session_dir() / "compose.yaml").stat().st_mode & 0o777 == 0o600
 
@@ -184,6 +193,11 @@ def test_logs(shop):
     shop.engine.run("restart", ident)
     shop.engine.run("exec", ident, "sh", "-c", "echo another run > /proc/1/fd/1")
     assert "another run" in proc.stdout.readline()
+    single_service(shop, "restart", "db")
+    assert shop.engine.container_id(shop.project(), "db") != ident
+    shop.engine.run("exec", shop.engine.container_id(shop.project(), "db"),
+                    "sh", "-c", "echo another container > /proc/1/fd/1")
+    assert "another container" in proc.stdout.readline()
     proc.terminate()
 
 
@@ -211,6 +225,9 @@ def test_stopped_container_is_seen(shop):
     until("seen", lambda: [s for s in shop.detail()["services"] if s["service"] == "api"][0]
           ["state"] == "exited")
     assert shop.detail()["worktree"]["status"] == "running_partial"
+    rows = [row.split() for row in shop.ok("status", cwd="alpha").out.splitlines()]
+    row, = (row for row in rows if row[0] == "api")
+    assert row[1] == "exited" and "localhost" not in " ".join(row), rows
     shop.engine.run("start", ident)
     shop.wait_route("alpha-api")
     until("running", lambda: shop.detail()["worktree"]["status"] == "running")
@@ -234,6 +251,10 @@ def test_second_up_and_down(shop):
 
 # --- mode compose --------------------------------------------------------------------
 
+def in_yaml(script):
+    return script.replace('"', '\\"').replace("$", "$$")
+
+
 USER_FILE = """\
 version: "3.8"
 x-common: &common
@@ -243,17 +264,23 @@ x-common: &common
 services:
   web:
     <<: *common
-    command: ["sh", "-c", "%s"]
+    command: ["sh", "-c", "wget -qO /dev/null http://helper:80/ || exit 9; %s"]
     environment:
       <<: *env
       NAME: "web at ${PLACE:?PLACE is needed}"
       NUMBER: !!str 010
+      CALLER: "${CALLER:-nobody}"
     volumes: ["./data:/data:ro"]
+    depends_on: {helper: {condition: service_healthy}}
   helper:
     image: %s
     ports: ["18998:80"]
-""" % (engines.IMAGE, SERVE.format(port=3000).replace('"', '\\"').replace("$NAME", "$$NAME"),
-       engines.IMAGE)
+    networks: [default, back]
+    command: ["sh", "-c", "sleep 1; %s"]
+    healthcheck: {test: "wget -qO /dev/null http://127.0.0.1:80/", interval: 500ms, retries: 60}
+networks: {back: {}}
+""" % (engines.IMAGE, in_yaml(SERVE.format(port=3000)), engines.IMAGE,
+       in_yaml(SERVE.format(port=80)))
 
 
 @pytest.fixture(scope="module", params=("v1", "v2"))
@@ -267,7 +294,9 @@ def composed(engine, request):
     wos.deploy({"mode": "compose", "compose": {
         "config": "docker/compose.yml", "expose": ["web:3000"], "env_file": "vars.env",
         "environment": {"URL": "${expose.web.url[3000]}"}}})
+    wos.extra["CALLER"] = "somebody"
     first_up(wos)
+    del wos.extra["CALLER"]
     yield wos
     finish(wos)
 
@@ -275,6 +304,7 @@ def composed(engine, request):
 def test_compose_mode_publishes_what_is_exposed(composed):
     assert composed.get("alpha-web").body == b"web at here\n"
     env = composed.get("alpha-web", "/env").body.decode()
+    assert "CALLER=somebody\n" in env
     assert "SHARED=yes\n" in env and "NUMBER=010\n" in env
     assert "WOS_SERVICE_PORT=%d\n" % composed.host_port() in env
     ident = composed.engine.container_id(composed.project(), "web")
@@ -312,6 +342,34 @@ def test_compose_mode_two_worktrees_and_restart(composed):
     composed.down("beta")
     assert composed.get("alpha-web").status == 200
     assert composed.containers("beta") == {}
+
+
+def test_compose_mode_single_services_of_another_daemon(composed):
+    """The variables of the caller of up are in the containers only, and stay there."""
+    composed.up("alpha", env=composed.env(CALLER="of two daemons"))
+    composed.ok("restart")
+    ident = composed.engine.container_id(composed.project(), "web")
+    until("running", lambda: composed.detail()["worktree"]["status"] == "running")
+    for verb, status in (("restart", 200), ("stop", 503), ("restart", 200)):
+        single_service(composed, verb, "web")
+        assert composed.get("alpha-web").status == status
+    assert composed.engine.container_id(composed.project(), "web") == ident
+    assert "CALLER=of two daemons\n" in composed.get("alpha-web", "/env").body.decode()
+    kept = "".join(p.read_text(errors="replace") for p in composed.home.rglob("*") if p.is_file())
+    assert "of two daemons" not in kept, "no file has the values"
+    composed.engine.run("rm", "-f", ident)
+    api = Api(composed.web_port)
+    accepted = api.post("/worktrees/services/restart",
+                        {"path": str(composed.trees["alpha"]), "service": "web"}).json
+    end = api.operation(accepted)[-1]["terminal"]
+    assert end["status"] == "failed" and "run wos up" in end["failureMessage"], end
+    # Compose cannot read its file without PLACE; nothing is left all the same.
+    composed.down("alpha")
+    assert composed.containers() == {}
+    networks = composed.engine.run("network", "ls", "--format", "{{.Name}}").stdout
+    assert composed.project() not in networks, networks
+    composed.up("alpha")
+    assert "CALLER=nobody\n" in composed.get("alpha-web", "/env").body.decode()
 
 
 def test_compose_mode_refuses_what_it_cannot_do(composed):
@@ -364,6 +422,8 @@ def test_service_that_ends_says_why(own):
     result = own.run("up", cwd="alpha")
     assert result.code == 1, result
     assert "service web ended during up (exit 7):\nbroken pieces" in result.err, result
+    failed = [line for line in result.err.splitlines() if line.startswith("✗")]
+    assert len(failed) == 1 and "service web ended during up" in failed[0], result
 
 
 def test_init_script_that_fails(own):
@@ -407,6 +467,31 @@ def test_caches_files_and_volumes(own):
     assert project + "_default" not in networks
 
 
+def test_clones_and_kept_paths(own):
+    """What a secondary worktree gets before its init script runs in the container."""
+    (own.source / "secrets.env").write_text("FROM_CLONE=yes\n")
+    (own.source / "seed").mkdir()
+    (own.source / "seed" / "rows").write_text("1\n")
+    (own.trees["beta"] / "lock").write_text("3\n")
+    own.deploy(generated(
+        {"web": service(env_file="secrets.env", volumes=["./dev/data:/data"])},
+        app={"init_script": ["cat dev/data/rows >> ran",
+                             "[ -e modules/x ] || { mkdir modules && date > modules/x; }"]},
+        clone_volumes=["secrets.env", "seed:dev/data"],
+        cache=[{"key": {"files": ["lock"]}, "paths": ["modules"]}]))
+    own.up("beta")
+    tree = own.trees["beta"]
+    assert "FROM_CLONE=yes\n" in own.get("beta-web", "/env").body.decode()
+    ident = own.engine.container_id(own.project("beta"), "web")
+    assert own.engine.run("exec", ident, "cat", "/data/rows").stdout == "1\n"
+    made = (tree / "modules" / "x").read_text()
+    shutil.rmtree(tree / "modules")
+    (own.source / "seed" / "rows").write_text("2\n")
+    own.up("beta", "--force")
+    assert (tree / "modules" / "x").read_text() == made, "kept, so not made again"
+    assert (tree / "ran").read_text() == "1\n2\n", "--force clones again"
+
+
 def test_selection_dependencies_and_static_ports(own):
     port = harness.free_port()
     own.deploy(generated({"web": service(port, dependencies=["db"]), "other": service(3001)},
@@ -421,16 +506,76 @@ def test_selection_dependencies_and_static_ports(own):
     assert own.routes() == {}
 
 
-def test_service_bind(own):
-    own.config["serviceBind"] = "127.0.0.77"
+@pytest.fixture
+def other_host():
+    host = OtherHost(78)
+    try:
+        reason = host.open()
+        if reason:
+            pytest.skip(reason)
+        yield host
+    finally:
+        host.close()
+
+
+def test_service_bind_from_another_host(own, other_host):
+    """The loopback alone, unless config.json names an address."""
+    (own.trees["alpha"] / "compose.yml").write_text("services:\n  web:\n    image: %s\n"
+        "    command: [sh, -c, '%s']\n    ports: ['3000']\n"
+        % (engines.IMAGE, SERVE.format(port=3000).replace("'", "''").replace("$", "$$")))
+    v4, v6 = other_host.v4, other_host.v6
+    in_compose = {"mode": "compose", "compose": {"config": "compose.yml", "expose": ["web:3000"]}}
+    for bind, deploy, addresses, reached in (
+            (None, generated({"web": service()}), ["127.0.0.1"], None),
+            (v4, generated({"web": service()}), ["127.0.0.1", v4], v4),
+            (v6, in_compose, ["127.0.0.1", v6], v6),
+            ("0.0.0.0", in_compose, ["0.0.0.0"], v4)):
+        own.config["serviceBind"] = bind
+        own.write_config()
+        own.ok("restart")
+        own.deploy(deploy)
+        own.up("alpha", "--no-tunnel")
+        ident = own.engine.container_id(own.project(), "web")
+        info = json.loads(own.engine.run("inspect", ident).stdout)[0]
+        rows = info["HostConfig"]["PortBindings"]["3000/tcp"]
+        assert sorted(r["HostIp"].strip("[]") for r in rows) == sorted(addresses), rows
+        assert "WOS_SERVICE_HOSTNAME=%s" % (bind or "localhost") in info["Config"]["Env"]
+        port = own.host_port()
+        if reached is None:
+            assert other_host.curl(v4, port).returncode == 7
+            assert other_host.curl(v6, port).returncode == 7
+        else:
+            assert b"WOS_SERVICE_PORT=%d\n" % port in other_host.curl(reached, port, "/env").stdout
+        with socket.create_connection(("127.0.0.1", port), 10):
+            pass
+    own.config["serviceBind"] = "192.0.2.9"
     own.write_config()
-    own.deploy(generated({"web": service()}))
-    own.up("alpha", "--no-tunnel")
-    ident = own.engine.container_id(own.project(), "web")
-    info = json.loads(own.engine.run("inspect", ident).stdout)[0]
-    rows = info["HostConfig"]["PortBindings"]["3000/tcp"]
-    assert sorted(r["HostIp"] for r in rows) == ["127.0.0.1", "127.0.0.77"]
-    assert "WOS_SERVICE_HOSTNAME=127.0.0.77" in info["Config"]["Env"]
+    own.ok("restart")
+    result = own.run("up", cwd="alpha")
+    assert result.code == 1 and "192.0.2.9" in result.err, result
+    assert "cannot assign requested address" in result.err and "[retry" not in result.err, result
+
+
+def test_port_taken_before_a_later_wave(own):
+    """Somebody takes the port of a service that still waits for another."""
+    own.deploy(generated({"web": needing_api(), "api": {
+        "script": ["while [ ! -e go ]; do sleep 0.1; done", SERVE.format(port=3001)],
+        "ports": [3001]}}, app={"init_script": ["echo x >> ran"]}))
+    proc = own.popen("up", cwd="alpha")
+    project = project_of(own)
+    until("the first wave", lambda: own.engine.containers(project).get("api") == "running")
+    taken = int(re.search(r'127\.0\.0\.1:(\d+):3000', own.compose()).group(1))
+    first = own.host_port(service="api", port=3001)
+    with socket.create_server(("127.0.0.1", taken)):
+        (own.trees["alpha"] / "go").touch()
+        out, err = proc.communicate(timeout=120)
+    assert proc.returncode == 0, err
+    assert "[retry 2/3]" in err and "[retry 3/3]" not in err, err
+    assert own.host_port() != taken and own.host_port(service="api", port=3001) == first
+    assert own.get("alpha-web").status == 200 and own.get("alpha-api").status == 200
+    assert own.containers() == {"web": "running", "api": "running"}
+    assert (own.trees["alpha"] / "ran").read_text() == "x\n", "init scripts run once"
+    assert len(own.routes()) == 2
 
 
 def test_port_conflict_is_tried_again(own):
@@ -483,6 +628,27 @@ def test_engine_that_goes_away_is_unknown(own):
     own.wait_route("alpha-web")
 
 
+def test_containers_of_another_home_are_not_ours(own):
+    """The same worktree, so the same project; routes of a dead daemon must not lead there."""
+    own.deploy(generated({"web": service()}))
+    own.up("alpha")
+    os.kill(own.daemon_pid(), signal.SIGKILL)
+    other = own.dir / "h2"
+    other.mkdir()
+    (other / "config.json").write_text(json.dumps({"web": {"port": harness.free_port()}}))
+    env = own.env(WOS_HOME=str(other))
+    try:
+        own.ok("up", cwd="alpha", env=env)
+        assert own.containers() == {"web": "running"}
+        own.ok("start")
+        until("seen", lambda: [s["state"] for s in own.detail()["services"]] == ["stopped"])
+        own.wait_route("alpha-web", status=503)
+        assert own.containers() == {"web": "running"}, "and nothing happens to it"
+    finally:
+        own.run("down", cwd="alpha", env=env)
+        own.run("stop", env=env)
+
+
 def test_mode_can_change(own):
     own.deploy(generated({"web": service()}))
     own.up("alpha")
@@ -494,6 +660,91 @@ def test_mode_can_change(own):
     own.deploy(generated({"web": service()}))
     own.up("alpha")
     assert own.containers() == {"web": "running"} and own.service_pids() == {}
+
+
+# --- docs/DEPLOY.md ------------------------------------------------------------------------
+
+NPM = """\
+serve() {
+    mkdir -p /www; echo "$1 in $PWD" > /www/index.html; echo fine > /www/health; env > /www/env
+    trap 'exit 0' TERM; httpd -f -p $2 -h /www & wait
+}
+case "$*" in
+ci) echo "$PWD $NPM_CONFIG_CACHE" >> /workspace/installed ;;
+"run dev -- --host 0.0.0.0") serve web 3000 ;;
+"run api") serve api 8080 ;;
+*) echo "npm $*?" >&2; exit 2 ;;
+esac
+"""
+
+
+@pytest.fixture
+def examples():
+    """The examples of docs/DEPLOY.md by mode."""
+    text = (harness.ROOT / "docs" / "DEPLOY.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    found = {re.match(r"(?:# |mode: )(\w+)", block).group(1): block for block in blocks}
+    assert sorted(found) == ["compose", "generated", "shell"], blocks
+    return found
+
+
+def test_example_of_generated(own, examples):
+    own.engine.image("node:22", {"npm": NPM})
+    own.engine.image("postgres:16", {})
+    (own.user_home / ".npm").mkdir()
+    (own.trees["alpha"] / "packages" / "api").mkdir(parents=True)
+    own.deploy(examples["generated"])
+    result = own.up("alpha")
+    assert "warning" not in result.err, result
+    assert (own.trees["alpha"] / "installed").read_text() == "/workspace /wos-cache/npm\n"
+    assert own.get("alpha-web").body == b"web in /workspace\n"
+    assert own.get("alpha-api").body == b"api in /workspace/packages/api\n"
+    assert own.containers() == dict.fromkeys(["web", "api", "db"], "running")
+    assert b"API_URL=https://alpha-api." in own.get("alpha-web", "/env").body
+    env = own.get("alpha-api", "/env").body.decode()
+    assert "DATABASE_URL=postgres://postgres:x@%s-db/app\n" % own.project() in env
+    ident = own.engine.container_id(own.project(), "db")
+    info = json.loads(own.engine.run("inspect", ident).stdout)[0]
+    assert [m["Name"] for m in info["Mounts"]] == [own.project() + "_data"]
+
+
+def test_example_of_compose(own, examples):
+    tree = own.trees["alpha"]
+    own.engine.image("node:22", {"npm": NPM})
+    (tree / ".env").write_text("TAG=22\n")
+    (tree / "docker-compose.yml").write_text(
+        "services:\n"
+        "  web: {image: 'node:${TAG}', command: npm run dev -- --host 0.0.0.0,"
+        " environment: [PUBLIC_URL]}\n"
+        "  api: {image: 'node:${TAG}', command: npm run api, ports: ['8080:8080']}\n")
+    own.config["tunnel"]["serviceTunnels"]["secret"] = "only for those who know it"
+    own.write_config()
+    own.deploy(examples["compose"])
+    result = own.up("alpha")
+    assert "warning" not in result.err, result
+    assert own.get("alpha-web").body == b"web in /\n"
+    assert b"PUBLIC_URL=https://alpha-web." in own.get("alpha-web", "/env").body
+    assert own.get("alpha-api").status == 401, "access: secret"
+    port = own.host_port(service="api", port=8080)
+    with socket.create_connection(("127.0.0.1", port), 10) as sock:
+        sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert b"api in /\n" in sock.makefile("rb").read()
+    assert own.containers() == dict.fromkeys(["web", "api"], "running")
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+def test_example_of_shell(own, examples):
+    tree = own.trees["alpha"]
+    start = "%s %s/backend.py --name dev" % (harness.PYTHON, harness.FAKES)
+    (tree / "package.json").write_text(json.dumps(
+        {"name": "x", "version": "1.0.0", "scripts": {"dev": start}}))
+    (tree / "package-lock.json").write_text(json.dumps(
+        {"name": "x", "version": "1.0.0", "lockfileVersion": 3,
+         "packages": {"": {"name": "x", "version": "1.0.0"}}}))
+    own.deploy(examples["shell"])
+    result = own.up("alpha")
+    assert "warning" not in result.err, result
+    assert own.get("alpha-web", "/hello").body == b"hello from dev\n"
 
 
 # --- commands in containers, single services, order ---------------------------------------
@@ -521,15 +772,19 @@ def check_exec(wos):
     assert missing.code == 1 and "nobody" in missing.err, missing
 
 
+def single_service(wos, verb, name, tree="alpha"):
+    api = Api(wos.web_port)
+    answer = api.post("/worktrees/services/" + verb,
+                      {"path": str(wos.trees[tree]), "service": name})
+    assert answer.status == 202, answer
+    api.done(answer.json)
+
+
 def check_single_services(wos, name, others):
     """Stopped and started anew through the API, while the others go on."""
-    api = Api(wos.web_port)
-    body = {"path": str(wos.trees["alpha"]), "service": name}
     idents = {s: wos.engine.container_id(wos.project(), s) for s in others + [name]}
     for verb, state in (("stop", "stopped"), ("restart", "running"), ("restart", "running")):
-        answer = api.post("/worktrees/services/" + verb, body)
-        assert answer.status == 202, answer
-        api.done(answer.json)
+        single_service(wos, verb, name)
         states = {s["service"]: s["state"] for s in wos.detail()["services"]}
         assert states == {**{s: "running" for s in others}, name: state}
         assert wos.get("alpha-" + name).status == (200 if state == "running" else 503)
@@ -626,9 +881,9 @@ def test_down_during_up(own, mark):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("again", [False, True], ids=["first", "again"])
-@pytest.mark.parametrize("mark", ["Prepare", "Release", "Init script", "Start services",
-                                  "Collect", "healthchecks"])
+@pytest.mark.parametrize("again, mark", [
+    (True, "Prepare"), (True, "Release"), (False, "Init script"), (False, "Start services"),
+    (True, "Start services"), (True, "Collect"), (False, "healthchecks")])
 def test_daemon_killed_during_up(own, mark, again):
     """kill -9 at every step, then start: nothing is lost, nothing runs that nobody knows."""
     own.deploy(generated({"web": {"script": [SLOW], "ports": [3000]}, "api": service(3001)},

@@ -1,56 +1,32 @@
 """serviceBind in shell mode, seen from another host: a network namespace with a veth pair."""
 import hashlib
 import os
-import shutil
 import signal
-import subprocess
 
 import pytest
 
 import clients
 import harness
+from other_host import OtherHost
 
-V4, V6 = "10.213.77.1", "fd00:213:77::1"
-PEER4, PEER6 = "10.213.77.2", "fd00:213:77::2"
-
-
-def ip(*args, check=True):
-    return subprocess.run(["ip", *args], check=check, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True)
+HOST = OtherHost(77)
+V4, V6 = HOST.v4, HOST.v6
 
 
 @pytest.fixture(scope="module")
 def other_host():
-    """The name of a namespace that reaches this machine at V4 and V6 only."""
-    if os.geteuid() != 0 or shutil.which("ip") is None:
-        pytest.skip("network namespaces need root and iproute2")
-    name = "wos-t-%d" % os.getpid()
-    here, there = "wt%da" % (os.getpid() % 100000), "wt%db" % (os.getpid() % 100000)
-    made = ip("netns", "add", name, check=False)
-    if made.returncode != 0:
-        pytest.skip("no network namespaces here: %s" % made.stdout.strip())
+    """A namespace that reaches this machine at V4 and V6 only."""
     try:
-        made = ip("link", "add", here, "type", "veth", "peer", "name", there, "netns", name,
-                  check=False)
-        if made.returncode != 0:
-            pytest.skip("no veth pairs here: %s" % made.stdout.strip())
-        ip("addr", "add", V4 + "/24", "dev", here)
-        ip("-6", "addr", "add", V6 + "/64", "dev", here, "nodad")
-        ip("link", "set", here, "up")
-        ip("-n", name, "addr", "add", PEER4 + "/24", "dev", there)
-        ip("-n", name, "-6", "addr", "add", PEER6 + "/64", "dev", there, "nodad")
-        ip("-n", name, "link", "set", there, "up")
-        yield name
+        reason = HOST.open()
+        if reason:
+            pytest.skip(reason)
+        yield HOST
     finally:
-        ip("link", "del", here, check=False)
-        ip("netns", "del", name, check=False)
+        HOST.close()
 
 
 def curl(host, address, port, path="/hello", *more):
-    return subprocess.run(
-        ["ip", "netns", "exec", host, "curl", "-s", "-g", "--max-time", "20", *more,
-         "http://%s:%d%s" % ("[%s]" % address if ":" in address else address, port, path)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return host.curl(address, port, path, *more)
 
 
 @pytest.mark.parametrize("address", [V4, V6])

@@ -199,6 +199,29 @@ static void test_containers(void **state)
     assert_int_equal(containers_parse(STR("{}"), &list, &err), -1);
 }
 
+static void test_foreign_containers(void **state)
+{
+    (void)state;
+    const char *text =
+        "[{\"Id\":\"1\",\"Config\":{\"Labels\":{\"com.docker.compose.service\":\"a\","
+        "\"dev.wos.deployment-id\":\"theirs\"}}},"
+        "{\"Id\":\"2\",\"Config\":{\"Labels\":{\"com.docker.compose.service\":\"b\","
+        "\"dev.wos.deployment-id\":\"ours\"}}},"
+        "{\"Id\":\"3\",\"Config\":{\"Labels\":{\"com.docker.compose.service\":\"c\"}}}]";
+    struct containers list = {0};
+    assert_int_equal(containers_parse(str_of(text), &list, NULL), 0);
+    containers_keep(&list, "");
+    assert_int_equal(list.count, 3);
+    containers_keep(&list, "ours");
+    assert_int_equal(list.count, 2);
+    assert_null(containers_find(&list, "a"));
+    assert_string_equal(list.items[0].id, "2");
+    assert_non_null(containers_find(&list, "c"));
+    containers_keep(&list, "another");
+    assert_int_equal(list.count, 1);
+    containers_fini(&list);
+}
+
 static void test_conflict(void **state)
 {
     (void)state;
@@ -212,14 +235,47 @@ static void test_conflict(void **state)
     assert_true(conflict_is(STR("Cannot start service web: something with the port")));
     assert_false(conflict_is(STR("Cannot start service web: no such image")));
     assert_false(conflict_is(STR("")));
+    assert_false(conflict_is(STR("driver failed programming external connectivity: listen tcp4 "
+                                 "192.0.2.9:80: bind: cannot assign requested address")));
+}
+
+static void test_wildcard_bind(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bind;
+        const char *lines;
+    } cases[] = {
+        {NULL, "      - \"127.0.0.1:20001:80\"\n"},
+        {"127.0.0.1", "      - \"127.0.0.1:20001:80\"\n"},
+        {"10.0.0.1", "      - \"127.0.0.1:20001:80\"\n      - \"10.0.0.1:20001:80\"\n"},
+        {"0.0.0.0", "      - \"0.0.0.0:20001:80\"\n"},
+        {"::", "      - \"127.0.0.1:20001:80\"\n      - \"[::]:20001:80\"\n"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct compose_port port = {20001, 80};
+        struct compose_service service = {.name = "web", .ports = &port, .port_count = 1};
+        struct compose_file file = {
+            .services = &service, .count = 1, .service_bind = cases[i].bind};
+        struct buf out = {0};
+        compose_file_write(&file, &out);
+        const char *at = strstr(buf_cstr(&out), "    ports:\n");
+        assert_non_null(at);
+        assert_string_equal(at + strlen("    ports:\n"), cases[i].lines);
+        buf_fini(&out);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_file),        cmocka_unit_test(test_base),
-        cmocka_unit_test(test_base_errors), cmocka_unit_test(test_containers),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_base),
+        cmocka_unit_test(test_base_errors),
+        cmocka_unit_test(test_containers),
         cmocka_unit_test(test_conflict),
+        cmocka_unit_test(test_wildcard_bind),
+        cmocka_unit_test(test_foreign_containers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
