@@ -222,8 +222,13 @@ def test_up_that_fails(fake):
         end("failed", failureMessage="web is not healthy")])
     result = fake.run("up")
     assert result.code == 1 and result.out == ""
-    assert result.err == ("✗ App-port healthchecks: web: got 500\n[failure] web is not healthy\n"
+    assert result.err == ("✗ App-port healthchecks: web: got 500\n"
                           "wos up failed: web is not healthy\n")
+    fake.on("GET", "/operations/op1/events", [
+        event(type="step", id="compose-up", state="failed", message="web ended:\nno module"),
+        event(type="failure", message="web ended"), end("failed", failureMessage="another")])
+    assert fake.run("up").err == ("✗ Start services: web ended\n[failure] web ended\n"
+                                  "wos up failed: another\n")
     fake.on("GET", "/operations/op1/events",
             [end("failed", failureMessage="cycle: a -> a", code="config-invalid")])
     assert fake.run("up").code == 3
