@@ -354,20 +354,20 @@ void renewer_forget(struct renewer *r, const void *arg)
     forget(r->answering, r->answering_count, arg);
 }
 
-void renewer_cancel(struct renewer *r)
+bool renewer_cancel(struct renewer *r)
 {
     struct failure f;
     CHECK(r->magic == RENEWER_MAGIC);
     if (r->action == ACTION_NONE || loop_timer_is_set(&r->end)) {
-        return;
+        return false;
     }
     r->is_cancelled = true;
     if (r->order != NULL) {
         order_cancel(r->order);
-        return;
+        return true;
     }
     if (r->action == ACTION_SWEEP) {
-        return; /* it withdraws: what a cancel would do */
+        return false; /* it withdraws: what a cancel would do */
     }
     failure_set(&f, "cancelled", "cancelled");
     acme_client_cancel(r->client);
@@ -375,6 +375,12 @@ void renewer_cancel(struct renewer *r)
         account_cancel(r->account);
     }
     renewer_end(r, &f);
+    return true;
+}
+
+char *renewer_doctor_journal(const char *dir, const char *kind)
+{
+    return xasprintf("%s/state/%s.doctor.json", dir, kind);
 }
 
 /* --- life --- */
@@ -481,6 +487,7 @@ struct renewer *renewer_new(const struct renewer_spec *spec)
     r->state_path = xasprintf("%s/state/%s.json", spec->dir, spec->kind);
     r->pending_path = xasprintf("%s/orders/%s.json", spec->dir, spec->kind);
     r->journal_path = xasprintf("%s/orders/%s.dns.json", spec->dir, spec->kind);
+    r->doctor_journal_path = renewer_doctor_journal(spec->dir, spec->kind);
     r->lock_path = xasprintf("%s/locks/%s.lock", spec->dir, spec->kind);
     loop_timer_init(&r->tick, spec->loop, renewer_on_tick, r);
     loop_timer_init(&r->end, spec->loop, renewer_on_end, r);
@@ -496,7 +503,8 @@ void renewer_start(struct renewer *r)
 {
     CHECK(r->magic == RENEWER_MAGIC);
     r->is_started = true;
-    if (r->action == ACTION_NONE && file_exists(r->journal_path)) {
+    if (r->action == ACTION_NONE &&
+        (file_exists(r->journal_path) || file_exists(r->doctor_journal_path))) {
         action_start(r, ACTION_SWEEP);
     }
     tick_set(r);
@@ -518,6 +526,7 @@ void renewer_free(struct renewer *r)
     free(r->state_path);
     free(r->pending_path);
     free(r->journal_path);
+    free(r->doctor_journal_path);
     free(r->lock_path);
     r->magic = 0;
     free(r);

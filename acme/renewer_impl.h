@@ -40,6 +40,7 @@ struct renewer {
     char *state_path;
     char *pending_path;
     char *journal_path;
+    char *doctor_journal_path;
     char *lock_path;
     char *account_url; /* owned; "": none */
     bool is_started;

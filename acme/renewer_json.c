@@ -13,7 +13,7 @@ static const char *state_word(const struct renewer *r, bool usable)
     if (usable) {
         return r->state.failures > 0 ? "stale" : "active";
     }
-    return r->state.failures > 0 ? "failed" : "issuing";
+    return failure_is_set(&r->state.last_error) ? "failed" : "issuing"; /* or cancelled */
 }
 
 static void add_error(const struct renewer *r, cJSON *json)

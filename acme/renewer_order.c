@@ -6,6 +6,7 @@
 
 #include "acme/pending.h"
 #include "acme/renewer_impl.h"
+#include "base/file.h"
 #include "base/json.h"
 
 enum {
@@ -129,13 +130,13 @@ static void order_on_done(void *arg, const struct failure *failure, struct str c
     renewer_end(r, failure);
 }
 
-static struct dns01 *dns_new(struct renewer *r)
+static struct dns01 *dns_new(struct renewer *r, const char *journal_path)
 {
     struct dns01_spec spec = {
         .loop = r->spec.loop,
         .fetch = r->spec.fetch,
         .settings = r->settings,
-        .journal_path = r->journal_path,
+        .journal_path = journal_path,
         .listener_kind = r->spec.kind,
         .base_domain = r->base_domain,
         .names = r->spec.names,
@@ -163,7 +164,7 @@ static void order_begin(struct renewer *r)
     bool is_renewal = r->action == ACTION_RENEW;
     r->client = acme_client_new(r->spec.loop, r->spec.fetch, r->settings);
     r->account = account_new(r->client, r->settings, r->spec.dir);
-    r->dns = dns_new(r);
+    r->dns = dns_new(r, r->journal_path);
     bool same_ca = r->bundle.cert != NULL && r->bundle.directory != NULL &&
                    strcmp(r->bundle.directory, r->settings->directory) == 0;
     struct order_spec spec = {
@@ -211,13 +212,32 @@ void renewer_run_order(struct renewer *r)
     order_begin(r);
 }
 
+static void sweep_end(struct renewer *r, const struct failure *failure)
+{
+    renewer_step(r, "sweep", failure == NULL ? ORDER_DONE : ORDER_FAILED,
+                 failure == NULL ? NULL : failure->message);
+    renewer_end(r, failure);
+}
+
 static void sweep_on_done(void *arg, const struct failure *failure)
 {
     struct renewer *r = arg;
     CHECK(r->magic == RENEWER_MAGIC);
-    renewer_step(r, "sweep", failure == NULL ? ORDER_DONE : ORDER_FAILED,
-                 failure == NULL ? NULL : failure->message);
-    renewer_end(r, failure);
+    sweep_end(r, failure);
+}
+
+/* The order's are withdrawn, or not; now the doctor's. */
+static void sweep_on_order_swept(void *arg, const struct failure *failure)
+{
+    struct renewer *r = arg;
+    CHECK(r->magic == RENEWER_MAGIC);
+    if (failure != NULL || !file_exists(r->doctor_journal_path)) {
+        sweep_end(r, failure);
+        return;
+    }
+    dns01_free(r->dns);
+    r->dns = dns_new(r, r->doctor_journal_path);
+    dns01_sweep(r->dns, sweep_on_done, r);
 }
 
 void renewer_run_sweep(struct renewer *r)
@@ -228,9 +248,9 @@ void renewer_run_sweep(struct renewer *r)
     r->lock = lockfile_acquire(r->lock_path, &err);
     if (r->lock == NULL) {
         failure_set_err(&f, "storage", &err); /* they may be another daemon's, in use */
-        sweep_on_done(r, &f);
+        sweep_end(r, &f);
         return;
     }
-    r->dns = dns_new(r);
-    dns01_sweep(r->dns, sweep_on_done, r);
+    r->dns = dns_new(r, r->journal_path);
+    dns01_sweep(r->dns, sweep_on_order_swept, r);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/auto.h"
+#include "base/slip.h"
 #include "base/str.h"
 
 static const struct arg_option *option_find(const struct arg_option *options, size_t count,
@@ -20,6 +21,20 @@ static const struct arg_option *option_find(const struct arg_option *options, si
         }
     }
     return NULL;
+}
+
+static int option_unknown(const struct arg_option *options, size_t count, const char *word,
+                          size_t len, struct err *err)
+{
+    const char *nearest = NULL;
+    unsigned distance = SLIP_MAX + 1;
+    autofree char *name = xstrndup(word, len);
+    for (size_t i = 0; i < count; i++) {
+        slip_offer(name + strspn(name, "-"), options[i].name + 2, &nearest, &distance);
+    }
+    return err_set(err, ERR_USAGE, "unknown option %s%s%s%s", name,
+                   nearest == NULL ? "" : "; did you mean --", nearest == NULL ? "" : nearest,
+                   nearest == NULL ? "" : "?");
 }
 
 static void args_add_word(struct args *args, const char *word)
@@ -43,7 +58,7 @@ static int args_take_option(struct args *args, const struct arg_option *options,
     size_t len = equals != NULL ? (size_t)(equals - word) : strlen(word);
     const struct arg_option *o = option_find(options, count, word, len);
     if (o == NULL) {
-        return err_set(err, ERR_USAGE, "unknown option %.*s", (int)len, word);
+        return option_unknown(options, count, word, len, err);
     }
     const char *value = NULL;
     if (o->takes_value) {

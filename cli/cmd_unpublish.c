@@ -11,7 +11,8 @@ static int unpublish_run(struct cli *cli, int argc, char **argv)
 {
     struct err err = {0};
     if (argc != 1 || argv[0][0] == '-') {
-        (void)err_set(&err, ERR_USAGE, "unpublish takes one name");
+        (void)err_set(&err, ERR_USAGE, "unpublish takes one name%s%s", argc == 0 ? "" : ", not ",
+                      argc == 0 ? "" : argv[argc - 1]);
         return command_fail(cli, &err);
     }
     if (launch_ensure(cli, NULL, NULL, &err) < 0) {

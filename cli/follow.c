@@ -2,6 +2,7 @@
 #include "cli/follow.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/auto.h"
@@ -13,6 +14,7 @@ struct follow {
     bool quiet;
     bool ended; /* the terminal line was seen */
     bool succeeded;
+    char *reason; /* owned: of a failure event, not printed yet */
     struct err failure;
 };
 
@@ -38,6 +40,7 @@ static const char *step_label(const char *id)
     return id;
 }
 
+/* The first line of the message only: all of it comes as the reason of the failure. */
 static void follow_step(const cJSON *event)
 {
     const char *label = step_label(json_get_str(event, "id", "?"));
@@ -48,7 +51,9 @@ static void follow_step(const cJSON *event)
     } else if (strcmp(state, "done") == 0) {
         fprintf(stderr, "\xe2\x9c\x93 %s\n", label);
     } else if (strcmp(state, "failed") == 0) {
-        fprintf(stderr, "\xe2\x9c\x97 %s%s%s\n", label, message == NULL ? "" : ": ",
+        int len = message == NULL ? 0 : (int)strcspn(message, "\n");
+        len -= len > 0 && message[len] == '\n' && message[len - 1] == ':' ? 1 : 0;
+        fprintf(stderr, "\xe2\x9c\x97 %s%s%.*s\n", label, len == 0 ? "" : ": ", len,
                 message == NULL ? "" : message);
     }
 }
@@ -68,7 +73,17 @@ static void follow_log(const cJSON *event)
     }
 }
 
-static void follow_event(const cJSON *event)
+/* What the operation's end says again, the command's last line says: once is enough. */
+static void follow_reason(struct follow *follow, const char *message)
+{
+    if (follow->reason != NULL && (message == NULL || strcmp(follow->reason, message) != 0)) {
+        fprintf(stderr, "[failure] %s\n", follow->reason);
+    }
+    free(follow->reason);
+    follow->reason = NULL;
+}
+
+static void follow_event(struct follow *follow, const cJSON *event)
 {
     const char *type = json_get_str(event, "type", "");
     if (strcmp(type, "step") == 0) {
@@ -84,7 +99,8 @@ static void follow_event(const cJSON *event)
                     (int)json_get_int(event, "total", 0), json_get_str(event, "path", "?"));
         }
     } else if (strcmp(type, "failure") == 0) {
-        fprintf(stderr, "[failure] %s\n", json_get_str(event, "message", "unknown reason"));
+        follow_reason(follow, NULL);
+        follow->reason = xstrdup(json_get_str(event, "message", "unknown reason"));
     }
 }
 
@@ -94,10 +110,11 @@ static bool follow_on_line(void *arg, const cJSON *line)
     const cJSON *terminal = json_get(line, "terminal");
     if (terminal == NULL) {
         if (!follow->quiet) {
-            follow_event(json_get(line, "event"));
+            follow_event(follow, json_get(line, "event"));
         }
         return true;
     }
+    follow_reason(follow, json_get_str(terminal, "failureMessage", NULL));
     follow->ended = true;
     follow->succeeded = strcmp(json_get_str(terminal, "status", ""), "succeeded") == 0;
     if (!follow->succeeded) {
@@ -114,7 +131,9 @@ int follow_operation(struct cli *cli, const char *operation_id, bool quiet, stru
     if (client_catch_interrupt(cli->client, err) < 0) {
         return -1;
     }
-    if (client_stream(cli->client, path, follow_on_line, &follow, err) < 0) {
+    int result = client_stream(cli->client, path, follow_on_line, &follow, err);
+    follow_reason(&follow, NULL); /* where no end came */
+    if (result < 0) {
         if (client_interrupted(cli->client)) {
             return -1;
         }

@@ -12,6 +12,7 @@
 #include "base/auto.h"
 #include "base/build.h"
 #include "base/file.h"
+#include "base/slip.h"
 #include "cli/args.h"
 #include "cli/client.h"
 #include "cli/command.h"
@@ -42,6 +43,20 @@ const struct command *command_find(const char *name)
 static bool is_command(const char *name)
 {
     return command_find(name) != NULL;
+}
+
+static void command_unknown(const char *name, struct err *err)
+{
+    const char *nearest = NULL;
+    unsigned distance = SLIP_MAX;
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        if (commands[i]->summary != NULL) {
+            slip_offer(name, commands[i]->name, &nearest, &distance);
+        }
+    }
+    (void)err_set(err, ERR_USAGE, "unknown command: %s%s%s%s", name,
+                  nearest == NULL ? "" : "; did you mean wos ", nearest == NULL ? "" : nearest,
+                  nearest == NULL ? "" : "?");
 }
 
 void command_print_help(const struct command *command)
@@ -145,7 +160,7 @@ int main(int argc, char **argv)
     const char *name = globals.command == NULL ? "start" : globals.command;
     const struct command *command = command_find(name);
     if (command == NULL) {
-        (void)err_set(&err, ERR_USAGE, "unknown command: %s", name);
+        command_unknown(name, &err);
         return usage_error(&err, argc, argv);
     }
     if (globals.help) {

@@ -282,6 +282,7 @@ static void add_service(struct print_table *t, const cJSON *detail, const cJSON 
     const char *state = json_get_str(service, "state", "unknown");
     const cJSON *healths = json_get(detail, "appPortHealthchecks");
     const cJSON *tunnels = json_get(detail, "tunnels");
+    bool is_over = strcmp(state, "exited") == 0 || strcmp(state, "stopped") == 0;
     bool any = false;
     const cJSON *port = NULL;
     cJSON_ArrayForEach(port, json_get(service, "ports"))
@@ -293,8 +294,13 @@ static void add_service(struct print_table *t, const cJSON *detail, const cJSON 
         any = true;
         print_table_add(t, name, NULL, TINT_NONE);
         print_table_add(t, state, NULL, state_tint(state));
-        add_address(t, port);
-        add_health(t, find_port(healths, name, inner));
+        if (is_over) {
+            print_table_add(t, dash, NULL, TINT_FAINT); /* nobody listens there */
+            print_table_add(t, dash, NULL, TINT_FAINT);
+        } else {
+            add_address(t, port);
+            add_health(t, find_port(healths, name, inner));
+        }
         if (t->columns == 5) {
             add_tunnel(t, find_port(tunnels, name, inner));
         }

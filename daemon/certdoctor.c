@@ -8,6 +8,7 @@
 #include "acme/account.h"
 #include "acme/acme_client.h"
 #include "acme/doctor.h"
+#include "acme/renewer.h"
 #include "base/auto.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -266,7 +267,7 @@ struct certdoctor *certdoctor_start(const struct certdoctor_spec *spec)
     d->spec = *spec;
     d->settings = spec->source == NULL ? NULL : certsource_settings(spec->source);
     d->acme_dir = path_join(spec->home, "certs/acme");
-    d->journal_path = xasprintf("%s/state/%s.doctor.json", d->acme_dir, spec->kind);
+    d->journal_path = renewer_doctor_journal(d->acme_dir, spec->kind);
     loop_timer_init(&d->timer, spec->loop, certdoctor_on_timer, d);
     loop_timer_set(&d->timer, 0);
     return d;

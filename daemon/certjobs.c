@@ -322,8 +322,9 @@ struct operation *certjobs_active(const struct certjobs *jobs, const char *kind)
 bool certjobs_cancel(struct certjobs *jobs, const char *kind)
 {
     struct listener *l = listener_of(jobs, kind);
+    struct renewer *renewer = l == NULL ? NULL : certkeeper_renewer(jobs->d->certkeeper, kind);
     if (l == NULL || l->op == NULL) {
-        return false;
+        return renewer != NULL && renewer_cancel(renewer); /* what the schedule began */
     }
     if (l->doctor != NULL) {
         certdoctor_cancel(l->doctor);
@@ -331,7 +332,7 @@ bool certjobs_cancel(struct certjobs *jobs, const char *kind)
         l->fault = xstrdup("cancelled");
         listener_on_checked(l, false);
     } else if (!l->is_ended) {
-        renewer_cancel(certkeeper_renewer(jobs->d->certkeeper, kind));
+        (void)renewer_cancel(renewer);
     }
     return true;
 }

@@ -99,6 +99,7 @@ static int load_ca(struct certsource *s, struct err *err)
         log_info("certificate", "made a local CA; import it once where browsers shall trust it",
                  LOG_STR("directory", s->dir));
     }
+    s->has_issued = s->has_issued || leaf.reissued;
     if (leaf.reissued) {
         log_info("certificate", "made a certificate of the local CA",
                  LOG_STR("reason", leaf.reissue_reason == NULL ? "" : leaf.reissue_reason));
@@ -371,6 +372,11 @@ const char *const *certsource_names(const struct certsource *s, size_t *out_coun
 {
     *out_count = s->spec.name_count;
     return (const char *const *)s->names;
+}
+
+bool certsource_has_issued(const struct certsource *s)
+{
+    return s != NULL && s->has_issued;
 }
 
 bool certsource_is_standing_in(const struct certsource *s)

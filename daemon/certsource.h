@@ -53,6 +53,8 @@ const struct acme_settings *certsource_settings(const struct certsource *s);
 const char *const *certsource_names(const struct certsource *s, size_t *out_count);
 /* True when what is served is not what the source is meant to give. */
 bool certsource_is_standing_in(const struct certsource *s);
+/* The local CA made a certificate since certsource_new. s may be NULL. */
+bool certsource_has_issued(const struct certsource *s);
 /* CERTIFICATE of docs/API.md; s may be NULL: disabled. */
 cJSON *certsource_json(const struct certsource *s, const char *kind);
 

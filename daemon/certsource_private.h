@@ -33,6 +33,7 @@ struct certsource {
     int64_t error_at;
     int64_t attempt_at;
     int64_t success_at;
+    bool has_issued; /* a certificate of the local CA was made */
 };
 
 /* True when it serves what its source is meant to give, if an old one. */

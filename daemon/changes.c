@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/map.h"
 #include "daemon/certkeeper.h"
+#include "daemon/certsource.h"
 #include "daemon/channel_logs.h"
 #include "daemon/daemon.h"
 #include "daemon/events.h"
@@ -15,14 +16,16 @@
 #include "daemon/session_changes.h"
 #include "daemon/sessions.h"
 #include "daemon/statuses.h"
+#include "daemon/worktree_seen.h"
 
 enum { CHANGES_MAGIC = 0x6368616e };
 
 struct changes {
     uint32_t magic;
-    struct daemon *d;    /* borrowed */
-    struct map sessions; /* → struct session_view, owned */
-    struct map due;      /* names to look at; the values are the views, or this */
+    struct daemon *d;           /* borrowed */
+    struct worktree_seen *seen; /* owned */
+    struct map sessions;        /* → struct session_view, owned */
+    struct map due;             /* names to look at; the values are the views, or this */
     bool certificate_is_due;
     struct loop_timer timer;
     cJSON *certificate; /* owned; NULL: not looked at yet */
@@ -151,8 +154,11 @@ static void look_at_certificate(struct changes *c)
     const char *was = json_get_str(c->certificate, "fingerprint", "");
     const char *is = json_get_str(now, "fingerprint", "");
     if (*is != '\0' && strcmp(was, is) != 0) {
+        const struct certsource *source = certkeeper_source(c->d->certkeeper, "tunnel");
         if (*was != '\0') {
             events_emit(c->d->events, NULL, certificate_event("certificate.renewed", now));
+        } else if (certsource_has_issued(source)) {
+            events_emit(c->d->events, NULL, certificate_event("certificate.issued", now));
         }
         autofree char *at = time_text(clock_wall_ms());
         cJSON *event = certificate_event("certificate.activated", now);
@@ -203,9 +209,38 @@ void changes_session(struct changes *c, const char *session)
     }
 }
 
+/* One tunnel.dropped for each name the session had. */
+static void tell_dropped(struct changes *c, const char *name)
+{
+    const struct session *session = sessions_find(c->d->sessions, name);
+    if (session == NULL) {
+        return;
+    }
+    struct event_about about = about_session(c, name);
+    autojson cJSON *state = deployment_state_json(session_deployment(session));
+    const cJSON *service;
+    const cJSON *host;
+    cJSON_ArrayForEach(service, json_get(state, "hostnames"))
+    {
+        cJSON_ArrayForEach(host, service)
+        {
+            uint16_t port;
+            if (cJSON_IsString(host) && str_to_u16(str_of(host->string), &port)) {
+                cJSON *event = cJSON_CreateObject();
+                (void)json_add_str(event, "type", "tunnel.dropped");
+                (void)json_add_str(event, "service", service->string);
+                (void)json_add_int(event, "containerPort", port);
+                (void)json_add_str(event, "hostname", host->valuestring);
+                events_emit(c->d->events, &about, event);
+            }
+        }
+    }
+}
+
 void changes_session_gone(struct changes *c, const char *session)
 {
     if (c != NULL) {
+        tell_dropped(c, session);
         (void)map_del(&c->due, str_of(session));
         session_view_free(map_del(&c->sessions, str_of(session)));
         channel_logs_forget(c->d->channel_logs, session);
@@ -239,6 +274,9 @@ void changes_project(struct changes *c, const char *type, const cJSON *project)
     (void)cJSON_AddItemToObject(event, "project", cJSON_Duplicate(project, true));
     const struct event_about about = {.project_id = json_get_str(project, "id", NULL)};
     events_emit(c->d->events, &about, event);
+    if (strcmp(type, "project.removed") == 0) {
+        worktree_seen_forget(c->seen, json_get_str(project, "id", ""));
+    }
 }
 
 void changes_statuses(struct changes *c)
@@ -269,6 +307,29 @@ void changes_worktree(struct changes *c, const char *type, const char *project_i
     const struct event_about about = {
         .project_id = project_id, .session = session, .worktree_path = path};
     events_emit(c->d->events, &about, event);
+    bool is_made = strcmp(type, "worktree.created") == 0;
+    if (project_id != NULL && (is_made || strcmp(type, "worktree.removed") == 0)) {
+        worktree_seen_note(c->seen, project_id, path, is_made);
+    }
+}
+
+/* Of changes_worktrees. */
+struct listing {
+    struct changes *c;
+    const char *project_id;
+};
+
+static void changes_on_news(void *arg, const char *path, bool is_new)
+{
+    const struct listing *listing = arg;
+    changes_worktree(listing->c, is_new ? "worktree.added" : "worktree.removed",
+                     listing->project_id, NULL, path);
+}
+
+void changes_worktrees(struct changes *c, const char *project_id, struct str porcelain)
+{
+    struct listing listing = {c, project_id};
+    worktree_seen_look(c->seen, project_id, porcelain, changes_on_news, &listing);
 }
 
 /* --- life ------------------------------------------------------------------------------------ */
@@ -278,6 +339,7 @@ struct changes *changes_new(struct daemon *d)
     struct changes *c = xcalloc(1, sizeof *c);
     c->magic = CHANGES_MAGIC;
     c->d = d;
+    c->seen = worktree_seen_new();
     loop_timer_init(&c->timer, d->loop, changes_look, c);
     operations_observe(d->operations, changes_on_operation, c);
     return c;
@@ -298,6 +360,7 @@ void changes_free(struct changes *c)
     map_fini(&c->sessions);
     map_fini(&c->due);
     cJSON_Delete(c->certificate);
+    worktree_seen_free(c->seen);
     c->magic = 0;
     free(c);
 }

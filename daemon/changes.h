@@ -9,6 +9,8 @@
 
 #include <cjson/cJSON.h>
 
+#include "base/str.h"
+
 struct changes;
 struct operation;
 struct daemon;
@@ -19,7 +21,7 @@ void changes_free(struct changes *c);
 
 /* Services, health or routes of the session may be different now. */
 void changes_session(struct changes *c, const char *session);
-/* The session is gone: what was known of it is forgotten. */
+/* The session is about to go, with its names: what was known of it is forgotten. */
 void changes_session_gone(struct changes *c, const char *session);
 /* So may the certificate be. */
 void changes_certificate(struct changes *c);
@@ -27,6 +29,9 @@ void changes_certificate(struct changes *c);
 void changes_config(struct changes *c, const cJSON *restart_keys);
 /* type: "project.added", …; `project` is PROJECT of docs/API.md, borrowed. */
 void changes_project(struct changes *c, const char *type, const cJSON *project);
+/* `git worktree list --porcelain` of the project's source: what people made or removed with git
+ * becomes worktree.added and worktree.removed. */
+void changes_worktrees(struct changes *c, const char *project_id, struct str porcelain);
 /* The catalog of statuses. */
 void changes_statuses(struct changes *c);
 /* Somebody asked for another operation while `active` has its session. */

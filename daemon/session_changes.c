@@ -188,6 +188,11 @@ static void compare_health(struct events *events, const struct event_about *abou
     }
 }
 
+static bool has_other_port(const cJSON *old, const cJSON *row)
+{
+    return json_get_int(old, "hostPort", 0) != json_get_int(row, "hostPort", 0);
+}
+
 static void compare_tunnels(struct events *events, const struct event_about *about,
                             const cJSON *before, const cJSON *now)
 {
@@ -198,9 +203,11 @@ static void compare_tunnels(struct events *events, const struct event_about *abo
         const char *was = json_get_str(old, "state", "");
         const char *is = json_get_str(row, "state", "");
         bool is_moved = strcmp(json_get_str(old, "url", ""), json_get_str(row, "url", "")) != 0;
-        if (strcmp(was, is) != 0 || is_moved) {
-            emit_row(events, about, strcmp(is, "failed") == 0 ? "tunnel.failed" : "tunnel.opened",
-                     row);
+        bool is_failed = strcmp(is, "failed") == 0;
+        if (strcmp(was, is) != 0) {
+            emit_row(events, about, is_failed ? "tunnel.failed" : "tunnel.opened", row);
+        } else if (is_moved || has_other_port(old, row)) {
+            emit_row(events, about, is_failed ? "tunnel.failed" : "tunnel.reset", row);
         }
     }
     cJSON_ArrayForEach(row, before)

@@ -57,7 +57,7 @@ static void reader_on_timer(void *arg)
     loop_timer_set(&reader->timer, KEEPALIVE_MS);
 }
 
-/* Where to go on: after the event the reader saw last; without that, from now on. A number
+/* Where to go on: after the event the reader saw last; without that, everything kept. A number
  * above ours is of an earlier daemon: everything of this one is new. */
 static uint64_t start_of(const struct api_request *r)
 {
@@ -65,7 +65,7 @@ static uint64_t start_of(const struct api_request *r)
     uint64_t newest = events_newest(r->d->events);
     uint64_t after;
     if (text == NULL || !str_to_u64(str_of(text), &after)) {
-        return newest;
+        return 0;
     }
     return after > newest ? 0 : after;
 }

@@ -41,7 +41,7 @@ static void answer_on_cancel(struct api_request *r)
     answer_free(answer);
 }
 
-/* Tells when a repository has gone or is back. */
+/* Tells when a repository has gone or is back, and what is new in it. */
 static void note_state(struct daemon *d, const struct worktree_list *list)
 {
     const char *known = projects_id_of(d->projects, list->source);
@@ -50,6 +50,9 @@ static void note_state(struct daemon *d, const struct worktree_list *list)
     if (id != NULL && projects_note_error(d->projects, id, is_stale ? list->error : NULL)) {
         changes_project(d->changes, is_stale ? "project.stale" : "project.recovered",
                         projects_find(d->projects, id));
+    }
+    if (id != NULL && !is_stale) {
+        changes_worktrees(d->changes, id, str_of(list->porcelain));
     }
 }
 

@@ -52,6 +52,7 @@ static struct deployment *deployment_make(const struct deployment_env *env,
     }
     loop_timer_init(&d->timer, env->loop, deployment_on_timer, d);
     loop_timer_init(&d->monitor, env->loop, deployment_on_monitor, d);
+    loop_timer_init(&d->forward_again, env->loop, forward_on_again, d);
     cJSON *failure = store_load_failure(env->home, wt->session_name);
     d->failed_before = failure != NULL;
     cJSON_Delete(failure);
@@ -112,6 +113,7 @@ void deployment_free(struct deployment *d)
     subprocess_release(d->forward);
     loop_timer_fini(&d->timer);
     loop_timer_fini(&d->monitor);
+    loop_timer_fini(&d->forward_again);
     cJSON_Delete(d->state);
     failure_clear(d);
     free(d->stop_error);

@@ -5,7 +5,8 @@
  *
  * A port that is taken on that address belongs to the service itself, which listens on all
  * addresses: nothing is to be done then. An address this machine does not have (yet) is said and
- * does not fail the up. */
+ * does not fail the up. A process that dies is started again: at once, and after longer and longer
+ * pauses when the next one does not live long either. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
@@ -23,7 +24,14 @@
 #include "daemon/deploy/runid.h"
 #include "daemon/forward.h"
 
-enum { ADDRESSES_MAX = 16, BACKLOG = 511, ENV_MAX = 16 };
+enum {
+    ADDRESSES_MAX = 16,
+    BACKLOG = 511,
+    ENV_MAX = 16,
+    STEADY_MS = 10000, /* who lived that long did not die of how it was started */
+    AGAIN_MIN_MS = 100,
+    AGAIN_DOUBLINGS_MAX = 8, /* 25.6 s */
+};
 
 struct address {
     struct sockaddr_storage at;
@@ -38,6 +46,9 @@ struct plan {
 
 static void forward_say(struct deployment *d, const char *text)
 {
+    if (d->up == NULL) {
+        return; /* started again: nobody reads along */
+    }
     autofree char *line = xasprintf("serviceBind: %s\n", text);
     event_log(d, "deployment", "stderr", str_of(line));
 }
@@ -121,8 +132,8 @@ static int listen_at(const struct address *address, uint16_t port)
     return fd;
 }
 
-static void plan_add(struct deployment *d, struct plan *plan, const struct address *address,
-                     const struct service_run *s, uint16_t port)
+static void plan_add(struct deployment *d, const char *where, struct plan *plan,
+                     const struct address *address, const struct service_run *s, uint16_t port)
 {
     if (plan->count == FORWARD_PORTS_MAX) {
         return;
@@ -135,16 +146,16 @@ static void plan_add(struct deployment *d, struct plan *plan, const struct addre
     }
     if (errno != EADDRINUSE) {
         autofree char *text = xasprintf("service %s port %u is not reachable at %s: %s", s->name,
-                                        (unsigned)port, d->up->service_bind, strerror(errno));
+                                        (unsigned)port, where, strerror(errno));
         forward_say(d, text);
     }
 }
 
-static void plan_make(struct deployment *d, struct plan *plan)
+static void plan_make(struct deployment *d, const char *where, struct plan *plan)
 {
     struct address addresses[ADDRESSES_MAX];
     size_t count = 1;
-    if (!parse_address(d->up->service_bind, &addresses[0])) {
+    if (!parse_address(where, &addresses[0])) {
         forward_say(d, "not an IPv4 or IPv6 address; services are reachable on the loopback only");
         return;
     }
@@ -155,16 +166,29 @@ static void plan_make(struct deployment *d, struct plan *plan)
         for (size_t i = 0; i < d->service_count && !is_loopback(&addresses[a]); i++) {
             const struct service_run *s = d->services[i];
             for (size_t j = 0; j < s->port_count; j++) {
-                plan_add(d, plan, &addresses[a], s, s->ports[j].host_port);
+                plan_add(d, where, plan, &addresses[a], s, s->ports[j].host_port);
             }
         }
     }
 }
 
+static cJSON *forward_entry(const struct deployment *d)
+{
+    return cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(d->state, "shell"),
+                                            "forward");
+}
+
+static void start_later(struct deployment *d)
+{
+    unsigned deaths = d->forward_deaths;
+    unsigned doublings = deaths < AGAIN_DOUBLINGS_MAX ? deaths : AGAIN_DOUBLINGS_MAX;
+    d->forward_deaths += deaths < AGAIN_DOUBLINGS_MAX ? 1 : 0;
+    loop_timer_set(&d->forward_again, deaths == 0 ? 0 : (uint64_t)AGAIN_MIN_MS << doublings);
+}
+
 static void forward_on_exit(void *arg, int status)
 {
     struct deployment *d = arg;
-    (void)status; /* the next up starts another one */
     CHECK(d->magic == DEPLOYMENT_MAGIC);
     subprocess_release(d->forward);
     d->forward = NULL;
@@ -172,6 +196,13 @@ static void forward_on_exit(void *arg, int status)
     d->forward_stopped = NULL;
     if (then != NULL) {
         then(d);
+    } else if (forward_entry(d) != NULL) {
+        char text[64];
+        d->ops.on_crash(d->arg, "(serviceBind)", subprocess_status_text(status, text, sizeof text));
+        if (clock_now_ms() - d->forward_started_ms >= STEADY_MS) {
+            d->forward_deaths = 0;
+        }
+        start_later(d);
     }
 }
 
@@ -210,18 +241,16 @@ static struct subprocess *plan_start(struct deployment *d, const struct plan *pl
     return p;
 }
 
-void forward_start(struct deployment *d)
+static void start_at(struct deployment *d, const char *where)
 {
     struct plan plan = {.count = 0};
     struct err err = {0};
-    if (d->up->service_bind == NULL || d->forward != NULL) {
-        return;
-    }
-    plan_make(d, &plan);
+    plan_make(d, where, &plan);
     if (plan.count > 0) {
         autofree char *id = runid_new();
         cJSON *entry = cJSON_CreateObject();
         json_add_str(entry, "runId", id);
+        json_add_str(entry, "address", where);
         state_set(state_object(d->state, "shell"), "forward", entry);
         if (state_save(d, &err) == 0) { /* first: see runid.h */
             d->forward = plan_start(d, &plan, id, &err);
@@ -230,12 +259,50 @@ void forward_start(struct deployment *d)
         if (d->forward == NULL) {
             forward_say(d, err.msg);
         } else {
+            d->forward_started_ms = clock_now_ms();
             json_add_int(entry, "pid", subprocess_pid(d->forward));
             json_add_int(entry, "startTicks", (int64_t)subprocess_start_ticks(d->forward));
         }
     }
     for (size_t i = 0; i < plan.count; i++) {
         (void)close(plan.fds[i]);
+    }
+}
+
+void forward_start(struct deployment *d)
+{
+    if (d->up->service_bind != NULL && d->forward == NULL) {
+        loop_timer_clear(&d->forward_again);
+        d->forward_deaths = 0;
+        start_at(d, d->up->service_bind);
+    }
+}
+
+static bool anything_runs(const struct deployment *d)
+{
+    for (size_t i = 0; i < d->service_count; i++) {
+        if (service_is_running(d->services[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void forward_on_again(void *arg)
+{
+    struct deployment *d = arg;
+    CHECK(d->magic == DEPLOYMENT_MAGIC);
+    autofree char *where = NULL;
+    const char *text = json_get_str(forward_entry(d), "address", NULL);
+    if (text == NULL || d->forward != NULL || d->up != NULL || d->is_down || !anything_runs(d)) {
+        return; /* an up starts it itself */
+    }
+    where = xstrdup(text); /* the entry is made anew */
+    start_at(d, where);
+    if (d->forward == NULL) {
+        start_later(d);
+    } else {
+        (void)state_save(d, NULL); /* its run id is in the file already */
     }
 }
 
@@ -255,12 +322,16 @@ void forward_restore(struct deployment *d)
         ticks = leader.start_ticks;
     }
     d->forward = subprocess_adopt(d->env.loop, pid, ticks, forward_on_exit, d, NULL);
+    if (d->forward == NULL) {
+        start_later(d); /* it died while there was no daemon */
+    }
 }
 
 void forward_stop(struct deployment *d, loop_fn *then)
 {
     cJSON *shell = cJSON_GetObjectItemCaseSensitive(d->state, "shell");
     cJSON_DeleteItemFromObjectCaseSensitive(shell, "forward");
+    loop_timer_clear(&d->forward_again);
     if (d->forward == NULL) {
         then(d);
         return;

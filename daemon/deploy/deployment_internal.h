@@ -146,7 +146,10 @@ struct deployment {
     char *failure_tail;                         /* owned; NULL: the last up did not fail */
     struct subprocess *forward;                 /* owned: of serviceBind, or NULL */
     loop_fn *forward_stopped;                   /* what goes on when it has ended */
-    struct health_settings health;              /* for the monitor */
+    struct loop_timer forward_again;            /* it died: the next one */
+    uint64_t forward_started_ms;
+    unsigned forward_deaths;       /* soon after their start, in a row */
+    struct health_settings health; /* for the monitor */
     struct loop_timer monitor;
     unsigned calm_rounds; /* of the monitor: nothing was different since */
 };
@@ -184,6 +187,7 @@ void deployment_withdraw(struct deployment *d, enum route_state state,
 /* deployment_forward.c: serviceBind where services are processes. Says what does not work in
  * the log; the state is the caller's to save. */
 void forward_start(struct deployment *d);
+void forward_on_again(void *arg); /* of d->forward_again */
 void forward_restore(struct deployment *d);
 /* Calls then(d) when its ports are free, at once or later. */
 void forward_stop(struct deployment *d, loop_fn *then);

@@ -124,11 +124,23 @@ void up_step_done(struct deployment *d)
     deployment_continue(d, up_on_continue, 0);
 }
 
+/* Between two steps that are shown, the failure is the earlier one's. */
+static const char *failed_step(const struct up *up)
+{
+    size_t i = up->step;
+    bool is_shown = up->step_open;
+    while (!is_shown && i > 0) {
+        is_shown = up_steps[--i].event_id != NULL;
+    }
+    return is_shown ? up_steps[i].event_id : NULL;
+}
+
 static void up_finish_failed(struct deployment *d, enum err_code code, const char *message)
 {
     struct up *up = d->up;
-    if (up->step_open) {
-        event_step(d, up_steps[up->step].event_id, "failed", message);
+    const char *step = failed_step(up);
+    if (step != NULL) {
+        event_step(d, step, "failed", message);
     }
     cJSON *event = cJSON_CreateObject();
     json_add_str(event, "type", "failure");

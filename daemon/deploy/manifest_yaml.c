@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/auto.h"
+#include "base/slip.h"
 #include "daemon/deploy/manifest_reader.h"
 
 enum {
@@ -263,43 +264,13 @@ const yaml_node_t *reader_get(const struct reader_map *map, const char *key)
     return pair == NULL ? NULL : pair->value;
 }
 
-/* Edit distance, cut off above 3: enough to tell a slip from another word. */
-static unsigned key_distance(const char *a, const char *b)
-{
-    enum { LEN = 40 };
-    size_t la = strlen(a);
-    size_t lb = strlen(b);
-    if (la > LEN || lb > LEN) {
-        return 99;
-    }
-    unsigned row[LEN + 1];
-    for (size_t j = 0; j <= lb; j++) {
-        row[j] = (unsigned)j;
-    }
-    for (size_t i = 1; i <= la; i++) {
-        unsigned corner = row[0];
-        row[0] = (unsigned)i;
-        for (size_t j = 1; j <= lb; j++) {
-            unsigned best = corner + (a[i - 1] != b[j - 1]);
-            corner = row[j];
-            best = best < row[j] + 1 ? best : row[j] + 1;
-            row[j] = best < row[j - 1] + 1 ? best : row[j - 1] + 1;
-        }
-    }
-    return row[lb];
-}
-
 static void reader_warn_key(struct reader *r, const struct reader_pair *pair, const char *path,
                             const char *const *known)
 {
     const char *nearest = NULL;
-    unsigned best = 4;
+    unsigned best = SLIP_MAX + 1;
     for (size_t i = 0; known[i] != NULL; i++) {
-        unsigned distance = key_distance(pair->key, known[i]);
-        if (distance < best && distance < strlen(known[i])) {
-            best = distance;
-            nearest = known[i];
-        }
+        slip_offer(pair->key, known[i], &nearest, &best);
     }
     struct buf text = {0};
     buf_printf(&text, "%s%sunknown key \"%s\" is ignored; ", path, path[0] == '\0' ? "" : ": ",

@@ -90,6 +90,11 @@ class Dns:
             at += 10 + size
         return values
 
+    def add_txt(self, name, value):
+        body = json.dumps({"host": name + ".", "value": value}).encode()
+        urllib.request.urlopen("http://127.0.0.1:%d/set-txt" % self.management, body,
+                               timeout=10).close()
+
     @staticmethod
     def _skip_name(data, at):
         while data[at] != 0:

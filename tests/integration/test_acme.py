@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -262,6 +263,37 @@ def test_cancelled(make_wos, ca, dns, folder):
     last = events(wos, operation)[-1]["terminal"]
     assert (last["status"], last["code"]) == ("failed", "cancelled"), last
     assert dns.txt(RECORD) == []
+
+
+def test_first_issuance_is_cancelled(make_wos, ca, dns, folder):
+    """Nobody asked for it; it ends all the same, and the schedule leaves people an hour."""
+    hook = script(folder, "first.sh", "touch %s/first\nsleep 600\n" % folder)
+    wos = make_wos(ssl=letsencrypt(ca, dns, challenge={"createCommand": hook,
+                                                       "hookTimeoutSeconds": 3}))
+    wos.ok("start")
+    harness.until("the hook runs", (folder / "first").exists)
+    assert wos.ok("cert", "cancel").out == "cancelled\n"
+    harness.until("it has ended", lambda: certificate(wos)["state"] != "issuing")
+    status = certificate(wos)
+    assert status["lastError"]["phase"] == "cancelled", status
+    ended, again = (datetime.fromisoformat(text.replace("Z", "+00:00")) for text in
+                    (status["lastError"]["at"], status["nextAt"]))
+    assert (again - ended).total_seconds() >= 3590, status
+    assert wos.ok("cert", "cancel").out == "nothing ran\n"
+
+
+def test_records_of_a_doctor_that_died_are_withdrawn(make_wos, ca, dns):
+    """The journal of a doctor that was killed between writing its record and withdrawing it."""
+    wos = make_wos(ssl=letsencrypt(ca, dns))
+    wos.ok("start")
+    until_issued(wos)
+    wos.ok("stop")
+    dns.add_txt(RECORD, "left-behind")
+    assert dns.txt(RECORD) == ["left-behind"]
+    journal = wos.home / "certs/acme/state/tunnel.doctor.json"
+    journal.write_text(json.dumps({"records": [{"name": RECORD, "value": "left-behind"}]}))
+    wos.ok("start")
+    harness.until("it is withdrawn", lambda: dns.txt(RECORD) == [] and not journal.exists())
 
 
 def test_revoke_and_deactivate(make_wos, ca, dns):

@@ -133,6 +133,11 @@ def test_pages_of_others_change_nothing(wos, api, headers):
     assert len(one(api.get("/projects"))["projects"]) == before
 
 
+def from_now(wos):
+    """Without this header a reader gets all that is kept."""
+    return {"Last-Event-ID": str(history(wos.web_port)[-1][0])}
+
+
 # --- projects -----------------------------------------------------------------------------------
 
 SUMMARY = {"id", "displayName", "sourcePath", "createdAt", "lastSeenAt", "colorSlot", "order",
@@ -219,7 +224,7 @@ def test_a_project_whose_directory_is_gone_is_stale(wos, api):
     path = repository(wos, "fleeting")
     project = one(api.post("/projects", {"path": str(path)}), 201)["project"]
     subprocess.run(["rm", "-rf", str(path)], check=True)
-    with Events(wos.web_port, "/events") as events:
+    with Events(wos.web_port, "/events", from_now(wos)) as events:
         stale = [p for p in one(api.get("/projects"))["projects"] if p["id"] == project["id"]][0]
         repository(wos, "fleeting")
         one(api.get("/projects"))
@@ -319,7 +324,7 @@ def test_comments_of_a_worktree(wos, api):
 
 def test_events_of_the_board(wos, api):
     path = str(wos.trees["gamma"])
-    with Events(wos.web_port, "/events") as events:
+    with Events(wos.web_port, "/events", from_now(wos)) as events:
         one(api.call("DELETE", "/statuses/" + one(api.post("/statuses", {"name": "x"}),
                                                   201)["status"]["id"]))
         one(api.call("PATCH", "/worktrees/status", {"path": path, "workflowOrder": 1}))
@@ -748,7 +753,7 @@ def test_events_can_be_had_again(wos, api):
             "service.state.changed", "healthcheck.changed", "tunnel.opened", "tunnel.closed",
             "log.appended", "project.added", "project.updated", "project.removed",
             "worktree.created", "worktree.removed", "worktree.updated",
-            "certificate.activated"} <= types, types
+            "certificate.issued", "certificate.activated", "tunnel.dropped"} <= types, types
     middle = ids[len(ids) // 2]
     assert [e[0] for e in history(wos.web_port, after=middle)] == list(range(middle + 1,
                                                                             ids[-1] + 1))
@@ -762,12 +767,29 @@ def test_events_are_live_and_of_one_session(wos, api, alpha):
     changed = [e for e in of_session if e[1] == "worktree.deployment-status.changed"]
     assert {"sessionName", "status", "summary"} <= set(changed[0][2]["event"])
     assert changed[0][2]["worktreePath"] == alpha and changed[-1][2]["projectId"]
-    with Events(wos.web_port, "/events") as events:  # without an id: from now on
+    newest = history(wos.web_port)[-1][0]
+    with Events(wos.web_port, "/events") as events:  # without an id: all that is kept, then live
         project = one(api.get("/projects"))["projects"][0]
         one(api.call("PATCH", "/projects/" + project["id"], {"colorSlot": 3}))
-        seen = list(events.until(lambda e: e[1] == "project.updated"))
+        seen = list(events.until(lambda e: e[1] == "project.updated" and e[0] > newest))
     assert seen[-1][2]["event"]["project"]["id"] == project["id"]
-    assert len(seen) < 20, "no history came"
+    assert [e[0] for e in seen] == list(range(1, seen[-1][0] + 1))
+
+
+def test_worktrees_of_git_itself_are_noticed(wos, api, alpha):
+    """Not made by wos: told when a list shows them; and when they are gone again."""
+    newest = history(wos.web_port)[-1][0]
+    one(api.get("/projects"))
+    path = str(wos.dir / "w" / "by-hand")
+    wos.git("worktree", "add", "-q", "--detach", path, cwd=alpha)
+    one(api.get("/projects"))
+    one(api.get("/projects"))
+    wos.git("worktree", "remove", path, cwd=alpha)
+    one(api.get("/projects"))
+    told = [e for e in history(wos.web_port, after=newest)
+            if e[2].get("worktreePath") == path and e[1] != "worktree.updated"]
+    assert [e[1] for e in told] == ["worktree.added", "worktree.removed"], told
+    assert told[0][2]["event"]["path"] == path and told[0][2]["projectId"]
 
 
 def test_the_socket_has_them_too(wos):

@@ -2,6 +2,7 @@
 exit codes, the --json envelope. docs/API.md is what this fake speaks."""
 import json
 import os
+import re
 import signal
 import socketserver
 import subprocess
@@ -222,8 +223,13 @@ def test_up_that_fails(fake):
         end("failed", failureMessage="web is not healthy")])
     result = fake.run("up")
     assert result.code == 1 and result.out == ""
-    assert result.err == ("✗ App-port healthchecks: web: got 500\n[failure] web is not healthy\n"
+    assert result.err == ("✗ App-port healthchecks: web: got 500\n"
                           "wos up failed: web is not healthy\n")
+    fake.on("GET", "/operations/op1/events", [
+        event(type="step", id="compose-up", state="failed", message="web ended:\nno module"),
+        event(type="failure", message="web ended"), end("failed", failureMessage="another")])
+    assert fake.run("up").err == ("✗ Start services: web ended\n[failure] web ended\n"
+                                  "wos up failed: another\n")
     fake.on("GET", "/operations/op1/events",
             [end("failed", failureMessage="cycle: a -> a", code="config-invalid")])
     assert fake.run("up").code == 3
@@ -442,3 +448,24 @@ def test_answer_that_is_no_json(fake):
     fake.on("GET", "/worktrees", [])
     result = fake.run("status")
     assert result.code == 1 and result.err.startswith("wos status failed:")
+
+
+def test_slips_are_named(fake):
+    """Every command refuses an option it does not know, and names the one that was meant."""
+    for words, meant in ((["status", "--al"], "--all"), (["up", "--targt", "x"], "--target"),
+                         (["up", "--no-tunel"], "--no-tunnel"), (["wait", "--timout=3"], "--timeout"),
+                         (["staus"], "wos status"), (["dwon"], "wos down")):
+        result = fake.run(*words)
+        assert result.code == 2 and "did you mean %s?" % meant in result.err, result
+    for words in (["status", "--bogus"], ["frobnicate"]):
+        result = fake.run(*words)
+        assert result.code == 2 and "did you mean" not in result.err, result
+
+
+def test_every_command_refuses_options_it_does_not_know(fake):
+    listed = fake.run("help").out
+    names = re.findall(r"^  ([a-z]+)  ", listed, re.M)
+    assert {"up", "down", "status", "exec", "cert", "help"} <= set(names)
+    for name in names:
+        result = fake.run(name, "--bogus")
+        assert result.code == 2 and "usage: wos %s" % name in result.err, result

@@ -103,3 +103,33 @@ def test_forwarder_of_a_daemon_that_died(make_wos, other_host):
     assert curl(other_host, V4, wos.host_port("alpha")).stdout == b"hello from web\n"
     wos.down("alpha")
     assert not [line for line in wos.processes().values() if "forward" in line]
+
+
+def forwarders(wos):
+    return [pid for pid, line in wos.processes().items() if " forward " in line + " "]
+
+
+def test_forwarder_that_dies_is_started_again(make_wos, other_host):
+    """By the daemon at once, also one that died while there was none; never after down."""
+    wos = make_wos(config={"serviceBind": V4})
+    wos.deploy(harness.shell_app(web=harness.python_service("web")))
+    wos.up("alpha")
+    port = wos.host_port("alpha")
+
+    def is_back(before):
+        now = forwarders(wos)
+        return now and now != before and (
+            curl(other_host, V4, port).stdout == b"hello from web\n") and now
+    before = forwarders(wos)
+    for _ in range(3):
+        assert len(before) == 1, before
+        os.kill(before[0], signal.SIGKILL)
+        before = harness.until("there is another", lambda old=before: is_back(old))
+    wos.ok("stop")
+    os.kill(before[0], signal.SIGKILL)
+    harness.until("it is dead", lambda: not forwarders(wos))
+    wos.ok("start")
+    before = harness.until("the next daemon starts one", lambda: is_back(before))
+    assert wos.state("alpha")["shell"]["forward"]["pid"] == before[0]
+    wos.down("alpha")
+    assert forwarders(wos) == [] and curl(other_host, V4, port).returncode == 7
