@@ -85,7 +85,7 @@ def websocket(run, case, proto):
                               "ws %s at %s" % (proto, server.name))
         fields = [float(f) for f in text.split()]
         return loads.Load(int(fields[0]), *fields[1:])
-    each_round(run, case, load, "message", run.few(64 * 500, 64 * 20))
+    each_round(run, case, load, "message", run.few(64 * 1000, 64 * 50))
 
 
 def websocket_h1(run):

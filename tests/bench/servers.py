@@ -176,8 +176,9 @@ class Wos(Server):
     binary = None
     ticket_switch = False
 
-    def __init__(self, *args, config=None, **keys):
+    def __init__(self, *args, config=None, routes=1, **keys):
         super().__init__(*args, **keys)
+        self.routes = routes  # published ports; the first leads to the service
         self.home = self.dir / "h"
         self.changes = config or {}
         self.pid_list = []
@@ -192,6 +193,10 @@ class Wos(Server):
                         "key": str(self.work / "key.pem")},
                 "serviceTunnels": {"enabled": True}, **self.changes}}
         (self.home / "config.json").write_text(json.dumps(config))
+        ports = [{"name": "a", "port": self.backend}]
+        ports += [{"name": "r%d" % i, "port": 9} for i in range(1, self.routes)]
+        (self.home / "published.json").write_text(json.dumps({"published": ports}))
+        (self.home / "published.json").chmod(0o600)
         return ""
 
     def env(self):
@@ -204,18 +209,23 @@ class Wos(Server):
             raise Broken("wos %s: exit %d\n%s" % (" ".join(args), done.returncode, done.stdout))
         return done.stdout
 
-    def launch(self):
-        self.run("start")
-
     def start(self):
         self.write()
-        self.run("start")
         self.process = self.home
-        self.run("publish", "a", str(self.backend))
-        status = json.loads(self.run("status", "--all", "--json"))["data"]
-        gateway = status["tunnel"]["gatewayPid"]
-        self.pid_list = [status["daemon"]["pid"], gateway]
+        self.run("start")
+        self.find_pids()
         return self
+
+    def find_pids(self):
+        until("wos has its gateway", self.gateway_is_there)
+
+    def gateway_is_there(self):
+        status = json.loads(self.run("status", "--all", "--json"))["data"]
+        gateway = status["tunnel"].get("gatewayPid")
+        if gateway is None or len(status["routes"]) < self.routes or not answers(self.port):
+            return False
+        self.pid_list = [status["daemon"]["pid"], gateway]
+        return True
 
     def check(self):
         for pid in self.pid_list:
@@ -232,6 +242,34 @@ class Wos(Server):
         self.process = None
         self.run("stop")
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Edge(Server):
+    """The gateway alone, with any number of routes; its access log on, as with the daemon."""
+
+    name = "edge"
+
+    def __init__(self, *args, program, routes=1, **keys):
+        super().__init__(*args, **keys)
+        self.program, self.routes = program, routes
+
+    def write(self):
+        return ""
+
+    def env(self):
+        return {**super().env(), "WOS_EDGE_ROUTES": str(self.routes),
+                "WOS_EDGE_ACCESS_LOG": str(self.dir / "access.log")}
+
+    def command(self):
+        return [self.program, str(self.port), str(self.workers), str(self.work / "cert.pem"),
+                str(self.work / "key.pem"), "%s=%d" % (HOST, self.backend)]
+
+    def ready(self):
+        self.check()
+        return "ready" in (self.dir / "output").read_text(errors="replace")
+
+    def pids(self):
+        return super().pids()[1:]  # not the one that stands in for the daemon
 
 
 class WosNoLog(Wos):
