@@ -6,10 +6,12 @@
  *     GET /small         128 bytes
  *     GET /big?size=N    N bytes
  *     POST /sink         discards a body with a Content-Length
+ *     GET /ws            WebSocket: sends each binary message back (short ones, in one frame)
  * Prints "ready PID" once it listens; ends on SIGTERM. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <openssl/evp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,19 +24,21 @@
 
 #include "base/str.h"
 
+enum { WS_BINARY = 0x82, WS_MASKED = 0x80, WS_LEN_16 = 126, WS_MASK_BYTES = 4 };
 enum { HEAD_MAX = 16384, BULK = 256 * 1024, EVENTS = 256, SMALL = 128 };
 
 struct client {
     int fd;
     bool failed;          /* answered with an error: close after it */
     bool want_write;      /* EPOLLOUT is on */
+    bool is_ws;           /* upgraded: head holds frames */
     size_t have;          /* bytes in head */
     uint64_t body_left;   /* of the request: discard */
     bool answer_after;    /* … and answer then */
     uint64_t answer_left; /* bytes of filler still to send */
     size_t out_at;        /* of out */
     size_t out_len;
-    char out[256 + SMALL];
+    char out[HEAD_MAX];
     char head[HEAD_MAX];
 };
 
@@ -63,6 +67,75 @@ static void answer(struct client *c, const char *status, uint64_t length)
     }
 }
 
+/* Accepts the upgrade; the key is what RFC 6455, 4.2.2 asks to be hashed. */
+static void start_ws(struct client *c)
+{
+    static const char field[] = "\r\nsec-websocket-key:";
+    const char *key = strcasestr(c->head, field);
+    char text[128];
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned char accept[64];
+    size_t len = 0;
+    if (key != NULL) {
+        key += sizeof field - 1;
+        key += strspn(key, " ");
+        len = strcspn(key, " \r\n");
+    }
+    if (len != 24) {
+        c->failed = true;
+        answer(c, "400 Bad Request", 0);
+        return;
+    }
+    int n = snprintf(text, sizeof text, "%.*s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", (int)len, key);
+    if (EVP_Digest(text, (size_t)n, digest, NULL, EVP_sha1(), NULL) != 1) {
+        die("SHA-1");
+    }
+    (void)EVP_EncodeBlock(accept, digest, 20);
+    n = snprintf(c->out, sizeof c->out,
+                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                 "Sec-WebSocket-Accept: %s\r\n\r\n",
+                 accept);
+    c->out_at = 0;
+    c->out_len = (size_t)n;
+    c->is_ws = true;
+}
+
+/* Sends back one whole message of c->head, if there is one; false: not what we speak. */
+static bool echo_message(struct client *c, bool *out_progress)
+{
+    const uint8_t *in = (const uint8_t *)c->head;
+    *out_progress = false;
+    if (c->have < 2) {
+        return true;
+    }
+    bool is_long = (in[1] & 0x7f) == WS_LEN_16;
+    size_t at = is_long ? 4 : 2;
+    if (in[0] != WS_BINARY || (in[1] & WS_MASKED) == 0 || (in[1] & 0x7f) > WS_LEN_16) {
+        return false;
+    }
+    if (c->have < at + WS_MASK_BYTES) {
+        return true;
+    }
+    size_t len = is_long ? (size_t)in[2] << 8 | in[3] : in[1] & 0x7f;
+    size_t whole = at + WS_MASK_BYTES + len;
+    if (whole > HEAD_MAX) {
+        return false;
+    }
+    if (c->have < whole || c->out_len + at + len > sizeof c->out) {
+        return true;
+    }
+    memcpy(c->out + c->out_len, c->head, at);
+    c->out[c->out_len + 1] &= 0x7f;
+    for (size_t i = 0; i < len; i++) {
+        c->out[c->out_len + at + i] = (char)(in[at + WS_MASK_BYTES + i] ^ in[at + (i & 3)]);
+    }
+    c->out_len += at + len;
+    c->have -= whole;
+    memmove(c->head, c->head + whole, c->have);
+    *out_progress = true;
+    return true;
+}
+
 /* The request head is complete in c->head[0..len). */
 static void start_answer(struct client *c, size_t len)
 {
@@ -76,6 +149,8 @@ static void start_answer(struct client *c, size_t len)
         answer(c, "200 OK", SMALL);
     } else if (str_starts(head, STR("GET /big?size="))) {
         answer(c, "200 OK", strtoull(c->head + 14, NULL, 10));
+    } else if (str_starts(head, STR("GET /ws"))) {
+        start_ws(c);
     } else if (str_starts(head, STR("POST /sink")) && length != NULL) {
         c->answer_after = true;
     } else {
@@ -111,9 +186,32 @@ static bool is_sending(const struct client *c)
     return c->out_at < c->out_len || c->answer_left > 0;
 }
 
+/* Sends back what messages are in c->head; false: the connection is over. */
+static bool read_messages(struct client *c)
+{
+    bool progress = true;
+    while (progress && !is_sending(c)) {
+        c->out_at = 0;
+        c->out_len = 0;
+        while (progress) {
+            if (!echo_message(c, &progress)) {
+                return false;
+            }
+        }
+        progress = c->out_len > 0;
+        if (!send_answer(c)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Uses what is in c->head; false: the connection is over. */
 static bool read_heads(struct client *c)
 {
+    if (c->is_ws) {
+        return read_messages(c);
+    }
     while (c->have > 0 && !is_sending(c) && c->body_left == 0) {
         const char *end = memmem(c->head, c->have, "\r\n\r\n", 4);
         if (end == NULL) {
@@ -132,6 +230,9 @@ static bool read_heads(struct client *c)
         }
         if (!send_answer(c)) {
             return false;
+        }
+        if (c->is_ws) {
+            return read_messages(c);
         }
     }
     return true;

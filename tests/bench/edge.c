@@ -9,7 +9,8 @@
  * Waits: $WOS_EDGE_CONNECT_TIMEOUT_MS and others of struct limits, see set_limits.
  * Limits of wrong secrets: $WOS_EDGE_FREE, $WOS_EDGE_DELAY_MAX, $WOS_EDGE_PER_MINUTE.
  *
- * With $WOS_EDGE_ACCESS_LOG=FILE the access log goes there.
+ * With $WOS_EDGE_ACCESS_LOG=FILE the access log goes there. With $WOS_EDGE_ROUTES=N
+ * there are N routes: names "r<number>.wos.localhost" follow those given.
  *
  * Prints "ready <gateway pid>" whenever every worker serves the newest routes,
  * and "event <JSON>" for what the gateway reports. A logout is revoked at once,
@@ -38,7 +39,7 @@
 #include "gateway/link_protocol.h"
 #include "routing/snapshot.h"
 
-enum { ROUTES_MAX = 100000, REVOKED_MAX = 64 };
+enum { ROUTES_MAX = 100000, REVOKED_MAX = 64, HOST_BYTES = 32 };
 
 struct edge {
     struct loop *loop;
@@ -230,6 +231,23 @@ static void fill_access(struct edge *e, struct snapshot_spec *spec)
     limit_from_env("WOS_EDGE_PER_MINUTE", &spec->limits.failed_secrets_per_minute);
 }
 
+/* Names nobody asks for, up to $WOS_EDGE_ROUTES. */
+static uint32_t add_fillers(struct route *routes, uint32_t count)
+{
+    static char hosts[ROUTES_MAX][HOST_BYTES];
+    uint32_t wanted = 0;
+    limit_from_env("WOS_EDGE_ROUTES", &wanted);
+    for (; count < wanted && count < ROUTES_MAX; count++) {
+        (void)snprintf(hosts[count], HOST_BYTES, "r%u.wos.localhost", count);
+        routes[count] = (struct route){.host = str_of(hosts[count]),
+                                       .owner = STR("edge"),
+                                       .service = STR("edge"),
+                                       .route_class = ROUTE_PUBLISHED,
+                                       .port = 9};
+    }
+    return count;
+}
+
 static void send_snapshot(struct edge *e)
 {
     static struct route routes[ROUTES_MAX];
@@ -274,6 +292,7 @@ static void send_snapshot(struct edge *e)
     for (char **at = e->argv + 2; *at != NULL && spec.route_count < ROUTES_MAX; at++) {
         routes[spec.route_count++] = make_route(*at);
     }
+    spec.route_count = add_fillers(routes, spec.route_count);
     fill_access(e, &spec);
     snapshot_encode(&spec, &bytes);
     frame_send(e->link, LINK_SNAPSHOT, buf_str(&bytes), NULL, 0);

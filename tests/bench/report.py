@@ -1,46 +1,93 @@
-"""report.py table|json ROWS MACHINE VERSIONS: prints what scripts/bench measured.
-
-ROWS has tab-separated lines: case, metric, unit, server, value. Several lines for
-the same metric and server are rounds; the median counts.
-"""
+"""report: what scripts/bench measured, as a table, as JSON, or into docs/PERFORMANCE.md."""
 
 import json
 import statistics
-import sys
 
-# Aims of the project, by metric; shown beside the figure, never enforced.
+# case → (metric that counts, aim, against): wos ≤ aim × the best peer ("best") or × one peer, or
+# ≤ aim itself ("figure"), or < every peer too ("least").
 AIMS = {
-    ("latency", "h1 added, median"): "< 1000",
-    ("latency", "h2 added, median"): "< 1000",
-    ("bulk", "h1 download, memory peak over start"): "< 8",
-    ("bulk", "h2 download, memory peak over start"): "< 8",
-    ("bulk", "h1 upload, memory peak over start"): "< 8",
-    ("bulk", "h2 upload, memory peak over start"): "< 8",
-    ("scale", "status --all, median"): "< 100",
-    ("scale", "publish, p99"): "< 50",
-    ("scale", "daemon idle CPU"): "< 0.5",
-    ("scale", "daemon memory"): "< 30",
+    "h1": ("CPU", 0.80, "best"),
+    "h2": ("CPU", 0.85, "best"),
+    "full handshake": ("CPU", 0.80, "nginx"),
+    "resumed handshake": ("CPU", 0.80, "best"),
+    "download h1": ("CPU", 0.80, "best"),
+    "download h2": ("CPU", 0.95, "best"),
+    "upload h1": ("CPU", 0.85, "best"),
+    "upload h2": ("CPU", 0.85, "best"),
+    "websocket h1": ("CPU", 0.85, "best"),
+    "websocket h2": ("CPU", 0.85, "best"),
+    "idle memory h1": ("memory", 14, "least"),
+    "idle memory h2": ("memory", None, "least"),
+    "first request": ("p99", 20, "figure"),
+    "first request, no tickets": ("p99", 20, "figure"),
+    "routes": ("CPU at most, of that at 1", 1.05, "figure"),
+    "routes memory": ("memory", 300, "figure"),
+    "publish": ("p99 until live", 20, "figure"),
+    "publish loss": ("throughput lost", 3, "figure"),
+    "two workers h1": ("CPU of that of one", 1.05, "figure"),
+    "two workers h2": ("CPU of that of one", 1.05, "figure"),
+    "start": ("to the first answer", 150, "figure"),
+    "latency h1": ("added p50", 1000, "figure"),
+    "latency h2": ("added p50", 1000, "figure"),
+    "bulk download h1": ("peak", 8, "figure"),
+    "bulk download h2": ("peak", 8, "figure"),
+    "bulk upload h1": ("peak", 8, "figure"),
+    "bulk upload h2": ("peak", 8, "figure"),
+    "scale status --all, median": ("figure", 100, "figure"),
+    "scale publish, p99": ("figure", 50, "figure"),
+    "scale daemon idle CPU": ("figure", 0.5, "figure"),
+    "scale daemon memory": ("figure", 30, "figure"),
 }
+OURS = ("wos", "wos-nolog")
 
 
-def aim_of(case, metric):
-    if case == "idle" and metric.endswith("connections"):
-        return "< 16"
-    return AIMS.get((case, metric), "")
+class Results:
+    """Figures by case, metric and server, one a round; None: the server cannot."""
+
+    def __init__(self):
+        self.rows = {}
+
+    def note(self, case, metric, unit, server, value):
+        row = self.rows.setdefault((case, metric), {"unit": unit, "figures": {}})
+        row["unit"] = unit
+        row["figures"].setdefault(server, []).append(value)
+
+    def cannot(self, case, server):
+        metric = AIMS[case][0]
+        row = self.rows.setdefault((case, metric), {"unit": "", "figures": {}})
+        row["figures"][server] = None
+
+    def median(self, case, metric, server):
+        values = self.rows[case, metric]["figures"].get(server)
+        return statistics.median(values) if values else None
+
+    def peers_of(self, case, metric):
+        """(figure, name) of all peers that have one, the best first."""
+        names = self.rows[case, metric]["figures"]
+        found = [(self.median(case, metric, name), name) for name in names if name not in OURS]
+        return sorted((value, name) for value, name in found if value is not None)
 
 
-def read_rows(path):
-    """{(case, metric, unit): {server: median}}, in the order of the file."""
-    rounds = {}
-    with open(path, encoding="utf-8") as lines:
-        for line in lines:
-            case, metric, unit, server, value = line.rstrip("\n").split("\t")
-            servers = rounds.setdefault((case, metric, unit), {})
-            servers.setdefault(server, []).append(float(value))
-    return {
-        key: {server: statistics.median(values) for server, values in servers.items()}
-        for key, servers in rounds.items()
-    }
+def verdict(results, case, server="wos"):
+    """(what was reached, the aim, True|False|None) of a case, as texts."""
+    metric, aim, against = AIMS[case]
+    figure = results.median(case, metric, server)
+    if figure is None:
+        return "", "", None
+    unit = results.rows[case, metric]["unit"]
+    peers = results.peers_of(case, metric)
+    if against == "figure":
+        return ("%s %s" % (text_of(figure), unit)).strip(), ("≤ %g %s" % (aim, unit)).strip(), figure <= aim
+    if against == "least":
+        reached = figure <= (aim or figure) and all(figure < value for value, _ in peers)
+        wanted = "below every peer" if aim is None else "≤ %g %s and below every peer" % (aim, unit)
+        return "%s %s" % (text_of(figure), unit), wanted, reached
+    beside = peers[0] if against == "best" and peers else next((p for p in peers if p[1] == against), None)
+    wanted = "≤ %.2f of %s" % (aim, "the best" if against == "best" else against)
+    if beside is None:
+        return "no peer beside it", wanted, None
+    ratio = figure / beside[0]
+    return "%.2f of %s" % (ratio, beside[1]), wanted, ratio <= aim
 
 
 def text_of(value):
@@ -48,56 +95,78 @@ def text_of(value):
     return f"{value:,.{digits}f}"
 
 
-def print_table(results, machine, versions):
-    servers = list(dict.fromkeys(s for figures in results.values() for s in figures))
-    peers = [s for s in servers if s != "wos"]
-    header = ["case", "metric", "unit", "aim", *servers, *(f"wos/{p}" for p in peers)]
-    table = [header]
-    last = None
-    for (case, metric, unit), figures in results.items():
-        line = ["" if case == last else case, metric, unit, aim_of(case, metric)]
-        line += [text_of(figures[s]) if s in figures else "" for s in servers]
-        for peer in peers:
-            usable = "wos" in figures and figures.get(peer, 0) > 0 and figures["wos"] >= 0
-            line.append(f"{figures['wos'] / figures[peer]:.2f}" if usable else "")
-        table.append(line)
-        last = case
-    widths = [max(len(line[i]) for line in table) for i in range(len(header))]
-    for line in table:
-        cells = [
-            cell.ljust(width) if i < 3 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths))
-        ]
-        print("  ".join(cells).rstrip())
-    print(f"\n{machine}")
-    if versions:
-        print(f"beside: {versions}")
-    print("One worker each. Compare within a run only; lower is better except for …/s.")
+def rows_of(results, names):
+    """[case, metric, unit, a figure a server, result, aim, verdict], all texts."""
+    table = []
+    for (case, metric), row in results.rows.items():
+        line = [case, metric, row["unit"]]
+        for name in names:
+            if name in row["figures"] and row["figures"][name] is None:
+                line.append("cannot")
+            else:
+                value = results.median(case, metric, name)
+                line.append("" if value is None else text_of(value))
+        reached, aim, good = "", "", None
+        if case in AIMS and AIMS[case][0] == metric:
+            reached, aim, good = verdict(results, case)
+        table.append(line + [reached, aim, "" if good is None else "reached" if good else "missed"])
+    return table
 
 
-def main():
-    form, path, machine, versions = sys.argv[1:5]
-    results = read_rows(path)
-    if not results:
-        sys.exit("scripts/bench: nothing was measured")
-    if form == "table":
-        print_table(results, machine, versions)
-        return
-    print(
-        json.dumps(
-            {
-                "machine": machine,
-                "peers": versions,
-                "results": [
-                    {"case": c, "metric": m, "unit": u, "aim": aim_of(c, m), **figures}
-                    for (c, m, u), figures in results.items()
-                ],
-            },
-            ensure_ascii=False,
-            indent=2,
-        )
-    )
+def names_of(results):
+    return list(dict.fromkeys(name for row in results.rows.values() for name in row["figures"]))
 
 
-if __name__ == "__main__":
-    main()
+def table_text(results, about):
+    header = ["case", "metric", "unit", *names_of(results), "wos is", "aim", ""]
+    lines = [header, *rows_of(results, names_of(results))]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    text, last, figures = [], None, range(3, 3 + len(names_of(results)))
+    for line in lines:
+        cells = [cell.rjust(width) if i in figures else cell.ljust(width)
+                 for i, (cell, width) in enumerate(zip(line, widths))]
+        if line[0] == last:
+            cells[0] = " " * widths[0]
+        last = line[0]
+        text.append("  ".join(cells).rstrip())
+    return "\n".join(text) + "\n\n" + about_text(about) + "\n"
+
+
+def about_text(about):
+    return "%s\n%s\n%s" % (about["machine"], about["versions"], about["run"])
+
+
+def json_text(results, about):
+    items = []
+    for (case, metric), row in results.rows.items():
+        item = {"case": case, "metric": metric, "unit": row["unit"],
+                "rounds": row["figures"],
+                "median": {name: results.median(case, metric, name) for name in row["figures"]}}
+        if case in AIMS and AIMS[case][0] == metric:
+            item["result"], item["aim"], item["reached"] = verdict(results, case)
+        items.append(item)
+    return json.dumps({**about, "results": items}, ensure_ascii=False, indent=2)
+
+
+def markdown(results, about):
+    """The tables of docs/PERFORMANCE.md: first what counts, then what stands beside it."""
+    names = names_of(results)
+    text = [about["machine"] + ". " + about["versions"] + ".", about["run"] + ".", ""]
+    for counted in (True, False):
+        head = ["case", "", *names] + (["wos is", "aim", "verdict"] if counted else [])
+        lines = []
+        for line in rows_of(results, names):
+            if bool(line[-2]) != counted:
+                continue
+            cells = [line[0], ("%s, %s" % (line[1], line[2])).rstrip(", "), *line[3:3 + len(names)]]
+            if counted:
+                good = line[-1]
+                cells += [line[-3], line[-2], "**missed**" if good == "missed" else good]
+            lines.append("| " + " | ".join(cells) + " |")
+        if not lines:
+            continue
+        text.append("What counts:\n" if counted else "\nBeside it (rates, latencies):\n")
+        text.append("| " + " | ".join(head) + " |")
+        text.append("|" + "---|" * 2 + "--:|" * len(names) + ("---|" * 3 if counted else ""))
+        text += lines
+    return "\n".join(text) + "\n"
