@@ -899,7 +899,8 @@ def test_daemon_killed_during_up(own, mark, again):
     own.ok("start")
     until("state, containers and routes agree", lambda: agrees(own, project), timeout=60)
     own.up("alpha")
-    assert own.get("alpha-web").status == 200 and agrees(own, project)
+    assert own.get("alpha-web").status == 200
+    until("a look at what changed is over", lambda: agrees(own, project), timeout=60)
     own.down("alpha")
     assert own.engine.containers(project) == {}
 
