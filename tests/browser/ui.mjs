@@ -6,6 +6,9 @@
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
+import { attacks } from './attacks.mjs';
+import { forms } from './forms.mjs';
+import { states } from './states.mjs';
 
 const options = JSON.parse(process.argv[2]);
 const base = new URL(options.url).origin;
@@ -17,7 +20,8 @@ const browser = await chromium.launch({
     executablePath: options.chromium,
     headless: true,
     args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage',
-        '--disable-background-networking'],
+        '--disable-background-networking', '--host-resolver-rules=MAP evil.example 127.0.0.1',
+        '--disable-features=LocalNetworkAccessChecks,PrivateNetworkAccessRespectPreflightResults'],
 });
 
 async function open() {
@@ -51,12 +55,13 @@ async function ask(name) {
     return (await answers.next()).value;
 }
 
+const KINDS = [['desktop', 'light', 1280, 860], ['desktop-dark', 'dark', 1280, 860],
+    ['phone', 'light', 390, 844], ['phone-dark', 'dark', 390, 844]];
+
 /* Pictures for people, and what axe finds of serious or critical impact. */
-async function look(page, name) {
+async function look(page, name, kinds = KINDS.map((k) => k[0])) {
     looking = true;
-    for (const [kind, scheme, width, height] of [['desktop', 'light', 1280, 860],
-        ['desktop-dark', 'dark', 1280, 860], ['phone', 'light', 390, 844],
-        ['phone-dark', 'dark', 390, 844]]) {
+    for (const [kind, scheme, width, height] of KINDS.filter((k) => kinds.includes(k[0]))) {
         await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
         await page.setViewportSize({ width, height });
         if (options.shots) {
@@ -324,6 +329,9 @@ const scenarios = {
     },
 };
 
+const tools = { options, base, seen, look, card, status, open, ask };
+Object.assign(scenarios, forms(tools), states(tools), attacks(tools));
+
 let failure = null;
 const first = await open();
 try {
@@ -336,5 +344,5 @@ try {
     }
 }
 await browser.close();
-console.log(JSON.stringify({ ...seen, failure }));
+console.log(JSON.stringify({ failure, ...seen }));
 process.exit(failure === null ? 0 : 1);
