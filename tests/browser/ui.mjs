@@ -30,6 +30,14 @@ async function open() {
     });
     const page = await context.newPage();
     page.setDefaultTimeout(30000);
+    /* Chromium gives up what is under way when any interface of the machine comes or goes. */
+    const goto = page.goto.bind(page);
+    page.goto = (url) => goto(url).catch((error) => {
+        if (!/ERR_NETWORK_CHANGED/.test(String(error))) {
+            throw error;
+        }
+        return page.goto(url);
+    });
     page.on('pageerror', (e) => seen.errors.push(String(e)));
     page.on('console', (m) => {
         /* Refused requests are what some scenarios are about. */

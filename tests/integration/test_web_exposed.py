@@ -1,5 +1,6 @@
 """A web.host beyond loopback: everything there needs the login, from wherever it is asked. Asked
-from another host too: a network namespace with a veth pair."""
+from another host too: both are network namespaces."""
+import ctypes
 import json
 import os
 import shutil
@@ -20,29 +21,44 @@ CLOSED = [("GET", "/sessions"), ("GET", "/status/all"), ("GET", "/settings/confi
           ("POST", "/worktrees/down"), ("GET", "/stats"), ("GET", "/nothing")]
 
 
+def enter_namespace(path):
+    """This thread, and what it starts, is in that network from now on."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.setns(fd, 0x40000000) != 0:  # CLONE_NEWNET
+            raise OSError(ctypes.get_errno(), "setns")
+    finally:
+        os.close(fd)
+
+
 @pytest.fixture(scope="module")
 def other_host():
-    """The name of a namespace that reaches this machine at HERE and HERE6 only."""
+    """This module's tests are in a network of their own, which reaches the namespace of this name,
+    the other host: no other test sees an interface come or go."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         pytest.skip("network namespaces need root and iproute2")
-    name = "wos-w-%d" % os.getpid()
-    here, there = "ww%da" % (os.getpid() % 100000), "ww%db" % (os.getpid() % 100000)
-    if ip("netns", "add", name, check=False).returncode != 0:
-        pytest.skip("no network namespaces here")
+    here, there = "wos-h-%d" % os.getpid(), "wos-o-%d" % os.getpid()
+    before = os.open("/proc/self/ns/net", os.O_RDONLY)
     try:
-        if ip("link", "add", here, "type", "veth", "peer", "name", there, "netns", name,
-              check=False).returncode != 0:
+        if ip("netns", "add", here, check=False).returncode != 0:
+            pytest.skip("no network namespaces here")
+        ip("netns", "add", there)
+        if ip("link", "add", "va", "netns", here, "type", "veth", "peer", "name", "vb", "netns",
+              there, check=False).returncode != 0:
             pytest.skip("no veth pairs here")
-        ip("addr", "add", HERE + "/24", "dev", here)
-        ip("-6", "addr", "add", HERE6 + "/64", "dev", here, "nodad")
-        ip("link", "set", here, "up")
-        ip("-n", name, "addr", "add", THERE + "/24", "dev", there)
-        ip("-n", name, "-6", "addr", "add", THERE6 + "/64", "dev", there, "nodad")
-        ip("-n", name, "link", "set", there, "up")
-        yield name
+        for name, link, v4, v6 in ((here, "va", HERE, HERE6), (there, "vb", THERE, THERE6)):
+            ip("-n", name, "addr", "add", v4 + "/24", "dev", link)
+            ip("-n", name, "-6", "addr", "add", v6 + "/64", "dev", link, "nodad")
+            ip("-n", name, "link", "set", link, "up")
+            ip("-n", name, "link", "set", "lo", "up")
+        enter_namespace("/run/netns/" + here)
+        yield there
     finally:
-        ip("link", "del", here, check=False)
-        ip("netns", "del", name, check=False)
+        enter_namespace("/proc/self/fd/%d" % before)
+        os.close(before)
+        ip("netns", "del", here, check=False)
+        ip("netns", "del", there, check=False)
 
 
 def started(host, ssl=False):
