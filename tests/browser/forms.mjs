@@ -204,6 +204,24 @@ export function forms({ options, base, seen, look, card, status, open, ask }) {
             seen.same = await page.evaluate(() => window.sameDocument === true);
         },
 
+        async renew({ page }) {
+            await page.goto(`${base}/edge`);
+            const region = page.getByRole('region', { name: 'Certificate', exact: true });
+            const row = (name) => region.locator('dt', { hasText: name }).locator('+ dd');
+            const button = region.getByRole('button');
+            await region.getByText('Pebble').first().waitFor();
+            seen.certificate = await region.textContent();
+            await look(page, 'edge-letsencrypt');
+            await button.click();
+            await ask('renewed');
+            await region.getByRole('button', { name: 'Renew now', disabled: false }).waitFor();
+            await ask('the CA goes');
+            await button.click();
+            await row('Last error').locator('.bad').waitFor();
+            seen.error = await row('Last error').textContent();
+            await look(page, 'edge-error');
+        },
+
         async follow({ page }) {
             await enter(page, worktree(options.path));
             const log = page.getByRole('log');

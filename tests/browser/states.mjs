@@ -34,13 +34,16 @@ export function states({ options, base, seen, look }) {
         },
 
         async away({ page }) {
+            const ask = () => page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
             for (const [name, path] of Object.entries(views)) {
                 await page.goto(`${base}${path}`);
                 await page.getByRole('navigation').waitFor();
                 await page.route(/\/ui\/v1\//, (route) => route.abort());
+                await ask(); /* what it would do by itself, a little later */
                 await page.getByText(/^Offline/).waitFor();
                 await look(page, `offline-${name}`, ['desktop', 'phone-dark']);
                 await page.unroute(/\/ui\/v1\//);
+                await ask();
                 await page.getByText(/^Offline/).waitFor({ state: 'detached' });
             }
         },

@@ -33,7 +33,7 @@ async function open() {
     /* Chromium gives up what is under way when any interface of the machine comes or goes. */
     const goto = page.goto.bind(page);
     page.goto = (url) => goto(url).catch((error) => {
-        if (!/ERR_NETWORK_CHANGED/.test(String(error))) {
+        if (!/ERR_NETWORK_CHANGED|interrupted by .*chrome-error/.test(String(error))) {
             throw error;
         }
         return page.goto(url);
@@ -207,7 +207,7 @@ const scenarios = {
         const problem = page.locator('.field', { has: field }).getByRole('alert');
         await problem.waitFor();
         seen.problem = await problem.textContent();
-        await look(page, 'settings-wrong');
+        await look(page, 'settings-wrong', ['desktop', 'phone-dark']);
         await field.fill(options.number);
         await page.getByRole('button', { name: /^Save/ }).click();
         await page.getByText(/^Saved\./).waitFor();
@@ -245,6 +245,10 @@ const scenarios = {
         await page.goto(options.url);
         await page.locator('.card').nth(options.count - 1).waitFor({ state: 'attached' });
         seen.cards = await page.locator('.card').count();
+        seen.visibility = await page.locator('.card').evaluateAll((all) =>
+            all.map((c) => getComputedStyle(c).contentVisibility));
+        seen.skipped = await page.locator('.card').evaluateAll((all) => all.filter((c) =>
+            !c.querySelector('h3').checkVisibility({ contentVisibilityAuto: true })).length);
         seen.longest = await page.evaluate(async () => {
             let longest = 0;
             let last = performance.now();
@@ -256,7 +260,7 @@ const scenarios = {
             }
             return longest;
         });
-        await look(page, 'many');
+        await look(page, 'many', ['desktop', 'phone-dark']);
         await page.getByLabel('Filter worktrees').fill('tree-177');
         await page.waitForFunction(() => document.querySelectorAll('.card').length === 1);
     },

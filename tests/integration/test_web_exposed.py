@@ -167,6 +167,7 @@ def test_the_public_name_and_the_machine_say_so(exposed):
     assert everything["web"]["state"] == "listening" and everything["web"]["requiresAuth"]
     [problem] = [p for p in everything["config"]["problems"] if p["key"] == "web.host"]
     assert problem["warning"] and "web.ssl is off" in problem["message"]
+    assert "web.ssl is off" in (exposed.home / "daemon.log").read_text()
     assert exposed.ok("web", "--no-open").out.strip().startswith("http://")
 
 

@@ -90,7 +90,7 @@ function CertificateView({ of, reload, onError }:
 { of: Certificate; reload: () => void; onError: (e?: ApiError) => void }) {
     const title = of.listenerKind === 'web' ? 'Certificate of the local UI' : 'Certificate';
     const renew = async () => {
-        await call('POST', '/certificates/renew', { kind: of.listenerKind });
+        await call('POST', '/certificates/renew', { kind: of.listenerKind, force: true });
         reload();
     };
     const isBusy = of.state === 'issuing' || of.state === 'renewing';
