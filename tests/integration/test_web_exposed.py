@@ -182,7 +182,7 @@ def test_with_tls_the_cookie_says_so(other_host):
     wos = started(HERE, ssl=True)
     try:
         done = subprocess.run(
-            ["curl", "-sk", "-i", "--max-time", "20", "-H", "Content-Type: application/json",
+            ["curl", "-s", "--cacert", wos.ca, "-i", "--max-time", "20", "-H", "Content-Type: application/json",
              "-d", json.dumps({"secret": SECRET}),
              "https://%s:%d/ui/v1/auth/login" % (HERE, wos.web_port)],
             stdout=subprocess.PIPE, check=False).stdout.decode()

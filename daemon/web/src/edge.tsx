@@ -72,8 +72,8 @@ function Listener({ of }: { of: StatusAll }) {
         <dt>Domain</dt><dd>{t.domain ?? 'none'}</dd>
         <dt>Port</dt><dd>{t.port}{t.publicPort !== t.port && `, from outside ${t.publicPort}`} ({t.scheme})</dd>
         <dt>Workers</dt><dd>{t.workers ?? 0}</dd>
-        <dt>Routes</dt><dd>generation {t.servedGeneration}{t.servedGeneration !== t.generation
-            && ` (${t.generation} is on its way)`}</dd>
+        <dt>Routes</dt><dd title={`generation ${t.servedGeneration} of ${t.generation}`}>{count(of.routes.length)}
+            {t.servedGeneration === t.generation ? ', all served' : ', a change is on its way'}</dd>
         <dt>Services</dt><dd>{t.serviceTunnels ? 'published' : 'not published'}</dd>
     </dl></section>;
 }
@@ -113,8 +113,8 @@ function CertificateView({ of, reload, onError }:
 
 /* --- who may come --------------------------------------------------------------------------------- */
 
-function Addresses({ list }: { list?: string[] }) {
-    return list === undefined || list.length === 0 ? <dd>everybody</dd>
+function Addresses({ list, all }: { list?: string[]; all: string }) {
+    return list === undefined || list.length === 0 ? <dd>{all}</dd>
         : <dd>{list.map((ip) => <code class="ip">{ip}</code>)}</dd>;
 }
 
@@ -123,8 +123,8 @@ function Whitelists({ of, routes }: { of: Lists; routes: Route[] }) {
     return <section class="panel" aria-label="Whitelists"><div class="tools"><h2>Who may come</h2><span class="grow" />
         <a href="/settings">Change</a></div>
     <dl class="facts-list">
-        <dt>Services</dt><Addresses list={of.services} />
-        <dt>This UI</dt><Addresses list={of.webUi} />
+        <dt>Services</dt><Addresses list={of.services} all="from everywhere" />
+        <dt>This UI</dt><Addresses list={of.webUi} all="from everywhere, with its secret" />
         {own.map((r) => <><dt>{r.host}</dt><dd>{count(r.whitelistCount)} addresses of its own
             {r.classWhitelistCount > 0 && ', which also have to be above'}</dd></>)}
     </dl></section>;
@@ -254,10 +254,11 @@ export function Edge({ isPublic }: { isPublic: boolean }) {
         <ErrorNote error={error} />
         <Await of={loaded}>{(data) => <>
             {data.stats.gateway === null ? <Note kind="warn">No gateway is serving.</Note> : <Numbers data={data} />}
-            <div class="two">{data.status !== undefined && <Listener of={data.status} />}
-                {data.certificates?.filter((c) => c.source !== 'disabled').map((c) => <CertificateView
-                    key={c.listenerKind} of={c} reload={loaded.reload} onError={setError} />)}
-                {data.lists !== undefined && <Whitelists of={data.lists} routes={data.status?.routes ?? []} />}</div>
+            <div class="two">
+                {data.status !== undefined && <div><Listener of={data.status} />
+                    {data.lists !== undefined && <Whitelists of={data.lists} routes={data.status.routes} />}</div>}
+                <div>{data.certificates?.filter((c) => c.source !== 'disabled').map((c) => <CertificateView
+                    key={c.listenerKind} of={c} reload={loaded.reload} onError={setError} />)}</div></div>
             <Routes data={data} />
             <Requests />
             <DevicesPanel onError={setError} />

@@ -1,7 +1,7 @@
 /* Live logs: the newest lines in memory, only those in view in the page, so that a service which
  * writes thousands of lines a second does not stop the browser. */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { ApiError, readLines } from './api';
+import { ApiError, isOffline, readLines } from './api';
 import { pieces, plain } from './ansi';
 import { Icon } from './parts';
 
@@ -119,7 +119,7 @@ function useLog(session: string, service: string): { buffer: LogBuffer; problem?
                     setProblem(undefined);
                     await readLines(path, onLine, stop.signal);
                 } catch (error) {
-                    if (error instanceof ApiError && error.status !== 404) {
+                    if (error instanceof ApiError && error.status !== 404 && !isOffline(error)) {
                         setProblem(error.message);
                     }
                 }

@@ -170,7 +170,7 @@ function Page({ of, reload }: { of: Detail; reload: () => void }) {
     const label = statuses.data?.statuses.find((s) => s.id === of.worktree.workflowStatusId);
     return <>
         <p class="crumb"><a href="/">Worktrees</a></p>
-        <div class="title"><h1 class="clip">{of.worktree.displayName ?? basename(of.worktree.path)}</h1>
+        <div class="title work"><h1 class="clip">{of.worktree.displayName ?? basename(of.worktree.path)}</h1>
             <Pill status={of.worktree.status} />{label !== undefined && <Label of={label} />}<span class="grow" />
             <Actions of={of} reload={reload} onError={setError} /></div>
         <Facts of={of} />
