@@ -29,7 +29,7 @@ async function open() {
         ignoreHTTPSErrors: true, viewport: { width: 1280, height: 860 }, acceptDownloads: true,
     });
     const page = await context.newPage();
-    page.setDefaultTimeout(30000);
+    page.setDefaultTimeout(options.patienceMs ?? 60000);
     /* Chromium gives up what is under way when any interface of the machine comes or goes. */
     const goto = page.goto.bind(page);
     page.goto = (url) => goto(url).catch((error) => {

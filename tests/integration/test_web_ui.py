@@ -67,7 +67,8 @@ def browse(wos, scenario, do=None, url=None, **options):
     shots = Path(os.environ.get("WOS_TEST_SHOTS") or harness.BIN.parent / "screenshots")
     shots.mkdir(parents=True, exist_ok=True)
     given = {"scenario": scenario, "url": url or local(wos), "chromium": CHROMIUM,
-             "shots": str(shots), "axe": str(AXE), **options}
+             "shots": str(shots), "axe": str(AXE),
+             "patienceMs": harness.PATIENCE * 1000, **options}
     with subprocess.Popen(["node", str(harness.BROWSER / "ui.mjs"), json.dumps(given)],
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True) as proc:

@@ -181,7 +181,7 @@ function Projects({ data, reload }: { data: BoardData; reload: () => void }) {
     const running = [...data.sessions.values()].filter((s) => s.status === 'running').length;
     return <>
         <div class="title"><h1>Worktrees</h1>
-            <span class="dim">{running} of {all.length} running</span>
+            {all.length > 0 && <span class="dim">{running} of {all.length} running</span>}
             {all.length > 4 && <input type="search" class="search" placeholder="Filter" aria-label="Filter worktrees"
                 value={filter} onInput={(e) => setFilter(e.currentTarget.value)} />}
             <span class="grow" />
