@@ -145,7 +145,7 @@ static bool issued_by(const struct cert *cert, const struct ca *ca)
     return by;
 }
 
-static bool covers_all(const struct cert *cert, const char *domain)
+static bool covers_all(const struct cert *cert, const char *domain, const char *address)
 {
     char wildcard[300];
     const char *names[3];
@@ -159,12 +159,14 @@ static bool covers_all(const struct cert *cert, const char *domain)
             return false;
         }
     }
-    return cert_covers(cert, STR("127.0.0.1")) && cert_covers(cert, STR("::1"));
+    return cert_covers(cert, STR("127.0.0.1")) && cert_covers(cert, STR("::1")) &&
+           (address == NULL || cert_covers(cert, str_of(address)));
 }
 
 /* Why the leaf that is there cannot be served on, or NULL. */
 static const char *leaf_fault(struct str chain_pem, struct str key_pem, const char *domain,
-                              const struct ca *ca, int64_t now, int64_t *out_not_after)
+                              const char *address, const struct ca *ca, int64_t now,
+                              int64_t *out_not_after)
 {
     struct cert *cert = cert_parse(chain_pem, NULL);
     EVP_PKEY *key = cert == NULL ? NULL : cert_key_parse(key_pem, NULL);
@@ -173,7 +175,7 @@ static const char *leaf_fault(struct str chain_pem, struct str key_pem, const ch
         fault = "the stored pair is damaged";
     } else if (!issued_by(cert, ca)) {
         fault = "it was not issued by the present local CA";
-    } else if (!covers_all(cert, domain)) {
+    } else if (!covers_all(cert, domain, address)) {
         fault = "the domain changed";
     } else if (now < cert->not_before) {
         fault = "it is not valid yet";
@@ -187,17 +189,18 @@ static const char *leaf_fault(struct str chain_pem, struct str key_pem, const ch
     return fault;
 }
 
-static int leaf_make(const struct ca *ca, const char *domain, int64_t now,
+static int leaf_make(const struct ca *ca, const char *domain, const char *address, int64_t now,
                      struct localca_leaf *leaf, struct err *err)
 {
     char wildcard[300];
     const char *names[3];
+    const char *const addresses[] = {issue_local_ips[0], issue_local_ips[1], address};
     struct issue_request request = {.common_name = domain[0] == '\0' ? "localhost" : domain,
                                     .not_before = now - SKEW_SECONDS,
                                     .not_after = now - SKEW_SECONDS + LOCALCA_LEAF_SECONDS - 1,
                                     .dns_names = names,
-                                    .ip_names = issue_local_ips,
-                                    .ip_count = COUNT_OF(issue_local_ips)};
+                                    .ip_names = addresses,
+                                    .ip_count = address == NULL ? 2 : 3};
     request.dns_count = issue_local_names(domain, wildcard, sizeof(wildcard), names);
     struct tm tm;
     if (ASN1_TIME_to_tm(X509_get0_notAfter(ca->cert), &tm) == 1 &&
@@ -218,7 +221,8 @@ static int leaf_make(const struct ca *ca, const char *domain, int64_t now,
 }
 
 static int leaf_ensure(const struct ca *ca, const char *certs_dir, const char *kind,
-                       const char *domain, int64_t now, struct localca_leaf *leaf, struct err *err)
+                       const char *domain, const char *address, int64_t now,
+                       struct localca_leaf *leaf, struct err *err)
 {
     autofree char *cert_name = xasprintf("%s-self-signed.crt", kind);
     autofree char *key_name = xasprintf("%s-self-signed.key", kind);
@@ -231,7 +235,7 @@ static int leaf_ensure(const struct ca *ca, const char *certs_dir, const char *k
     leaf->reissue_reason = "there was none";
     if (got == 1) {
         leaf->reissue_reason = leaf_fault(buf_str(&leaf->chain_pem), buf_str(&leaf->key_pem),
-                                          domain, ca, now, &leaf->not_after);
+                                          domain, address, ca, now, &leaf->not_after);
     }
     if (leaf->reissue_reason == NULL) {
         return 0;
@@ -239,14 +243,14 @@ static int leaf_ensure(const struct ca *ca, const char *certs_dir, const char *k
     buf_fini(&leaf->chain_pem);
     issue_buf_wipe(&leaf->key_pem);
     leaf->reissued = true;
-    if (leaf_make(ca, domain, now, leaf, err) < 0) {
+    if (leaf_make(ca, domain, address, now, leaf, err) < 0) {
         return -1;
     }
     return pair_write(cert_path, key_path, buf_str(&leaf->chain_pem), buf_str(&leaf->key_pem), err);
 }
 
-int localca_ensure(const char *certs_dir, const char *kind, const char *domain, int64_t now,
-                   struct localca_leaf *out, struct err *err)
+int localca_ensure_at(const char *certs_dir, const char *kind, const char *domain,
+                      const char *address, int64_t now, struct localca_leaf *out, struct err *err)
 {
     struct localca_leaf leaf = {.reissued = false};
     struct ca ca = {.cert = NULL};
@@ -256,7 +260,7 @@ int localca_ensure(const char *certs_dir, const char *kind, const char *domain, 
     }
     if (dir_make(certs_dir, 0700, err) == 0 &&
         ca_ensure(&ca, certs_dir, now, &leaf.ca_made, err) == 0 &&
-        leaf_ensure(&ca, certs_dir, kind, domain, now, &leaf, err) == 0) {
+        leaf_ensure(&ca, certs_dir, kind, domain, address, now, &leaf, err) == 0) {
         result = 0;
     }
     ca_fini(&ca);
@@ -266,6 +270,12 @@ int localca_ensure(const char *certs_dir, const char *kind, const char *domain, 
     }
     *out = leaf;
     return 0;
+}
+
+int localca_ensure(const char *certs_dir, const char *kind, const char *domain, int64_t now,
+                   struct localca_leaf *out, struct err *err)
+{
+    return localca_ensure_at(certs_dir, kind, domain, NULL, now, out, err);
 }
 
 void localca_leaf_fini(struct localca_leaf *leaf)

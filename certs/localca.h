@@ -39,6 +39,9 @@ struct localca_leaf {
  * issue_self_signed for what to serve then. `now` in wall seconds. */
 int localca_ensure(const char *certs_dir, const char *kind, const char *domain, int64_t now,
                    struct localca_leaf *out, struct err *err);
+/* `address`, an IP address or NULL, is named beside 127.0.0.1 and ::1. */
+int localca_ensure_at(const char *certs_dir, const char *kind, const char *domain,
+                      const char *address, int64_t now, struct localca_leaf *out, struct err *err);
 /* Wipes and frees; fine on a zeroed struct. */
 void localca_leaf_fini(struct localca_leaf *leaf);
 /* malloc'ed "<certs_dir>/ca.crt" */

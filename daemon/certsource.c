@@ -82,12 +82,21 @@ static int load_memory(struct certsource *s, int64_t now, struct err *err)
     return 0;
 }
 
+/* web.host beyond loopback, where it is one address: browsers ask for it by that. */
+static const char *own_address(const struct certsource *s)
+{
+    const struct config *c = s->spec.config;
+    bool is_one = strcmp(c->web_host, "0.0.0.0") != 0 && strcmp(c->web_host, "::") != 0;
+    return strcmp(s->spec.kind, "web") == 0 && c->web_is_exposed && is_one ? c->web_host : NULL;
+}
+
 static int load_ca(struct certsource *s, struct err *err)
 {
     struct localca_leaf leaf = {0};
     int64_t now = wall_seconds();
     s->ca_looked_at = now;
-    if (localca_ensure(s->dir, s->spec.kind, s->spec.domain, now, &leaf, err) < 0) {
+    if (localca_ensure_at(s->dir, s->spec.kind, s->spec.domain, own_address(s), now, &leaf, err) <
+        0) {
         return -1;
     }
     struct cert *cert = cert_parse(buf_str(&leaf.chain_pem), err);

@@ -403,6 +403,7 @@ void config_free(struct config *c)
     }
     free(c->problems);
     free(c->web_ui_hostname);
+    free(c->web_fault);
     free(c->home);
     free(c->path);
     free(c);

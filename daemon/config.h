@@ -85,6 +85,8 @@ struct config {
 
     uint32_t web_port;
     char *web_host;     /* owned */
+    bool web_is_exposed; /* web.host is no loopback address: everything there needs the login */
+    char *web_fault;     /* owned; why the web listener may not be opened; NULL: it may */
     char *service_bind; /* owned; NULL = unset */
 
     uint32_t health_timeout_ms;

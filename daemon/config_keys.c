@@ -118,7 +118,8 @@ enum { HOUR_MS = 3600000 };
 const struct config_key config_keys[] = {
     INT("web.port", web_port, 1, 65535, "4949", "Port of the local web UI and its API."),
     STRING("web.host", web_host, "127.0.0.1",
-           "Address the local web listener binds. This version serves loopback addresses only."),
+           "Address the web listener binds. Beyond loopback everything there needs "
+           "tunnel.webUi.secret; web.ssl encrypts it."),
     SSL("web.ssl", web_ssl),
     OTHER("web.public", "an object", "Former name of tunnel.webUi; accepted with a warning."),
     STRING("serviceBind", service_bind, NULL,

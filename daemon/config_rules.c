@@ -4,6 +4,8 @@
  * local CA. */
 #include "daemon/config_rules.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +114,37 @@ static void rules_web_ui(struct config *c)
     } else {
         c->web_ui_hostname = web_ui_host(c);
         c->web_ui_enabled = c->web_ui_hostname != NULL;
+    }
+}
+
+/* Beyond loopback everything needs the secret, so there has to be one. */
+static void rules_web_host(struct config *c)
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+    const char *host = c->web_host;
+    bool is_v4 = inet_pton(AF_INET, host, &v4) == 1;
+    if (strcmp(host, "localhost") == 0) {
+        return;
+    }
+    if (!is_v4 && inet_pton(AF_INET6, host, &v6) != 1) {
+        c->web_fault = xasprintf("\"%.60s\" is not an IP address; the web UI is off", host);
+    } else if (is_v4 ? ntohl(v4.s_addr) >> 24 != 127 : !IN6_IS_ADDR_LOOPBACK(&v6)) {
+        c->web_is_exposed = true;
+        if (c->web_ui_secret == NULL) {
+            c->web_fault =
+                xasprintf("%.60s is no loopback address, where everything needs a login, "
+                          "and tunnel.webUi.secret is not set; the web UI is off",
+                          host);
+        } else if (!c->web_ssl.enabled) {
+            config_warning(c, "web.host",
+                           "%.60s is no loopback address and web.ssl is off: who can read the "
+                           "network reads the secret and all that is shown",
+                           host);
+        }
+    }
+    if (c->web_fault != NULL) {
+        config_problem(c, "web.host", "%s", c->web_fault);
     }
 }
 
@@ -315,6 +348,7 @@ void config_rules_apply(struct config *c, const cJSON *root)
     rules_ssl(c, json_get(tunnel, "ssl"), "tunnel.ssl", &c->tunnel_ssl, c->tunnel_domain);
     const cJSON *web = json_get(root, "web");
     rules_ssl(c, json_get(web, "ssl"), "web.ssl", &c->web_ssl, c->web_ui_hostname);
+    rules_web_host(c);
     rules_redirect(c);
     prefer_environment(&c->tunnel_ssl);
     prefer_environment(&c->web_ssl);

@@ -17,7 +17,18 @@ bool access_is_loopback(const char *host)
     return strcmp(host, "::1") == 0 || strcmp(host, "[::1]") == 0 || strcmp(host, "localhost") == 0;
 }
 
-enum access_who access_classify(const struct config *c, const char *host)
+/* What a listener that the network reaches is called: the address the connection came to, never a
+ * name that somebody else's DNS could lead here. */
+static bool is_own_address(const struct host *host, const char *here)
+{
+    struct str name = {host->name, host->len};
+    if (name.len > 1 && name.ptr[0] == '[') {
+        name = (struct str){name.ptr + 1, name.len - 2};
+    }
+    return access_is_loopback(host->name) || (host->is_ip && str_eq(name, str_of(here)));
+}
+
+enum access_who access_classify(const struct config *c, const char *host, const char *here)
 {
     struct host parsed;
     if (host == NULL || !host_parse(str_of(host), &parsed)) {
@@ -25,6 +36,9 @@ enum access_who access_classify(const struct config *c, const char *host)
     }
     if (c->web_ui_hostname != NULL && strcmp(parsed.name, c->web_ui_hostname) == 0) {
         return ACCESS_PUBLIC;
+    }
+    if (c->web_is_exposed) {
+        return is_own_address(&parsed, here) ? ACCESS_EXPOSED : ACCESS_NOBODY;
     }
     return access_is_loopback(parsed.name) ? ACCESS_LOCAL : ACCESS_NOBODY;
 }

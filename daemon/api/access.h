@@ -9,11 +9,13 @@
 enum access_who {
     ACCESS_NOBODY, /* a Host that is not ours: DNS rebinding, or a mistake */
     ACCESS_LOCAL,
-    ACCESS_PUBLIC, /* by tunnel.webUi's name */
+    ACCESS_PUBLIC,  /* by tunnel.webUi's name */
+    ACCESS_EXPOSED, /* straight to a web.host beyond loopback */
 };
 
-/* By the Host header (NULL: none). */
-enum access_who access_classify(const struct config *c, const char *host);
+/* By the Host header (NULL: none) and the address of ours that the connection came to (""). Where
+ * web.host is beyond loopback, nobody is local: a Host is easily said. */
+enum access_who access_classify(const struct config *c, const char *host, const char *here);
 /* True unless a page of another origin makes the request: `origin` is the Origin
  * header (NULL: none, not a browser), `host` the Host header. */
 bool access_origin_is_ours(const char *origin, const char *host);

@@ -1,7 +1,7 @@
 /* api: see api.h. Two evhttp servers, one dispatcher. */
 #include "daemon/api/api.h"
 
-#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/http.h>
@@ -20,9 +20,11 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "daemon/api/access.h"
+#include "daemon/api/caller.h"
 #include "daemon/api/login.h"
 #include "daemon/api/request.h"
 #include "daemon/api/web_assets.h"
+#include "daemon/api/web_bind.h"
 #include "daemon/api/web_tls.h"
 #include "daemon/certkeeper.h"
 #include "daemon/daemon.h"
@@ -202,12 +204,15 @@ static bool request_is_allowed(struct mount *m, struct api_request *r)
         return true;
     }
     const char *host = request_header(r, "Host");
-    enum access_who who = access_classify(m->api->d->config, host);
+    char here[INET6_ADDRSTRLEN];
+    caller_local_address(r, here);
+    enum access_who who = access_classify(m->api->d->config, host, here);
     if (who == ACCESS_NOBODY) {
         reply_error(r, 403, "forbidden", "this Host is not one of the web listener's names", NULL);
         return false;
     }
-    r->is_public = who == ACCESS_PUBLIC;
+    r->is_by_name = who == ACCESS_PUBLIC;
+    r->is_public = who != ACCESS_LOCAL;
     if (method_of(r->http) != API_GET &&
         (!access_origin_is_ours(request_header(r, "Origin"), host) ||
          !access_fetch_is_ours(request_header(r, "Sec-Fetch-Site")))) {
@@ -275,32 +280,16 @@ static int socket_listen(struct api *api, struct err *err)
     return 0;
 }
 
-/* A listening descriptor, or -1 with the error. */
-static int web_bind(const struct config *c, struct err *err)
+static bool web_accept(struct api *api, const int *fds, int count)
 {
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)c->web_port)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)c->web_port)};
-    const char *host = strcmp(c->web_host, "localhost") == 0 ? "127.0.0.1" : c->web_host;
-    bool is_v4 = inet_pton(AF_INET, host, &v4.sin_addr) == 1;
-    if (!access_is_loopback(host) || (!is_v4 && inet_pton(AF_INET6, host, &v6.sin6_addr) != 1)) {
-        return err_set(err, ERR_CONFIG,
-                       "web.host %.60s is not a loopback address; this version serves the UI on "
-                       "loopback and by tunnel.webUi only",
-                       host);
-    }
-    int fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int on = 1;
-    const struct sockaddr *addr =
-        is_v4 ? (const struct sockaddr *)&v4 : (const struct sockaddr *)&v6;
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        bind(fd, addr, is_v4 ? sizeof v4 : sizeof v6) < 0 || listen(fd, 128) < 0) {
-        (void)err_set_sys(err, "the web listener cannot use port %u (web.port)", c->web_port);
-        if (fd >= 0) {
-            (void)close(fd);
+    bool is_good = true;
+    for (int i = 0; i < count; i++) {
+        if (!is_good || evhttp_accept_socket(api->web.http, fds[i]) < 0) {
+            is_good = false;
+            (void)close(fds[i]);
         }
-        return -1;
     }
-    return fd;
+    return is_good;
 }
 
 static void api_on_web_timer(void *arg)
@@ -309,11 +298,10 @@ static void api_on_web_timer(void *arg)
     CHECK(api->magic == API_MAGIC);
     const struct config *c = api->d->config;
     struct err err = {.msg = ""};
-    int fd = web_bind(c, &err);
-    if (fd >= 0 && evhttp_accept_socket(api->web.http, fd) == 0) {
-        bool is_v6 = strchr(c->web_host, ':') != NULL;
-        api->web_url = xasprintf("%s://%s%s%s:%u", config_web_scheme(c), is_v6 ? "[" : "",
-                                 c->web_host, is_v6 ? "]" : "", c->web_port);
+    int fds[WEB_BIND_MAX];
+    int count = web_bind(c, fds, &err);
+    if (count > 0 && web_accept(api, fds, count)) {
+        api->web_url = web_bind_url(c);
         free(api->web_error);
         api->web_error = NULL;
         log_info("web", "listening", LOG_STR("url", api->web_url));
@@ -325,9 +313,6 @@ static void api_on_web_timer(void *arg)
     if (api->web_error == NULL) {
         log_warn("web", "the web UI is off; everything else works", LOG_STR("error", err.msg));
         api->web_error = xstrdup(err.msg);
-    }
-    if (fd >= 0) {
-        (void)close(fd);
     }
     if (err.code != ERR_CONFIG) {
         loop_timer_set(&api->web_timer, WEB_RETRY_MS);
@@ -408,6 +393,7 @@ cJSON *api_web_json(const struct api *api)
     (void)json_add_str(out, "host", api->d->config->web_host);
     (void)json_add_int(out, "port", api->d->config->web_port);
     (void)json_add_str(out, "state", api->web_url != NULL ? "listening" : "failed");
+    (void)json_add_bool(out, "requiresAuth", api->d->config->web_is_exposed);
     if (api->web_error != NULL) {
         (void)json_add_str(out, "error", api->web_error);
     }

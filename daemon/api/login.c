@@ -2,7 +2,6 @@
  * /auth. */
 #include "daemon/api/login.h"
 
-#include <arpa/inet.h>
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "daemon/api/api.h"
+#include "daemon/api/caller.h"
 #include "daemon/api/request.h"
 #include "daemon/daemon.h"
 #include "daemon/web_grants.h"
@@ -65,17 +65,11 @@ bool login_cookie(const char *cookies, struct str name, unsigned index, struct s
     return false;
 }
 
-static bool is_tls(const struct api_request *r)
-{
-    const char *proto = request_header(r, "X-Forwarded-Proto");
-    return r->is_public && proto != NULL && strcmp(proto, "https") == 0;
-}
-
 bool login_check(struct api_request *r)
 {
     const struct config *c = r->d->config;
     const char *cookies = request_header(r, "Cookie");
-    struct str name = is_tls(r) ? STR(COOKIE_TLS) : STR(COOKIE_PLAIN);
+    struct str name = caller_of(r).is_tls ? STR(COOKIE_TLS) : STR(COOKIE_PLAIN);
     struct str value;
     for (unsigned i = 0; i < COOKIES_MAX && login_cookie(cookies, name, i, &value); i++) {
         const char *id =
@@ -90,56 +84,20 @@ bool login_check(struct api_request *r)
 
 static void set_cookie(struct api_request *r, const char *value, int max_age_s)
 {
-    bool tls = is_tls(r);
+    bool tls = caller_of(r).is_tls;
     autofree char *text =
         xasprintf("%s=%s; Path=/; HttpOnly; SameSite=Lax; Max-Age=%d%s",
                   tls ? COOKIE_TLS : COOKIE_PLAIN, value, max_age_s, tls ? "; Secure" : "");
     reply_header(r, "Set-Cookie", text);
 }
 
-/* --- who it is ------------------------------------------------------------------------------- */
-
-struct peer {
-    struct sockaddr_storage address; /* family 0: it was not told */
-    char text[INET6_ADDRSTRLEN];
-};
-
-/* The gateway puts the client first, whoever came with it (gateway/head_write.c). */
-static struct peer peer_of(const struct api_request *r)
-{
-    struct peer out = {.text = ""};
-    const char *list = request_header(r, "X-Forwarded-For");
-    struct str rest = list == NULL ? STR("") : str_of(list);
-    struct str first = STR("");
-    (void)str_next(&rest, ',', &first);
-    first = str_trim(first);
-    if (first.len == 0 || first.len >= sizeof out.text) {
-        return out;
-    }
-    (void)snprintf(out.text, sizeof out.text, "%.*s", STR_ARG(first));
-    struct sockaddr_in *v4 = (struct sockaddr_in *)(void *)&out.address;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)(void *)&out.address;
-    if (inet_pton(AF_INET, out.text, &v4->sin_addr) == 1) {
-        out.address.ss_family = AF_INET;
-    } else if (inet_pton(AF_INET6, out.text, &v6->sin6_addr) == 1) {
-        out.address.ss_family = AF_INET6;
-    } else {
-        out.text[0] = '\0';
-    }
-    return out;
-}
-
-static const struct sockaddr *sockaddr_of(const struct peer *peer)
-{
-    return peer->address.ss_family == 0 ? NULL
-                                        : (const struct sockaddr *)(const void *)&peer->address;
-}
+/* --- trying ---------------------------------------------------------------------------------- */
 
 /* False after 429: this client has to wait. */
-static bool may_try(struct api_request *r, const struct peer *peer)
+static bool may_try(struct api_request *r, const struct caller *peer)
 {
     uint64_t wait_ms = throttle_wait(r->d->login->throttle, &r->d->config->limits,
-                                     sockaddr_of(peer), clock_now_ms());
+                                     caller_sockaddr(peer), clock_now_ms());
     if (wait_ms == 0) {
         return true;
     }
@@ -151,9 +109,9 @@ static bool may_try(struct api_request *r, const struct peer *peer)
     return false;
 }
 
-static void try_failed(struct api_request *r, const struct peer *peer, const char *message)
+static void try_failed(struct api_request *r, const struct caller *peer, const char *message)
 {
-    throttle_failed(r->d->login->throttle, &r->d->config->limits, sockaddr_of(peer),
+    throttle_failed(r->d->login->throttle, &r->d->config->limits, caller_sockaddr(peer),
                     clock_now_ms());
     log_warn("web", "a wrong secret or link for the web UI", LOG_STR("from", peer->text));
     reply_error(r, 401, "unauthorized", message, NULL);
@@ -165,10 +123,10 @@ static cJSON *ok_json(void)
     return json_add_bool(out, "ok", true);
 }
 
-static void sign_in(struct api_request *r, const struct peer *peer)
+static void sign_in(struct api_request *r, const struct caller *peer)
 {
     struct err err = {.msg = ""};
-    throttle_passed(r->d->login->throttle, sockaddr_of(peer), clock_now_ms());
+    throttle_passed(r->d->login->throttle, caller_sockaddr(peer), clock_now_ms());
     char *token = web_logins_add(r->d->login->logins, r->d->config->web_ui_secret, peer->text,
                                  request_header(r, "User-Agent"), clock_wall_ms(), &err);
     if (token == NULL) {
@@ -197,8 +155,8 @@ static bool secret_is(const char *secret, const char *given)
 static void handle_login(struct api_request *r)
 {
     const struct config *c = r->d->config;
-    const char *secret = c->web_ui_enabled ? c->web_ui_secret : NULL;
-    struct peer peer = peer_of(r);
+    const char *secret = c->web_ui_enabled || c->web_is_exposed ? c->web_ui_secret : NULL;
+    struct caller peer = caller_of(r);
     if (!may_try(r, &peer)) {
         return;
     }
@@ -211,7 +169,7 @@ static void handle_login(struct api_request *r)
 
 static void handle_exchange(struct api_request *r)
 {
-    struct peer peer = peer_of(r);
+    struct caller peer = caller_of(r);
     if (!r->is_public) {
         reply_json(r, HTTP_STATUS_OK, ok_json()); /* nothing to sign in to */
     } else if (may_try(r, &peer)) {
@@ -224,13 +182,27 @@ static void handle_exchange(struct api_request *r)
     }
 }
 
-static void handle_connect(struct api_request *r)
+/* Where another device finds the UI, malloc'ed: by tunnel.webUi, else straight at web.host; NULL:
+ * nowhere, or at more than one address. */
+static char *outside_url(const struct api_request *r)
 {
     const struct config *c = r->d->config;
+    if (c->web_ui_enabled) {
+        return publisher_url(r->d->publisher, c->web_ui_hostname);
+    }
+    const char *url = api_web_url(r->d->api);
+    bool has_address = c->web_is_exposed && url != NULL && strstr(url, c->web_host) != NULL;
+    return has_address ? xstrdup(url) : NULL;
+}
+
+static void handle_connect(struct api_request *r)
+{
     int64_t ttl_ms = json_get_int(r->body, "ttlMs", WEB_GRANT_TTL_MS);
-    if (!c->web_ui_enabled) {
+    autofree char *base = outside_url(r);
+    if (base == NULL) {
         reply_error(r, 400, "web-ui-disabled",
-                    "the web UI has no public name: set tunnel.webUi.enabled, subdomain and secret",
+                    "the web UI has no public name: set tunnel.webUi.enabled, subdomain and secret "
+                    "(or one address of the network as web.host)",
                     NULL);
         return;
     }
@@ -243,7 +215,6 @@ static void handle_connect(struct api_request *r)
         reply_error(r, 500, "server-error", "no random bytes", NULL);
         return;
     }
-    autofree char *base = publisher_url(r->d->publisher, c->web_ui_hostname);
     autofree char *url = xasprintf("%s/#connect=%s", base, grant);
     autofree char *expires = time_text(clock_wall_ms() + ttl_ms);
     cJSON *out = cJSON_CreateObject();
@@ -274,12 +245,11 @@ static void handle_session(struct api_request *r)
 
 static void handle_list(struct api_request *r)
 {
-    const struct config *c = r->d->config;
     cJSON *out = cJSON_CreateObject();
     (void)cJSON_AddItemToObject(
         out, "sessions", web_logins_json(r->d->login->logins, r->is_public ? r->login : NULL));
-    if (c->web_ui_enabled) {
-        autofree char *url = publisher_url(r->d->publisher, c->web_ui_hostname);
+    autofree char *url = outside_url(r);
+    if (url != NULL) {
         (void)json_add_str(out, "url", url);
     }
     reply_json(r, HTTP_STATUS_OK, out);

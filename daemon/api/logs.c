@@ -66,7 +66,8 @@ static void follower_free(struct follower *f)
     free(f);
 }
 
-static void send_lines(struct follower *f, const char *service, const char *name, struct str chunk)
+static void send_lines(struct follower *f, const char *service, const char *name, struct str chunk,
+                       bool is_past)
 {
     autofree char *now = time_text(clock_wall_ms());
     autofree char *channel = xasprintf("service:%s", service);
@@ -78,6 +79,9 @@ static void send_lines(struct follower *f, const char *service, const char *name
     (void)json_add_str(line, "service", service);
     (void)json_add_str(line, "stream", name);
     (void)json_add_slice(line, "chunk", chunk);
+    if (is_past) {
+        (void)json_add_bool(line, "past", true);
+    }
     autofree char *text = json_print(line);
     autofree char *whole = xasprintf("%s\n", text);
     stream_send(f->stream, str_of(whole), false);
@@ -106,7 +110,8 @@ static void file_send(struct follower *f, struct log_file *file)
         return;
     }
     struct log_identity identity = log_identity_of(fd);
-    if (file->at < 0) {
+    bool is_past = file->at < 0;
+    if (is_past) {
         file->at = log_tail_start(fd, st.st_size, TAIL_BYTES, f->tail_lines);
     } else if (st.st_size < file->at || !log_identity_same(&identity, &file->identity)) {
         file->at = 0;
@@ -119,7 +124,7 @@ static void file_send(struct follower *f, struct log_file *file)
             return;
         }
         size_t len = whole_part(bytes, (size_t)n);
-        send_lines(f, file->service, file->stream, (struct str){bytes, len});
+        send_lines(f, file->service, file->stream, (struct str){bytes, len}, is_past);
         file->at += (off_t)len;
         sent += (off_t)len;
     }
@@ -219,7 +224,7 @@ static void add_files(struct follower *f, const struct deployment *deployment,
 
 static void follower_on_lines(void *arg, const char *service, const char *stream, struct str lines)
 {
-    send_lines(arg, service, stream, lines);
+    send_lines(arg, service, stream, lines, false);
 }
 
 static void follower_on_container_end(void *arg)

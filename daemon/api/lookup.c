@@ -1,6 +1,7 @@
 /* lookup: see lookup.h. */
 #include "daemon/api/lookup.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/auto.h"
@@ -54,6 +55,8 @@ static void lookup_reply(struct api_request *r, const struct err *err)
 {
     if (err->code == ERR_CONFIG) {
         reply_error(r, 400, "not-a-worktree", err->msg, NULL);
+    } else if (err->code == ERR_SYSTEM && (err->sys == ENOENT || err->sys == ENOTDIR)) {
+        reply_error(r, 404, "not-found", err->msg, NULL);
     } else {
         reply_err(r, err);
     }

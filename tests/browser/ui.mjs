@@ -6,6 +6,9 @@
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
+import { attacks } from './attacks.mjs';
+import { forms } from './forms.mjs';
+import { states } from './states.mjs';
 
 const options = JSON.parse(process.argv[2]);
 const base = new URL(options.url).origin;
@@ -17,7 +20,8 @@ const browser = await chromium.launch({
     executablePath: options.chromium,
     headless: true,
     args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage',
-        '--disable-background-networking'],
+        '--disable-background-networking', '--host-resolver-rules=MAP evil.example 127.0.0.1',
+        '--disable-features=LocalNetworkAccessChecks,PrivateNetworkAccessRespectPreflightResults'],
 });
 
 async function open() {
@@ -25,7 +29,15 @@ async function open() {
         ignoreHTTPSErrors: true, viewport: { width: 1280, height: 860 }, acceptDownloads: true,
     });
     const page = await context.newPage();
-    page.setDefaultTimeout(30000);
+    page.setDefaultTimeout(options.patienceMs ?? 60000);
+    /* Chromium gives up what is under way when any interface of the machine comes or goes. */
+    const goto = page.goto.bind(page);
+    page.goto = (url) => goto(url).catch((error) => {
+        if (!/ERR_NETWORK_CHANGED|interrupted by .*chrome-error/.test(String(error))) {
+            throw error;
+        }
+        return page.goto(url);
+    });
     page.on('pageerror', (e) => seen.errors.push(String(e)));
     page.on('console', (m) => {
         /* Refused requests are what some scenarios are about. */
@@ -51,12 +63,13 @@ async function ask(name) {
     return (await answers.next()).value;
 }
 
+const KINDS = [['desktop', 'light', 1280, 860], ['desktop-dark', 'dark', 1280, 860],
+    ['phone', 'light', 390, 844], ['phone-dark', 'dark', 390, 844]];
+
 /* Pictures for people, and what axe finds of serious or critical impact. */
-async function look(page, name) {
+async function look(page, name, kinds = KINDS.map((k) => k[0])) {
     looking = true;
-    for (const [kind, scheme, width, height] of [['desktop', 'light', 1280, 860],
-        ['desktop-dark', 'dark', 1280, 860], ['phone', 'light', 390, 844],
-        ['phone-dark', 'dark', 390, 844]]) {
+    for (const [kind, scheme, width, height] of KINDS.filter((k) => kinds.includes(k[0]))) {
         await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
         await page.setViewportSize({ width, height });
         if (options.shots) {
@@ -194,7 +207,7 @@ const scenarios = {
         const problem = page.locator('.field', { has: field }).getByRole('alert');
         await problem.waitFor();
         seen.problem = await problem.textContent();
-        await look(page, 'settings-wrong');
+        await look(page, 'settings-wrong', ['desktop', 'phone-dark']);
         await field.fill(options.number);
         await page.getByRole('button', { name: /^Save/ }).click();
         await page.getByText(/^Saved\./).waitFor();
@@ -232,6 +245,10 @@ const scenarios = {
         await page.goto(options.url);
         await page.locator('.card').nth(options.count - 1).waitFor({ state: 'attached' });
         seen.cards = await page.locator('.card').count();
+        seen.visibility = await page.locator('.card').evaluateAll((all) =>
+            all.map((c) => getComputedStyle(c).contentVisibility));
+        seen.skipped = await page.locator('.card').evaluateAll((all) => all.filter((c) =>
+            !c.querySelector('h3').checkVisibility({ contentVisibilityAuto: true })).length);
         seen.longest = await page.evaluate(async () => {
             let longest = 0;
             let last = performance.now();
@@ -243,7 +260,7 @@ const scenarios = {
             }
             return longest;
         });
-        await look(page, 'many');
+        await look(page, 'many', ['desktop', 'phone-dark']);
         await page.getByLabel('Filter worktrees').fill('tree-177');
         await page.waitForFunction(() => document.querySelectorAll('.card').length === 1);
     },
@@ -324,6 +341,9 @@ const scenarios = {
     },
 };
 
+const tools = { options, base, seen, look, card, status, open, ask };
+Object.assign(scenarios, forms(tools), states(tools), attacks(tools));
+
 let failure = null;
 const first = await open();
 try {
@@ -336,5 +356,5 @@ try {
     }
 }
 await browser.close();
-console.log(JSON.stringify({ ...seen, failure }));
+console.log(JSON.stringify({ failure, ...seen }));
 process.exit(failure === null ? 0 : 1);

@@ -118,14 +118,22 @@ def test_without_login_there_is_only_the_form(ui, http):
     assert json.loads(public(ui, "GET", "/ui/v1/health", http=http).body) == {
         "ok": True, "version": "1"}
     assert public(ui, "GET", "/", http=http).status == 200
-    for path in ("/v1/status/all", "/v1/daemon/stop"):
-        assert error(public(ui, "GET", path, http=http)) == (404, "not-found")
+    for method, path in (("GET", "/v1/status/all"), ("POST", "/v1/daemon/stop"), ("GET", "/v1/"),
+                         ("GET", "/ui/../v1/status/all"), ("GET", "/%76%31/status/all")):
+        assert error(public(ui, method, path, http=http)) in (
+            (404, "not-found"), (400, "bad-request")), path
 
 
 LOCAL_ONLY = [("GET", "/settings/config"), ("PUT", "/settings/config"), ("POST", "/settings/config"),
               ("GET", "/settings/keys"), ("POST", "/daemon/stop"), ("POST", "/daemon/restart"),
               ("GET", "/status/all"), ("GET", "/metrics"), ("POST", "/auth/connect"),
-              ("GET", "/access/logins"), ("DELETE", "/access/logins"), ("POST", "/publish")]
+              ("GET", "/access/logins"), ("DELETE", "/access/logins"), ("POST", "/publish"),
+              ("DELETE", "/publish/web"), ("GET", "/setup/status"), ("GET", "/setup/environment"),
+              ("POST", "/setup/complete"), ("GET", "/certificates"),
+              ("POST", "/certificates/renew"), ("POST", "/certificates/revoke"),
+              # Terminals and files, as tunnel.webUi.terminalEnabled is not set:
+              ("POST", "/worktrees/exec"), ("GET", "/terminals/x/attach"),
+              ("GET", "/filesystem/directories?path=/"), ("GET", "/projects/validate?path=/")]
 
 
 @pytest.mark.parametrize("method,path", LOCAL_ONLY)

@@ -6,6 +6,7 @@ const BASE = '/ui/v1';
 const POLL_MS = 3000; /* without an event stream */
 const SLOW_POLL_MS = 15000; /* beside one: what has no event */
 const GATHER_MS = 150; /* events come in bursts */
+const REFUSED_MS = 5000; /* until an event stream that was refused is asked for again */
 
 export class ApiError extends Error {
     constructor(
@@ -27,7 +28,9 @@ async function failure(response: Response): Promise<ApiError> {
     try {
         body = await response.json();
     } catch {
-        /* an answer that is not the daemon's: the status has to do */
+        if (response.status >= 502 && response.status <= 504) { /* the gateway's, for want of a daemon */
+            return new ApiError(0, 'offline', 'the daemon does not answer', {});
+        }
     }
     if (response.status === 401) {
         window.dispatchEvent(new Event('wos-signed-out'));
@@ -96,7 +99,8 @@ const EVENTS = [
     'service.crashed', 'service.removed', 'service.state.changed', 'healthcheck.changed',
     'tunnel.opened', 'tunnel.failed', 'tunnel.closed', 'tunnel.reset', 'tunnel.dropped',
     'certificate.issued', 'certificate.renewed', 'certificate.activated', 'certificate.failed',
-    'config.changed', 'compose.status.changed',
+    'config.changed', 'compose.status.changed', 'worktree.board.changed', 'worktree.comment.changed',
+    'status.catalog.changed',
 ];
 
 const listeners = new Set<() => void>();
@@ -123,8 +127,8 @@ function openEvents() {
         isStreaming = false;
         tell(); /* the fetch that follows finds out whether the daemon is there */
         if (source!.readyState === EventSource.CLOSED) {
-            source = null; /* refused: not logged in, or an older daemon; tried again later */
-            window.setTimeout(() => listeners.size > 0 && source === null && openEvents(), 30000);
+            source = null; /* refused: not logged in, or the gateway has no daemon behind it */
+            window.setTimeout(() => listeners.size > 0 && source === null && openEvents(), REFUSED_MS);
         }
     };
     EVENTS.forEach((type) => source!.addEventListener(type, tell));

@@ -1,13 +1,19 @@
 /* Every project with its worktrees: branch, state, services, addresses. */
 import { useState } from 'preact/hooks';
-import { ApiError, call, get, useLoaded } from './api';
+import { ApiError, get, useLoaded } from './api';
 import { ago, basename, bytes } from './format';
-import { Await, Copy, Dot, ErrorNote, Pill } from './parts';
+import { AddProject, CreateWorktree, EditProject } from './changes';
+import { Await, Copy, Dot, Icon, Pill } from './parts';
 import { QrButton } from './qrdialog';
 import { worktreeHref } from './router';
-import type { Health, Project, Service, Session, StatusAll, Tunnel, WorktreeSummary } from './types';
+import type { Health, Project, Service, Session, StatusAll, Tunnel, WorkflowStatus, WorktreeSummary } from './types';
 
-interface BoardData { projects: Project[]; sessions: Map<string, Session>; status?: StatusAll }
+interface BoardData {
+    projects: Project[];
+    sessions: Map<string, Session>;
+    labels: Map<string, WorkflowStatus>;
+    status?: StatusAll;
+}
 
 /* A daemon that keeps no list of projects: those of the sessions. */
 function projectsOf(sessions: Session[]): Project[] {
@@ -23,7 +29,7 @@ function projectsOf(sessions: Session[]): Project[] {
 }
 
 async function load(isPublic: boolean): Promise<BoardData> {
-    const [{ sessions }, projects, status] = await Promise.all([
+    const [{ sessions }, projects, labels, status] = await Promise.all([
         get<{ sessions: Session[] }>('/sessions'),
         get<{ projects: Project[] }>('/projects').then((p) => p.projects, (error: ApiError) => {
             if (error.status === 404) {
@@ -31,10 +37,14 @@ async function load(isPublic: boolean): Promise<BoardData> {
             }
             throw error;
         }),
+        get<{ statuses: WorkflowStatus[] }>('/statuses').then((s) => s.statuses, () => []),
         isPublic ? undefined : get<StatusAll>('/status/all'),
     ]);
     const byName = new Map(sessions.map((s) => [s.sessionName, s]));
-    return { projects: projects ?? projectsOf(sessions), sessions: byName, status };
+    return {
+        projects: projects ?? projectsOf(sessions), sessions: byName, status,
+        labels: new Map(labels.map((l) => [l.id, l])),
+    };
 }
 
 /* --- a card -------------------------------------------------------------------------------- */
@@ -85,15 +95,20 @@ function lastActivity(of: WorktreeSummary, session?: Session): string | undefine
         .sort((a, b) => Date.parse(b) - Date.parse(a))[0];
 }
 
-function Card({ of, session }: { of: WorktreeSummary; session?: Session }) {
+export function Label({ of }: { of: WorkflowStatus }) {
+    return <span class={`label slot${of.colorSlot % 8}`}>{of.name}</span>;
+}
+
+function Card({ of, session, label }: { of: WorktreeSummary; session?: Session; label?: WorkflowStatus }) {
     const name = of.displayName ?? basename(of.path);
     const usage = of.resourceUsage;
     const active = lastActivity(of, session);
     return <li class="card" data-path={of.path}>
         <header><h3 class="clip"><a href={worktreeHref(of.path)}>{name}</a></h3>
+            {label !== undefined && <Label of={label} />}<span class="grow" />
             <Pill status={session?.status ?? of.status} /></header>
         <Branch of={of} />
-        {of.note && <p class="dim">{of.note}</p>}
+        {of.note && <p class="note-line" title={of.note}>{of.note}</p>}
         {session !== undefined && session.services.length + session.tunnels.length > 0 && <Services of={session} />}
         <footer class="dim">
             <span class="clip" title={of.path}>{of.lastCommitSubject ?? of.path}</span>
@@ -106,30 +121,8 @@ function Card({ of, session }: { of: WorktreeSummary; session?: Session }) {
 
 /* --- first run ------------------------------------------------------------------------------ */
 
-function AddProject({ onAdded }: { onAdded: () => void }) {
-    const [path, setPath] = useState('');
-    const [error, setError] = useState<ApiError>();
-    const submit = async (event: Event) => {
-        event.preventDefault();
-        try {
-            await call('POST', '/projects', { path });
-            setPath('');
-            setError(undefined);
-            onAdded();
-        } catch (e) {
-            setError(e as ApiError);
-        }
-    };
-    return <form class="inline" onSubmit={submit}>
-        <label for="project">Directory of a git repository</label>
-        <input id="project" value={path} required placeholder="/home/me/project" spellcheck={false}
-            onInput={(e) => setPath(e.currentTarget.value)} />
-        <button type="submit">Add project</button>
-        <ErrorNote error={error} />
-    </form>;
-}
-
 function FirstRun({ status, reload }: { status?: StatusAll; reload: () => void }) {
+    const [isAdding, setAdding] = useState(false);
     const tunnel = status?.tunnel;
     const hasNames = tunnel === undefined || tunnel.state === 'serving';
     const steps = [
@@ -146,27 +139,41 @@ function FirstRun({ status, reload }: { status?: StatusAll; reload: () => void }
         <h2>Nothing is deployed yet</h2>
         <ol>{steps.map((s, i) => <li class={s.done ? 'done' : i === next ? 'next' : ''}>
             {i === next && <b>Next: </b>}{s.text}</li>)}</ol>
-        <AddProject onAdded={reload} />
+        <p class="buttons start"><button type="button" class="primary" onClick={() => setAdding(true)}>
+            <Icon name="plus" />Add a project</button></p>
+        {isAdding && <AddProject onClose={() => setAdding(false)} onDone={reload} />}
     </section>;
 }
 
 /* --- the page --------------------------------------------------------------------------------- */
 
-function Section({ of, sessions }: { of: Project; sessions: Map<string, Session> }) {
+function Section({ of, data, reload }: { of: Project; data: BoardData; reload: () => void }) {
+    const [asking, setAsking] = useState<'create' | 'edit'>();
+    const close = () => setAsking(undefined);
     return <section class="project" aria-label={of.displayName}>
-        <h2>{of.displayName} <span class="dim">{of.worktrees.length}</span></h2>
+        <div class="tools"><h2 class="clip">{of.displayName} <span class="dim">{of.worktrees.length}</span></h2>
+            {of.sourcePath !== '' && <>
+                <button type="button" class="icon" aria-label={`Edit the project ${of.displayName}`} title="Edit"
+                    onClick={() => setAsking('edit')}><Icon name="edit" /></button><span class="grow" />
+                <button type="button" class="quiet" onClick={() => setAsking('create')}
+                    aria-label={`New worktree of ${of.displayName}`}><Icon name="plus" />New worktree</button></>}
+        </div>
+        {asking === 'create' && <CreateWorktree of={of} onClose={close} onDone={reload} />}
+        {asking === 'edit' && <EditProject of={of} onClose={close} onDone={reload} />}
         {of.error && <p class="note warn">{of.error}</p>}
         <ul class="cards">{of.worktrees.map((w) =>
-            <Card key={w.path} of={w} session={sessions.get(w.sessionName)} />)}</ul>
+            <Card key={w.path} of={w} session={data.sessions.get(w.sessionName)}
+                label={data.labels.get(w.workflowStatusId ?? '')} />)}</ul>
     </section>;
 }
 
 function matches(of: WorktreeSummary, text: string): boolean {
-    return `${of.displayName ?? ''} ${of.path} ${of.branch ?? ''} ${of.status}`.toLowerCase().includes(text);
+    return `${of.displayName ?? ''} ${of.path} ${of.branch ?? ''} ${of.status} ${of.note ?? ''}`.toLowerCase().includes(text);
 }
 
 function Projects({ data, reload }: { data: BoardData; reload: () => void }) {
     const [filter, setFilter] = useState('');
+    const [isAdding, setAdding] = useState(false);
     const all = data.projects.flatMap((p) => p.worktrees);
     const text = filter.trim().toLowerCase();
     const shown = data.projects.map((p) => ({ ...p, worktrees: p.worktrees.filter((w) => matches(w, text)) }))
@@ -174,14 +181,18 @@ function Projects({ data, reload }: { data: BoardData; reload: () => void }) {
     const running = [...data.sessions.values()].filter((s) => s.status === 'running').length;
     return <>
         <div class="title"><h1>Worktrees</h1>
-            <span class="dim">{running} of {all.length} running</span>
+            {all.length > 0 && <span class="dim">{running} of {all.length} running</span>}
             {all.length > 4 && <input type="search" class="search" placeholder="Filter" aria-label="Filter worktrees"
                 value={filter} onInput={(e) => setFilter(e.currentTarget.value)} />}
+            <span class="grow" />
+            {all.length > 0 && <button type="button" onClick={() => setAdding(true)}>
+                <Icon name="plus" />Add a project</button>}
         </div>
+        {isAdding && <AddProject onClose={() => setAdding(false)} onDone={reload} />}
         {data.status?.config.problems.map((p) =>
             <p class="note warn" key={p.key}><b>{p.key}</b> {p.message}</p>)}
         {all.length === 0 && <FirstRun status={data.status} reload={reload} />}
-        {shown.map((p) => <Section key={p.id} of={p} sessions={data.sessions} />)}
+        {shown.map((p) => <Section key={p.id} of={p} data={data} reload={reload} />)}
         {all.length > 0 && shown.length === 0 && <p class="empty">No worktree matches “{filter}”.</p>}
     </>;
 }

@@ -36,15 +36,35 @@ function Row({ of, reload, onError }: { of: Device; reload: () => void; onError:
     </tr>;
 }
 
+function Table({ of, reload, onError }: { of: Device[]; reload: () => void; onError: (e?: ApiError) => void }) {
+    return <table class="stack">
+        <thead><tr><th>Device</th><th>Address</th><th>Signed in</th><th>Last seen</th>
+            <th><span class="hidden">Actions</span></th></tr></thead>
+        <tbody>{of.map((d) => <Row key={d.id} of={d} reload={reload} onError={onError} />)}</tbody>
+    </table>;
+}
+
+const load = () => get<{ sessions: Device[]; url?: string }>('/auth/sessions');
+
+/* The same on another page. */
+export function DevicesPanel({ onError }: { onError: (e?: ApiError) => void }) {
+    const loaded = useLoaded(load, 'devices');
+    const all = loaded.data?.sessions ?? [];
+    return <section class="panel" aria-label="Devices"><div class="tools"><h2>Signed in to this UI</h2><span class="grow" />
+        <a href="/devices">All about devices</a></div>
+    {all.length === 0 ? <p class="dim">Nobody is, from outside.</p>
+        : <Table of={all} reload={loaded.reload} onError={onError} />}</section>;
+}
+
 export function Devices({ isPublic }: { isPublic: boolean }) {
-    const loaded = useLoaded(() => get<{ sessions: Device[]; url?: string }>('/auth/sessions'), 'devices');
+    const loaded = useLoaded(load, 'devices');
     const [error, setError] = useState<ApiError>();
     const everywhere = async () => {
         await call('DELETE', '/auth/sessions');
         loaded.reload();
     };
     return <>
-        <div class="title"><h1>Devices</h1>
+        <div class="title"><h1>Devices</h1><span class="grow" />
             {!isPublic && loaded.data?.url !== undefined && <Connect onError={setError} />}
             {loaded.data !== undefined && loaded.data.sessions.length > 0
                 && <Action onError={setError} run={everywhere}>Sign out everywhere</Action>}
@@ -55,12 +75,7 @@ export function Devices({ isPublic }: { isPublic: boolean }) {
                 <p>{data.url === undefined
                     ? 'This UI is served on this machine only. Set tunnel.webUi in the settings to reach it from anywhere.'
                     : <>From anywhere: <a href={data.url}>{data.url}</a></>}</p></Empty>
-            : <div class="panel"><table class="stack">
-                <thead><tr><th>Device</th><th>Address</th><th>Signed in</th><th>Last seen</th>
-                    <th><span class="hidden">Actions</span></th></tr></thead>
-                <tbody>{data.sessions.map((d) =>
-                    <Row key={d.id} of={d} reload={loaded.reload} onError={setError} />)}</tbody>
-            </table></div>}
+            : <div class="panel"><Table of={data.sessions} reload={loaded.reload} onError={setError} /></div>}
         </Await>
     </>;
 }

@@ -2,15 +2,20 @@
 import { useRef, useState } from 'preact/hooks';
 import { ApiError, call, get, useLoaded } from './api';
 import { ago, bytes, count, device, milliseconds, rate } from './format';
+import { DevicesPanel } from './devices';
 import { Action, Await, Empty, ErrorNote, Note, Pill } from './parts';
 import type { AccessLine, AccessLogin, Certificate, Classes, Route, RouteStats, Stats, StatusAll } from './types';
 
 const EVERY_MS = 2000;
 
+interface Lists { services?: string[]; webUi?: string[] }
+
 interface EdgeData {
     stats: Stats;
     before?: Stats;
     status?: StatusAll;
+    certificates?: Certificate[];
+    lists?: Lists;
     logins?: { hasSecret: boolean; error?: string; logins: AccessLogin[] };
 }
 
@@ -34,7 +39,7 @@ function percentile(stats: Stats, share: number): number | undefined {
 }
 
 function Number({ label, value, more }: { label: string; value: string; more?: string }) {
-    return <div class="number"><dt>{label}</dt><dd>{value}{more && <span class="dim"> {more}</span>}</dd></div>;
+    return <div class="number"><dt>{label}</dt><dd>{value}<span class="dim">{more || '\u00a0'}</span></dd></div>;
 }
 
 function Numbers({ data }: { data: EdgeData }) {
@@ -42,12 +47,13 @@ function Numbers({ data }: { data: EdgeData }) {
     const b = data.before?.gateway ?? undefined;
     const s = seconds(data);
     const denied = Object.values(g.denied).reduce((a, n) => a + n, 0);
+    const refused = Object.values(g.connections.refused ?? {}).reduce((a, n) => a + n, 0);
     return <dl class="numbers">
         <Number label="Requests" value={`${rate(perSecond(g.requests, b?.requests, s))}/s`}
             more={count(g.requests)} />
         <Number label="Latency" value={milliseconds(percentile(data.stats, 0.5))}
             more={`p99 ${milliseconds(percentile(data.stats, 0.99))}`} />
-        <Number label="Connections" value={count(g.connections.open)} more={`${count(g.connections.accepted)} in all`} />
+        <Number label="Connections" value={count(g.connections.open)} more={`${count(g.connections.accepted)} in all${refused > 0 ? `, ${count(refused)} refused` : ''}`} />
         <Number label="Out" value={`${bytes(perSecond(g.bytesOut, b?.bytesOut, s))}/s`} more={bytes(g.bytesOut)} />
         <Number label="In" value={`${bytes(perSecond(g.bytesIn, b?.bytesIn, s))}/s`} more={bytes(g.bytesIn)} />
         <Number label="Denied" value={count(denied)}
@@ -66,30 +72,61 @@ function Listener({ of }: { of: StatusAll }) {
         <dt>Domain</dt><dd>{t.domain ?? 'none'}</dd>
         <dt>Port</dt><dd>{t.port}{t.publicPort !== t.port && `, from outside ${t.publicPort}`} ({t.scheme})</dd>
         <dt>Workers</dt><dd>{t.workers ?? 0}</dd>
-        <dt>Routes</dt><dd>generation {t.servedGeneration}{t.servedGeneration !== t.generation
-            && ` (${t.generation} is on its way)`}</dd>
+        <dt>Routes</dt><dd title={`generation ${t.servedGeneration} of ${t.generation}`}>{count(of.routes.length)}
+            {t.servedGeneration === t.generation ? ', all served' : ', a change is on its way'}</dd>
         <dt>Services</dt><dd>{t.serviceTunnels ? 'published' : 'not published'}</dd>
     </dl></section>;
 }
 
+/* When it is made anew, in words where there is no schedule. */
+function renewal(of: Certificate): string {
+    if (of.nextAt !== undefined) {
+        return `${ago(of.nextAt)}, ${of.nextAt.slice(0, 16).replace('T', ' ')} UTC`;
+    }
+    return of.source === 'files' ? 'when the files change' : 'by itself, before it expires';
+}
+
 function CertificateView({ of, reload, onError }:
 { of: Certificate; reload: () => void; onError: (e?: ApiError) => void }) {
+    const title = of.listenerKind === 'web' ? 'Certificate of the local UI' : 'Certificate';
     const renew = async () => {
-        await call('POST', '/certificates/renew', {});
+        await call('POST', '/certificates/renew', { kind: of.listenerKind, force: true });
         reload();
     };
-    return <section class="panel" aria-label="Certificate"><div class="tools"><h2>Certificate</h2><Pill status={of.state}
+    const isBusy = of.state === 'issuing' || of.state === 'renewing';
+    return <section class="panel" aria-label={title}><div class="tools"><h2>{title}</h2><Pill status={of.state}
         text={of.state} /><span class="grow" />
-    {of.source === 'letsencrypt' && <Action run={renew} onError={onError}>Renew now</Action>}</div>
+    {of.source === 'letsencrypt' && <Action run={renew} onError={onError} disabled={isBusy}>
+        {isBusy ? 'Renewing…' : 'Renew now'}</Action>}</div>
     {of.warning && <Note kind="warn">{of.warning}</Note>}
-    {of.lastError && <Note kind="bad">{of.lastError.phase}: {of.lastError.message}</Note>}
     <dl class="facts-list">
-        <dt>Source</dt><dd>{of.source}</dd>
-        {of.names !== undefined && <><dt>Names</dt><dd>{of.names.join(', ')}</dd></>}
+        <dt>Source</dt><dd>{of.source}{isBusy && of.step && <span class="dim"> ({of.step})</span>}</dd>
+        {of.names !== undefined && of.names.length > 0 && <><dt>Names</dt><dd>{of.names.join(', ')}</dd></>}
         {of.issuer !== undefined && <><dt>Issuer</dt><dd>{of.issuer}</dd></>}
         {of.notAfter !== undefined && <><dt>Expires</dt><dd>{ago(of.notAfter)}
             <span class="dim"> {of.notAfter.slice(0, 10)}</span></dd></>}
-        {of.nextAt !== undefined && <><dt>Next renewal</dt><dd>{ago(of.nextAt)}</dd></>}
+        <dt>Next renewal</dt><dd>{renewal(of)}{of.nextReason && <span class="dim"> {of.nextReason}</span>}</dd>
+        <dt>Last error</dt><dd>{of.lastError ? <span class="bad">{of.lastError.phase}: {of.lastError.message}
+            {of.lastError.at && <span class="dim"> {ago(of.lastError.at)}</span>}</span> : 'none'}</dd>
+    </dl></section>;
+}
+
+/* --- who may come --------------------------------------------------------------------------------- */
+
+function Addresses({ list, all }: { list?: string[]; all: string }) {
+    return list === undefined || list.length === 0 ? <dd>{all}</dd>
+        : <dd>{list.map((ip) => <code class="ip">{ip}</code>)}</dd>;
+}
+
+function Whitelists({ of, routes }: { of: Lists; routes: Route[] }) {
+    const own = routes.filter((r) => r.whitelistCount > 0);
+    return <section class="panel" aria-label="Whitelists"><div class="tools"><h2>Who may come</h2><span class="grow" />
+        <a href="/settings">Change</a></div>
+    <dl class="facts-list">
+        <dt>Services</dt><Addresses list={of.services} all="from everywhere" />
+        <dt>This UI</dt><Addresses list={of.webUi} all="from everywhere, with its secret" />
+        {own.map((r) => <><dt>{r.host}</dt><dd>{count(r.whitelistCount)} addresses of its own
+            {r.classWhitelistCount > 0 && ', which also have to be above'}</dd></>)}
     </dl></section>;
 }
 
@@ -193,16 +230,23 @@ function Logins({ of, reload, onError }:
 
 /* --- the page ----------------------------------------------------------------------------------- */
 
+function listsOf(answer: any): Lists {
+    const tunnel = answer.config?.effective?.tunnel;
+    return { services: tunnel?.serviceTunnels?.whitelistIps, webUi: tunnel?.webUi?.whitelistIps };
+}
+
 export function Edge({ isPublic }: { isPublic: boolean }) {
     const before = useRef<Stats | undefined>(undefined);
     const [error, setError] = useState<ApiError>();
     const loaded = useLoaded<EdgeData>(async () => {
-        const [stats, status, logins] = await Promise.all([
+        const [stats, status, logins, certificates, lists] = await Promise.all([
             get<Stats>('/stats'),
             isPublic ? undefined : get<StatusAll>('/status/all'),
             isPublic ? undefined : get<EdgeData['logins']>('/access/logins'),
+            isPublic ? undefined : get<{ certificates: Certificate[] }>('/certificates').then((c) => c.certificates),
+            isPublic ? undefined : get<any>('/settings/config').then(listsOf),
         ]);
-        const data = { stats, status, logins, before: before.current };
+        const data = { stats, status, logins, certificates, lists, before: before.current };
         before.current = stats;
         return data;
     }, 'edge', EVERY_MS);
@@ -210,10 +254,14 @@ export function Edge({ isPublic }: { isPublic: boolean }) {
         <ErrorNote error={error} />
         <Await of={loaded}>{(data) => <>
             {data.stats.gateway === null ? <Note kind="warn">No gateway is serving.</Note> : <Numbers data={data} />}
-            {data.status !== undefined && <div class="two"><Listener of={data.status} />
-                <CertificateView of={data.status.certificate} reload={loaded.reload} onError={setError} /></div>}
+            <div class="two">
+                {data.status !== undefined && <div><Listener of={data.status} />
+                    {data.lists !== undefined && <Whitelists of={data.lists} routes={data.status.routes} />}</div>}
+                <div>{data.certificates?.filter((c) => c.source !== 'disabled').map((c) => <CertificateView
+                    key={c.listenerKind} of={c} reload={loaded.reload} onError={setError} />)}</div></div>
             <Routes data={data} />
             <Requests />
+            <DevicesPanel onError={setError} />
             {data.logins !== undefined && <Logins of={data.logins} reload={loaded.reload} onError={setError} />}
         </>}</Await></>;
 }

@@ -1,7 +1,7 @@
 /* Live logs: the newest lines in memory, only those in view in the page, so that a service which
  * writes thousands of lines a second does not stop the browser. */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { ApiError, readLines } from './api';
+import { ApiError, isOffline, readLines } from './api';
 import { pieces, plain } from './ansi';
 import { Icon } from './parts';
 
@@ -9,15 +9,23 @@ const LINES_MAX = 20000;
 const LINE_PX = 20; /* of .logline in style.css */
 const BEYOND = 20; /* lines drawn above and below the view */
 
+interface Chunk { service?: string; channel: string; stream: string; chunk: string; past?: boolean }
+
 export interface Line { service: string; stream: string; text: string }
 
 /* Chunks in, lines out: a chunk may end within a line. */
 export class LogBuffer {
     lines: Line[] = [];
     dropped = 0;
+    private isPast = false;
     private open = new Map<string, string>();
 
-    add(service: string, stream: string, chunk: string) {
+    /* `isPast`: of what was there before; it comes service by service, as files have no times. */
+    add(service: string, stream: string, chunk: string, isPast = false) {
+        if (!isPast && this.isPast && this.lines.length > 0) {
+            this.lines.push({ service: '', stream: 'mark', text: 'from here on in the order of time' });
+        }
+        this.isPast = isPast;
         const key = `${service} ${stream}`;
         const parts = ((this.open.get(key) ?? '') + chunk).split('\n');
         this.open.set(key, parts.pop()!);
@@ -33,7 +41,7 @@ export class LogBuffer {
 
 function LogLine({ line, named }: { line: Line; named: boolean }) {
     return <div class={`logline ${line.stream}`}>
-        {named && <span class="who">{line.service}</span>}
+        {named && line.service !== '' && <span class="who">{line.service}</span>}
         {pieces(line.text).map((p) => p.classes === '' ? p.text : <span class={p.classes}>{p.text}</span>)}
     </div>;
 }
@@ -72,7 +80,7 @@ function View({ lines, named, follow, onFollow }:
 }
 
 function download(lines: Line[], name: string) {
-    const text = lines.map((l) => `${l.service}: ${plain(l.text)}\n`).join('');
+    const text = lines.filter((l) => l.stream !== 'mark').map((l) => `${l.service}: ${plain(l.text)}\n`).join('');
     const link = document.createElement('a');
     link.href = URL.createObjectURL(new Blob([text], { type: 'text/plain' }));
     link.download = `${name}.log`;
@@ -89,24 +97,29 @@ function useLog(session: string, service: string): { buffer: LogBuffer; problem?
         const stop = new AbortController();
         let drawn = 0;
         let frame = 0;
+        let isFresh = true;
         const draw = () => {
             frame = 0;
             redraw(++drawn);
         };
-        const onLine = (line: { service?: string; channel: string; stream: string; chunk: string }) => {
-            buffer.current.add(line.service ?? line.channel, line.stream, line.chunk);
+        const onLine = (line: Chunk) => {
+            if (isFresh) { /* what was shown stays until there is something new */
+                buffer.current = new LogBuffer();
+                isFresh = false;
+            }
+            buffer.current.add(line.service ?? line.channel, line.stream, line.chunk, line.past === true);
             frame ||= requestAnimationFrame(draw);
         };
         const path = `/sessions/${encodeURIComponent(session)}/logs?follow=1`
             + (service === '' ? '' : `&service=${encodeURIComponent(service)}`);
         const read = async () => {
             while (!stop.signal.aborted) {
-                buffer.current = new LogBuffer();
+                isFresh = true;
                 try {
                     setProblem(undefined);
                     await readLines(path, onLine, stop.signal);
                 } catch (error) {
-                    if (error instanceof ApiError && error.status !== 404) {
+                    if (error instanceof ApiError && error.status !== 404 && !isOffline(error)) {
                         setProblem(error.message);
                     }
                 }

@@ -75,6 +75,9 @@ const ICONS = {
     down: 'M12 4v12M6 11l6 6 6-6M5 20h14',
     pause: 'M8 5v14M16 5v14',
     close: 'M6 6l12 12M18 6L6 18',
+    plus: 'M12 5v14M5 12h14',
+    edit: 'M4 20h4L19 9l-4-4L4 16zM13 7l4 4',
+    trash: 'M5 7h14M9 7V4h6v3M7 7l1 13h8l1-13',
 };
 
 export function Icon({ name }: { name: keyof typeof ICONS }) {

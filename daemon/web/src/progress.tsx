@@ -1,6 +1,6 @@
 /* One operation: its steps as they happen, and what it writes. */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { readLines } from './api';
+import { ApiError, isOffline, readLines } from './api';
 import { pieces } from './ansi';
 import { ago } from './format';
 import { Dot, Pill } from './parts';
@@ -20,12 +20,12 @@ export function stepName(id: string): string {
 
 interface Step { id: string; state: string; message?: string }
 
-interface Progress { steps: Step[]; log: LogBuffer; failure?: string; notes: string[] }
+interface Progress { steps: Step[]; log: LogBuffer; notes: string[]; isOver: boolean }
 
 function take(p: Progress, line: any) {
     const event = line.event;
     if (line.terminal !== undefined) {
-        p.failure = line.terminal.failureMessage;
+        p.isOver = true;
     } else if (event.type === 'step') {
         const step = p.steps.find((s) => s.id === event.id);
         if (step === undefined) {
@@ -54,16 +54,30 @@ export function useProgress(id: string | undefined): Progress | undefined {
             return undefined;
         }
         const stop = new AbortController();
-        const mine: Progress = { steps: [], log: new LogBuffer(), notes: [] };
+        const mine: Progress = { steps: [], log: new LogBuffer(), notes: [], isOver: false };
         progress.current = mine;
         let frame = 0;
-        readLines(`/operations/${id}/events`, (line) => {
+        const onLine = (line: any) => {
             take(mine, line);
             frame ||= requestAnimationFrame(() => {
                 frame = 0;
                 redraw((n) => n + 1);
             });
-        }, stop.signal).catch(() => undefined); /* forgotten: nothing to show */
+        };
+        const read = async () => {
+            while (!mine.isOver && !stop.signal.aborted) {
+                Object.assign(mine, { steps: [], log: new LogBuffer(), notes: [] });
+                try {
+                    await readLines(`/operations/${id}/events`, onLine, stop.signal);
+                } catch (error) {
+                    mine.isOver = error instanceof ApiError && !isOffline(error); /* forgotten */
+                }
+                if (!mine.isOver) { /* cut off: it comes again from its beginning */
+                    await new Promise((done) => window.setTimeout(done, 2000));
+                }
+            }
+        };
+        void read();
         return () => {
             stop.abort();
             cancelAnimationFrame(frame);

@@ -67,6 +67,7 @@ export interface WorktreeSummary {
     status: Status;
     displayName?: string;
     note?: string;
+    workflowStatusId?: string;
     resourceUsage?: Usage;
     activeOperation?: Operation;
     aheadCount?: number;
@@ -75,6 +76,13 @@ export interface WorktreeSummary {
     lastCommitSubject?: string;
     lastCommitTime?: string;
 }
+
+/* What a POST that takes a while answers. */
+export interface Started { operationId: string }
+
+export interface WorkflowStatus { id: string; name: string; colorSlot: number }
+
+export interface Comment { id: string; text: string; createdAt: string }
 
 export interface Project {
     id: string;
@@ -133,7 +141,7 @@ export interface Stats {
         bytesIn: number;
         bytesOut: number;
         latency: { buckets: { le: number; count: number }[]; count: number; sum: number };
-        connections: { open: number; accepted: number };
+        connections: { open: number; accepted: number; refused?: Record<string, number> };
         routes: RouteStats[];
     };
 }
@@ -145,8 +153,12 @@ export interface Certificate {
     issuer?: string;
     notAfter?: string;
     nextAt?: string;
+    nextReason?: string;
+    step?: string | null;
+    listenerKind?: 'tunnel' | 'web';
+    lastSuccessAt?: string;
     warning?: string;
-    lastError?: { phase: string; message: string; at?: string };
+    lastError?: null | { phase: string; message: string; at?: string };
 }
 
 export interface Route {

@@ -2,12 +2,14 @@
 import { useState } from 'preact/hooks';
 import { ApiError, call, get, useLoaded } from './api';
 import { pieces } from './ansi';
-import { Address, serviceState } from './board';
+import { Address, Label, serviceState } from './board';
 import { ago, basename, bytes, statusWord } from './format';
+import { EditWorktree, FormDialog, RemoveWorktree } from './changes';
+import { Comments } from './comments';
 import { Logs } from './logs';
-import { Action, Await, Dialog, Dot, Empty, ErrorNote, Icon, Pill } from './parts';
+import { Action, Await, Dot, Empty, ErrorNote, Icon, Pill } from './parts';
 import { ProgressView, stepName, useProgress } from './progress';
-import type { Detail } from './types';
+import type { Detail, WorkflowStatus } from './types';
 
 type OnError = (error?: ApiError) => void;
 
@@ -28,7 +30,6 @@ function startRequest(path: string, s: Start) {
 
 function StartDialog({ of, onClose, onStarted }: { of: Detail; onClose: () => void; onStarted: () => void }) {
     const [start, setStart] = useState<Start>({ force: false, target: '', services: [], args: {} });
-    const [error, setError] = useState<ApiError>();
     const options = of.deploymentOptions;
     const services = options?.appServices ?? of.services.map((s) => s.service);
     const run = async () => {
@@ -39,8 +40,8 @@ function StartDialog({ of, onClose, onStarted }: { of: Detail; onClose: () => vo
     const toggle = (name: string, on: boolean) => setStart({
         ...start, services: on ? [...start.services, name] : start.services.filter((s) => s !== name),
     });
-    return <Dialog title={`Start ${basename(of.worktree.path)}`} onClose={onClose}>
-        <div class="form">
+    return <FormDialog title={`Start ${of.worktree.displayName ?? basename(of.worktree.path)}`} action="Start"
+        busyText="Starting…" onClose={onClose} run={run}>
             {options !== undefined && options.targets.length > 0 && <label>Target
                 <select value={start.target} onChange={(e) => setStart({ ...start, target: e.currentTarget.value })}>
                     <option value="">none</option>
@@ -57,10 +58,7 @@ function StartDialog({ of, onClose, onStarted }: { of: Detail; onClose: () => vo
             <label class="check"><input type="checkbox" checked={start.force}
                 onChange={(e) => setStart({ ...start, force: e.currentTarget.checked })} />
             Set the worktree up again (force)</label>
-            <ErrorNote error={error} />
-            <Action kind="primary" run={run} onError={setError}><Icon name="play" />Start</Action>
-        </div>
-    </Dialog>;
+    </FormDialog>;
 }
 
 /* --- parts of the page ------------------------------------------------------------------------ */
@@ -106,7 +104,8 @@ function ServiceRow({ name, of, canAct, reload, onError }:
 }
 
 function Actions({ of, reload, onError }: { of: Detail; reload: () => void; onError: OnError }) {
-    const [asking, setAsking] = useState(false);
+    const [asking, setAsking] = useState<'start' | 'edit' | 'remove'>();
+    const close = () => setAsking(undefined);
     const isBusy = of.activeOperation !== undefined;
     const isUp = of.services.some((s) => s.state === 'running' || s.state === 'starting');
     const config = of.projectConfig?.status;
@@ -125,9 +124,16 @@ function Actions({ of, reload, onError }: { of: Detail; reload: () => void; onEr
         {(isUp || isBusy) && <Action run={down} onError={onError}
             disabled={isBusy && of.activeOperation!.kind !== 'up'}><Icon name="stop" />
             {isBusy && of.activeOperation!.kind === 'up' ? 'Cancel' : 'Stop'}</Action>}
-        <button type="button" class={isUp ? '' : 'primary'} disabled={cannot} onClick={() => setAsking(true)}>
+        <button type="button" class={isUp ? '' : 'primary'} disabled={cannot} onClick={() => setAsking('start')}>
             <Icon name="play" />{isUp ? 'Start with…' : 'Start'}</button>
-        {asking && <StartDialog of={of} onClose={() => setAsking(false)} onStarted={reload} />}
+        <button type="button" class="icon" aria-label="Edit" title="Edit" onClick={() => setAsking('edit')}>
+            <Icon name="edit" /></button>
+        {!of.worktree.isSource && <button type="button" class="icon" aria-label="Remove" title="Remove"
+            disabled={isBusy && of.activeOperation!.kind !== 'up'} onClick={() => setAsking('remove')}>
+            <Icon name="trash" /></button>}
+        {asking === 'start' && <StartDialog of={of} onClose={close} onStarted={reload} />}
+        {asking === 'edit' && <EditWorktree of={of.worktree} onClose={close} onDone={reload} />}
+        {asking === 'remove' && <RemoveWorktree of={of.worktree} onClose={close} />}
     </>;
 }
 
@@ -160,12 +166,15 @@ function Page({ of, reload }: { of: Detail; reload: () => void }) {
     const operation = of.activeOperation ?? of.latestOperation;
     const progress = useProgress(operation?.operationId);
     const services = of.services.map((s) => s.service);
+    const statuses = useLoaded(() => get<{ statuses: WorkflowStatus[] }>('/statuses'), 'statuses');
+    const label = statuses.data?.statuses.find((s) => s.id === of.worktree.workflowStatusId);
     return <>
         <p class="crumb"><a href="/">Worktrees</a></p>
-        <div class="title"><h1 class="clip">{of.worktree.displayName ?? basename(of.worktree.path)}</h1>
-            <Pill status={of.worktree.status} /><span class="grow" />
+        <div class="title work"><h1 class="clip">{of.worktree.displayName ?? basename(of.worktree.path)}</h1>
+            <Pill status={of.worktree.status} />{label !== undefined && <Label of={label} />}<span class="grow" />
             <Actions of={of} reload={reload} onError={setError} /></div>
         <Facts of={of} />
+        {of.worktree.note && <p class="note-text">{of.worktree.note}</p>}
         <ErrorNote error={error} />
         <ConfigNote of={of} />
         {of.failureContext !== undefined && of.activeOperation === undefined && <Failure of={of}
@@ -178,10 +187,15 @@ function Page({ of, reload }: { of: Detail; reload: () => void }) {
         {services.length > 0 ? <Logs session={of.worktree.sessionName} services={services} />
             : operation === undefined && <Empty title={`This worktree is ${statusWord(of.worktree.status)}`}>
                 <p>Start it here, or run <code>wos up</code> in {of.worktree.path}.</p></Empty>}
+        <Comments path={of.worktree.path} />
     </>;
 }
 
 export function Worktree({ path }: { path: string }) {
     const loaded = useLoaded(() => get<Detail>(`/worktrees?path=${encodeURIComponent(path)}`), path);
+    const status = loaded.error?.status;
+    if (status === 400 || status === 404) {
+        return <Empty title="There is no such worktree"><p>{loaded.error!.message}</p><p><a href="/">All worktrees</a></p></Empty>;
+    }
     return <Await of={loaded}>{(of) => <Page of={of} reload={loaded.reload} />}</Await>;
 }

@@ -253,6 +253,27 @@ static void test_leaf_within_ca(void **state)
     localca_leaf_fini(&leaf);
 }
 
+/* With an address beside the local ones: named, and made anew when it is another. */
+static void test_address(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *address;
+        bool reissued;
+    } steps[] = {{"192.0.2.7", true}, {"192.0.2.7", false}, {"2001:db8::7", true}, {NULL, false}};
+    for (size_t i = 0; i < COUNT_OF(steps); i++) {
+        struct localca_leaf leaf;
+        assert_int_equal(localca_ensure_at(f->dir, "web", "", steps[i].address, NOW, &leaf, NULL),
+                         0);
+        assert_int_equal(leaf.reissued, steps[i].reissued);
+        assert_int_equal(verify(f, &leaf, NOW, NULL, "127.0.0.1"), X509_V_OK);
+        if (steps[i].address != NULL) {
+            assert_int_equal(verify(f, &leaf, NOW, NULL, steps[i].address), X509_V_OK);
+        }
+        localca_leaf_fini(&leaf);
+    }
+}
+
 static void test_odd_domains(void **state)
 {
     struct fixture *f = *state;
@@ -310,6 +331,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reissued, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ca_remade, setup, teardown),
         cmocka_unit_test_setup_teardown(test_leaf_within_ca, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_address, setup, teardown),
         cmocka_unit_test_setup_teardown(test_odd_domains, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unwritable, setup, teardown),
         cmocka_unit_test(test_self_signed),

@@ -221,6 +221,37 @@ static void test_unknown_access_is_nobody(void **state)
     }
 }
 
+static void test_a_web_host_beyond_loopback_needs_the_secret(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *host, *more;
+        bool exposed;
+        const char *fault; /* part of it; NULL: none */
+    } cases[] = {
+        {"127.0.0.1", "", false, NULL},
+        {"localhost", "", false, NULL},
+        {"::1", "", false, NULL},
+        {"127.1.2.3", "", false, NULL},
+        {"192.0.2.7", "", true, "tunnel.webUi.secret is not set"},
+        {"0.0.0.0", "", true, "tunnel.webUi.secret is not set"},
+        {"::", "", true, "tunnel.webUi.secret is not set"},
+        {"::ffff:127.0.0.1", "", true, "tunnel.webUi.secret is not set"},
+        {"example.com", "", false, "is not an IP address"},
+        {"127.1", "", false, "is not an IP address"},
+        {"192.0.2.7", ", \"tunnel\": {\"webUi\": {\"secret\": \"long enough\"}}", true, NULL},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        autofree char *text =
+            xasprintf("{\"web\": {\"host\": \"%s\"}%s}", cases[i].host, cases[i].more);
+        struct config *c = parse(text);
+        assert_int_equal(c->web_is_exposed, cases[i].exposed);
+        assert_int_equal(c->web_fault != NULL, cases[i].fault != NULL);
+        assert_true(cases[i].fault == NULL || says(c, "web.host", cases[i].fault));
+        config_free(c);
+    }
+}
+
 static void test_warnings_are_no_problems(void **state)
 {
     (void)state;
@@ -509,6 +540,7 @@ int main(void)
         cmocka_unit_test(test_tunnel_needs_a_domain),
         cmocka_unit_test(test_bad_whitelist_closes_its_block),
         cmocka_unit_test(test_unknown_access_is_nobody),
+        cmocka_unit_test(test_a_web_host_beyond_loopback_needs_the_secret),
         cmocka_unit_test(test_warnings_are_no_problems),
         cmocka_unit_test(test_web_ui),
         cmocka_unit_test(test_web_public_is_an_alias),

@@ -1,0 +1,30 @@
+/* caller: from where a request of the web listener came. Loop thread.
+ *
+ * Through the gateway the first connection is its own, from loopback, and its headers say who came
+ * (X-Forwarded-For, X-Forwarded-Proto: the gateway writes them anew). Anybody else could write
+ * such headers, so for them the connection counts.
+ */
+#ifndef WOS_DAEMON_API_CALLER_H
+#define WOS_DAEMON_API_CALLER_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+
+struct api_request;
+
+struct caller {
+    struct sockaddr_storage address; /* family 0: not known */
+    char text[INET6_ADDRSTRLEN];     /* "" then */
+    bool is_tls;                     /* as the client sees it */
+};
+
+struct caller caller_of(const struct api_request *r);
+/* NULL when not known. */
+const struct sockaddr *caller_sockaddr(const struct caller *c);
+
+/* The address of this machine that the connection came to, as text of at least INET6_ADDRSTRLEN
+ * bytes; "" when not known. */
+void caller_local_address(const struct api_request *r, char *out);
+
+#endif

@@ -1,0 +1,83 @@
+/* Scenarios of ui.mjs: every view while it loads, when it fails, and without the daemon. */
+const VIEWS = { board: '/', edge: '/edge', devices: '/devices', settings: '/settings' };
+
+export function states({ options, base, seen, look }) {
+    const views = { ...VIEWS, worktree: `/worktree?path=${encodeURIComponent(options.path ?? '')}` };
+    const api = /\/ui\/v1\/(?!auth\/session$|health$)/;
+
+    async function each(page, answer, state, check) {
+        for (const [name, path] of Object.entries(views)) {
+            await page.route(api, answer);
+            await page.goto(`${base}${path}`);
+            await check(page);
+            await look(page, `${state}-${name}`, ['desktop', 'phone-dark']);
+            await page.unroute(api);
+        }
+    }
+
+    return {
+        async loading({ page }) {
+            await each(page, () => undefined /* never */, 'loading', (p) =>
+                p.getByRole('status', { name: 'Loading' }).first().waitFor());
+        },
+
+        async failing({ page }) {
+            const answer = (route) => route.fulfill({ status: 500, contentType: 'application/json',
+                body: '{"error":"server-error","message":"the disk is full"}' });
+            await each(page, answer, 'failing', async (p) => {
+                await p.getByText('the disk is full').first().waitFor();
+                await p.getByRole('button', { name: 'Try again' }).first().waitFor();
+            });
+            /* And the button does what it says. */
+            await page.goto(`${base}/`);
+            await page.locator('.card').first().waitFor();
+        },
+
+        async away({ page }) {
+            const ask = () => page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+            for (const [name, path] of Object.entries(views)) {
+                await page.goto(`${base}${path}`);
+                await page.getByRole('navigation').waitFor();
+                await page.route(/\/ui\/v1\//, (route) => route.abort());
+                await ask(); /* what it would do by itself, a little later */
+                await page.getByText(/^Offline/).waitFor();
+                await look(page, `offline-${name}`, ['desktop', 'phone-dark']);
+                await page.unroute(/\/ui\/v1\//);
+                await ask();
+                await page.getByText(/^Offline/).waitFor({ state: 'detached' });
+            }
+        },
+
+        /* With the keyboard alone: to a worktree, a dialog, and back to where it was opened. */
+        async keyboard({ page }) {
+            await page.goto(`${base}/`);
+            await page.locator('.card').first().waitFor();
+            const focused = () => page.evaluate(() =>
+                document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent);
+            const tabTo = async (name) => {
+                for (let i = 0; i < 80; i++) {
+                    await page.keyboard.press('Tab');
+                    if ((await focused()).trim() === name) {
+                        return;
+                    }
+                }
+                throw new Error(`the keyboard does not get to ${name}`);
+            };
+            await page.keyboard.press('Tab');
+            seen.skip = await focused();
+            await tabTo('Add a project');
+            await page.keyboard.press('Enter');
+            await page.getByRole('dialog').waitFor();
+            await page.keyboard.press('Escape');
+            await page.getByRole('dialog').waitFor({ state: 'detached' });
+            seen.back = (await focused()).trim();
+            await tabTo('alpha');
+            await page.keyboard.press('Enter');
+            await page.getByRole('heading', { name: 'alpha' }).waitFor();
+            seen.heading = await page.evaluate(() => document.title);
+            seen.outline = await page.evaluate(() => [...document.querySelectorAll('button, a, input, select')]
+                .filter((e) => !e.textContent.trim() && !e.getAttribute('aria-label') && !e.labels?.length
+                    && e.getClientRects().length > 0).map((e) => e.outerHTML));
+        },
+    };
+}
