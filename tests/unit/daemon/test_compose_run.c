@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "daemon/deploy/compose_exec.h"
+#include "daemon/deploy/deployment_internal.h"
 #include "daemon/deploy/runner_compose.h"
 
 struct world {
@@ -44,7 +45,7 @@ static const char script[] = "#!/bin/sh\n"
                              "echo \"$*\" >> calls\n"
                              "case \"$*\" in\n"
                              "stop*|*' rm '*) printf exited > state;;\n"
-                             "*' up '*) [ ! -e broken ] || { echo no luck >&2; exit 9; }\n"
+                             "start*|*' up '*) [ ! -e broken ] || { echo no luck >&2; exit 9; }\n"
                              "          printf running > state;;\n"
                              "esac\n";
 
@@ -211,6 +212,14 @@ static void test_one_service(void **state)
     assert_int_equal(s->state, SERVICE_STOPPED);
     autofree char *stop = calls(w);
     assert_string_equal(stop, "stop c1\n");
+    /* Since the daemon was restarted nobody knows the variables of the caller of the last up. */
+    compose_service_start(w->d, s, on_service_done);
+    wait_done(w);
+    assert_false(w->failed);
+    assert_int_equal(s->state, SERVICE_RUNNING);
+    autofree char *again = calls(w);
+    assert_string_equal(again, "start c1\n");
+    w->d->compose->knows_caller = true;
     compose_service_start(w->d, s, on_service_done);
     wait_done(w);
     assert_false(w->failed);
