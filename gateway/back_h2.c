@@ -275,6 +275,7 @@ static void back_on_event(struct conn *c, enum conn_event event)
         on_deadline(b);
         break;
     case CONN_DRAIN:
+    case CONN_REVIEW:
     case CONN_EVICTED:
         break; /* only client connections are told */
     case CONN_DEAD:
