@@ -48,10 +48,11 @@ void review_exchange(struct exchange *x)
         return;
     }
     const struct policy *policy = &snapshot->spec.policies[route->policy];
-    struct reply r = reply_forbidden();
     if (!policy_allows(policy, exchange_client(x))) {
+        struct reply r = reply_forbidden();
         end(x, EXCHANGE_DENY_WHITELIST, &r);
     } else if (!access_still_admits(x, &snapshot->spec.access, policy)) {
+        struct reply r = reply_plain(401, "tunnel: this address needs a secret, or a new login");
         end(x, EXCHANGE_DENY_SECRET, &r);
     }
 }

@@ -4,7 +4,7 @@
  * its exchanges that are with a service: is there still a route of that name for that service, does
  * its whitelist have the client, would its secret or login still open it? Judged by the functions
  * that judge a new request (routing/policy.h, gateway/access.h). Where the answer is no, the
- * exchange ends: with the refusal a new request would get if no head was sent yet, else cut, which
+ * exchange ends: with a refusal (404, 403, 401) if no head was sent yet, else cut, which
  * in HTTP/2 is RST_STREAM with CANCEL. A route that is starting or stopped ends nothing: its
  * service does that itself. The worker's thread.
  */
