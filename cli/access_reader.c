@@ -190,7 +190,14 @@ static int open_next(const struct access_reader *r, const struct stat *ours)
             break;
         }
         if (is_same(fd, ours)) {
-            return open_generation(r, i - 1);
+            int next = open_generation(r, i - 1);
+            autoclose int again = open_generation(r, i); /* ours moves on before its successor */
+            if (is_same(again, ours)) {
+                return next;
+            }
+            if (next >= 0) {
+                (void)close(next);
+            }
         }
     }
     return open_generation(r, 0);
@@ -203,7 +210,8 @@ bool access_reader_look(struct access_reader *r, access_line_fn *print, void *ar
         r->fd = open_generation(r, 0);
         return r->fd < 0 || read_on(r, print, arg);
     }
-    if (fstat(r->fd, &ours) < 0 || !read_on(r, print, arg)) {
+    /* The size is asked for afterwards: the file grows while it is read. */
+    if (!read_on(r, print, arg) || fstat(r->fd, &ours) < 0) {
         return false;
     }
     if (lseek(r->fd, 0, SEEK_CUR) > ours.st_size) {

@@ -121,7 +121,7 @@ const struct command cmd_access = {
     .summary = "list or end the logins of services that need the secret",
     .help =
         "  list          browsers that have typed in tunnel.serviceTunnels.secret, newest first\n"
-        "  revoke ID     that one has to do it again, from its next request on\n"
+        "  revoke ID     that one has to do it again; what it has open ends\n"
         "  revoke --all  everybody has to: the machine gets a new key\n"
         "\n"
         "Scripts that send X-Wos-Secret have no login: a new secret ends those\n"

@@ -374,16 +374,34 @@ static int revoke_id(struct logins *l, uint64_t id, struct err *err)
     return 0;
 }
 
+static void take_seen(struct logins *l, const cJSON *ids)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, ids)
+    {
+        uint64_t id;
+        struct login *known =
+            cJSON_IsString(item) && id_parse(item->valuestring, &id) ? login_find(l, id) : NULL;
+        if (known != NULL) {
+            known->seen_ms = clock_wall_ms();
+            save_soon(l);
+        }
+    }
+}
+
 void logins_on_event(struct logins *l, const cJSON *event)
 {
     uint64_t id;
     struct err err = {.msg = ""};
     CHECK(l->magic == LOGINS_MAGIC);
     const char *kind = json_get_str(event, "event", "");
+    if (strcmp(kind, "seen") == 0) {
+        take_seen(l, json_get(event, "ids"));
+        return;
+    }
     if (!id_parse(json_get_str(event, "id", ""), &id)) {
         return;
     }
-    struct login *known = login_find(l, id);
     int64_t now = clock_wall_ms();
     if (strcmp(kind, "login") == 0) {
         const struct login login = {
@@ -397,9 +415,6 @@ void logins_on_event(struct logins *l, const cJSON *event)
         login_add(l, &login);
         log_info("access", "somebody has logged in", LOG_STR("host", login.host),
                  LOG_STR("address", login.address));
-        save_soon(l);
-    } else if (strcmp(kind, "seen") == 0 && known != NULL) {
-        known->seen_ms = now;
         save_soon(l);
     } else if (strcmp(kind, "logout") == 0 && revoke_id(l, id, &err) < 0) {
         log_error("access", "a logout is not complete", LOG_STR("error", err.msg));

@@ -24,6 +24,12 @@ struct login {
     char body[FORM_BYTES_MAX];
 };
 
+/* What an exchange was admitted with: the digest changes with the secret and with the key. */
+struct access_pass {
+    uint8_t digest[SNAPSHOT_ACCESS_KEY];
+    struct cookie cookie; /* id 0: the secret itself */
+};
+
 enum verdict { SECRET_RIGHT, SECRET_WRONG, SECRET_WAIT };
 
 static const struct back_ops login_ops;
@@ -364,6 +370,14 @@ static unsigned find_secret(const struct head *h, struct str *out_secret)
     return count;
 }
 
+static void keep_pass(struct exchange *x, const struct cookie *cookie)
+{
+    struct access_pass *pass = arena_alloc(&x->arena, sizeof *pass);
+    memcpy(pass->digest, access_of(x)->digest, sizeof pass->digest);
+    pass->cookie = cookie == NULL ? (struct cookie){.id = 0} : *cookie;
+    x->pass = pass;
+}
+
 static bool admit_by_secret(struct exchange *x, struct str secret, unsigned count)
 {
     uint64_t wait_ms;
@@ -373,6 +387,7 @@ static bool admit_by_secret(struct exchange *x, struct str secret, unsigned coun
     }
     switch (try_secret(x, secret, &wait_ms)) {
     case SECRET_RIGHT:
+        keep_pass(x, NULL);
         return true;
     case SECRET_WRONG:
         answer_login(x, next_of(x), "That is not the secret.");
@@ -384,13 +399,15 @@ static bool admit_by_secret(struct exchange *x, struct str secret, unsigned coun
     return false;
 }
 
-static bool admit_by_cookie(struct exchange *x)
+static bool admit_by_cookie(struct exchange *x, const struct cookie *cookie)
 {
     const struct head *h = &x->request;
     bool https = exchange_is_https(x);
     bool websocket = h->wants_upgrade || h->protocol.len > 0;
     bool safe = str_eq(h->method, STR("GET")) || str_eq(h->method, STR("HEAD"));
     if (websocket ? origin_is_own(h, https) : safe || origin_allows_change(h, https)) {
+        keep_pass(x, cookie);
+        notice_seen(x->worker, cookie->id);
         return true;
     }
     answer_other_site(x);
@@ -418,10 +435,22 @@ static bool admit(struct exchange *x)
         return admit_by_secret(x, secret, count);
     }
     if (known) {
-        return admit_by_cookie(x);
+        return admit_by_cookie(x, &cookie);
     }
     answer_login(x, next_of(x), NULL);
     return false;
+}
+
+bool access_still_admits(const struct exchange *x, const struct snapshot_access *access,
+                         const struct policy *policy)
+{
+    const struct access_pass *pass = x->pass;
+    if (policy->access != POLICY_SECRET) {
+        return true;
+    }
+    return access->has_secret && pass != NULL &&
+           CRYPTO_memcmp(pass->digest, access->digest, sizeof pass->digest) == 0 &&
+           (pass->cookie.id == 0 || cookie_counts(access, &pass->cookie, wall_s()));
 }
 
 bool access_admit(struct exchange *x, const struct policy *policy)

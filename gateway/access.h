@@ -33,5 +33,9 @@ enum { ACCESS_SECRET_MAX = SNAPSHOT_SECRET_MAX };
 /* x->route is set. True: go on to the service. False: x was answered, and may be finished, or
  * its body is being read for an answer. */
 bool access_admit(struct exchange *x, const struct policy *policy);
+/* An exchange that was admitted, under a newer snapshot's secret, key, revoked logins and policy:
+ * would it still be? False, too, for one that came when the route was public. */
+bool access_still_admits(const struct exchange *x, const struct snapshot_access *access,
+                         const struct policy *policy);
 
 #endif

@@ -176,9 +176,17 @@ static size_t back_on_data(struct conn *c, const char *data, size_t len)
 {
     struct back_h2 *b = c->owner;
     CHECK(b->magic == BACK_H2_MAGIC && b->conn == c);
-    if (!b->settled && len >= 5 && memcmp(data, "HTTP/", 5) == 0) {
-        back_leave(b, 502, "speaks HTTP/1, not HTTP/2");
-        return len;
+    if (!b->greeted) {
+        static const char http1[] = {'H', 'T', 'T', 'P', '/'};
+        bool is_http1 = memcmp(data, http1, len < sizeof http1 ? len : sizeof http1) == 0;
+        if (is_http1 && len < sizeof http1) {
+            return 0; /* the rest of it tells */
+        }
+        b->greeted = true;
+        if (is_http1) {
+            back_leave(b, 502, "speaks HTTP/1, not HTTP/2");
+            return len;
+        }
     }
     ssize_t used = nghttp2_session_mem_recv(b->session, (const uint8_t *)data, len);
     conn_mark_dirty(c);
@@ -275,6 +283,7 @@ static void back_on_event(struct conn *c, enum conn_event event)
         on_deadline(b);
         break;
     case CONN_DRAIN:
+    case CONN_REVIEW:
     case CONN_EVICTED:
         break; /* only client connections are told */
     case CONN_DEAD:

@@ -30,6 +30,7 @@ struct back_h2 {
     uint64_t armed_ms;    /* when conn's deadline is due; 0: not set */
     uint64_t idle_due_ms; /* when it is closed, unless a stream comes */
     bool settled;         /* the service's SETTINGS are here: it speaks HTTP/2 */
+    bool greeted;         /* its first bytes were looked at: they are not HTTP/1 */
     bool leaving;         /* takes no new stream: GOAWAY, or out of stream ids */
     bool failed;
     const char *why;           /* it failed; NULL: against the protocol */

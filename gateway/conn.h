@@ -51,6 +51,7 @@ enum conn_event {
     CONN_DRAINED,  /* … and now has taken it all */
     CONN_DEADLINE, /* the deadline passed; the owner decides */
     CONN_DRAIN,    /* the worker is ending: finish what runs, start nothing */
+    CONN_REVIEW,   /* the worker took a new view: is what is under way still allowed? */
     CONN_EVICTED,  /* idle, and closed in a moment for want of room: a chance to say so */
     CONN_DEAD,     /* last call; see conn_error_text */
 };

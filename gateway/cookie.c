@@ -116,6 +116,15 @@ static int compare_ids(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+bool cookie_counts(const struct snapshot_access *access, const struct cookie *cookie,
+                   uint64_t now_s)
+{
+    return cookie->expires_s > now_s &&
+           (access->revoked_count == 0 ||
+            bsearch(&cookie->id, access->revoked, access->revoked_count, sizeof cookie->id,
+                    compare_ids) == NULL);
+}
+
 bool cookie_verify(const struct snapshot_access *access, struct str host, struct str value,
                    uint64_t now_s, struct cookie *out_cookie)
 {
@@ -125,16 +134,12 @@ bool cookie_verify(const struct snapshot_access *access, struct str host, struct
         return false;
     }
     struct cookie c = {get_u64(raw + 1), get_u64(raw + 9), get_u64(raw + 17)};
-    if (c.issued_s > now_s + COOKIE_SKEW_SECONDS || c.expires_s <= now_s ||
-        c.expires_s < c.issued_s || c.expires_s - c.issued_s > COOKIE_SECONDS) {
+    if (c.issued_s > now_s + COOKIE_SKEW_SECONDS || c.expires_s < c.issued_s ||
+        c.expires_s - c.issued_s > COOKIE_SECONDS || !cookie_counts(access, &c, now_s)) {
         return false;
     }
     sign(access, host, raw, mac);
     if (CRYPTO_memcmp(mac, raw + PLAIN_BYTES, sizeof mac) != 0) {
-        return false;
-    }
-    if (access->revoked_count > 0 &&
-        bsearch(&c.id, access->revoked, access->revoked_count, sizeof c.id, compare_ids) != NULL) {
         return false;
     }
     *out_cookie = c;

@@ -39,6 +39,9 @@ void cookie_make(const struct snapshot_access *access, struct str host, const st
 /* False for anything but a value that counts now; *out_cookie is then untouched. */
 bool cookie_verify(const struct snapshot_access *access, struct str host, struct str value,
                    uint64_t now_s, struct cookie *out_cookie);
+/* Of a cookie that was verified with the same key and secret: does its login still count? */
+bool cookie_counts(const struct snapshot_access *access, const struct cookie *cookie,
+                   uint64_t now_s);
 /* Looks at every cookie of that name (at most COOKIE_CANDIDATES_MAX of the right length): other
  * names of the domain may have set some in front of ours. True with the first that counts. */
 bool cookie_find(const struct head *request, bool tls, const struct snapshot_access *access,

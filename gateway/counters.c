@@ -56,7 +56,7 @@ const char *exchange_abort_name(enum exchange_abort abort)
 {
     static const char *const names[] = {
         [ABORT_NONE] = NULL,         [ABORT_CLIENT] = "client",     [ABORT_SERVICE] = "service",
-        [ABORT_TIMEOUT] = "timeout", [ABORT_SHUTDOWN] = "shutdown",
+        [ABORT_TIMEOUT] = "timeout", [ABORT_SHUTDOWN] = "shutdown", [ABORT_POLICY] = "policy",
     };
     CHECK(abort < COUNT_OF(names));
     return names[abort];

@@ -50,7 +50,15 @@ enum upstream_fault {
 const char *upstream_fault_name(enum upstream_fault fault);
 
 /* Who ended an exchange before it was complete. */
-enum exchange_abort { ABORT_NONE, ABORT_CLIENT, ABORT_SERVICE, ABORT_TIMEOUT, ABORT_SHUTDOWN };
+enum exchange_abort {
+    ABORT_NONE,
+    ABORT_CLIENT,
+    ABORT_SERVICE,
+    ABORT_TIMEOUT,
+    ABORT_SHUTDOWN,
+    ABORT_POLICY, /* no longer allowed: gateway/review.h */
+    ABORT_COUNT
+};
 const char *exchange_abort_name(enum exchange_abort abort); /* NULL for ABORT_NONE */
 
 enum request_protocol {
@@ -79,7 +87,7 @@ struct worker_stats {
     uint64_t responses[STATUS_CLASSES]; /* by class: [2] = 2xx; [0] = none sent */
     uint64_t protocols[PROTOCOL_COUNT][STATUS_CLASSES];
     uint64_t denied[EXCHANGE_DENY_COUNT]; /* [0] = allowed */
-    uint64_t aborted[ABORT_SHUTDOWN + 1];
+    uint64_t aborted[ABORT_COUNT];
     uint64_t latency[LATENCY_BUCKETS + 1]; /* of all but tunnels; each counted in one */
     uint64_t latency_us;                   /* their sum */
     uint64_t tunnels;                      /* now open */

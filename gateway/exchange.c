@@ -150,14 +150,23 @@ void exchange_reply(struct exchange *x, uint16_t status, const char *text)
     exchange_answer(x, &r);
 }
 
+void exchange_cut(struct exchange *x, enum exchange_abort why)
+{
+    CHECK(x->magic == EXCHANGE_MAGIC && x->back_owner == NULL && x->head_sent);
+    x->aborted = why;
+    if (why == ABORT_POLICY) {
+        x->abort_code = EXCHANGE_ABORT_REVOKED;
+    }
+    x->front->abort(x);
+    exchange_finish(x);
+}
+
 void exchange_fail(struct exchange *x, uint16_t status, const char *text)
 {
     CHECK(x->magic == EXCHANGE_MAGIC && x->back_owner == NULL);
     account_upstream_fault(x, status, text);
     if (x->head_sent) {
-        x->aborted = ABORT_SERVICE;
-        x->front->abort(x);
-        exchange_finish(x);
+        exchange_cut(x, ABORT_SERVICE);
         return;
     }
     struct reply r = reply_upstream(x->route, status, text, &x->arena);
@@ -261,6 +270,7 @@ void exchange_start(struct exchange *x, bool has_body)
     if (quota_is_needed(policy) && !enter_quota(x, route)) {
         return;
     }
+    x->admitted = true;
     if (route->backend == BACKEND_H2C) {
         back_h2_start(x);
     } else {

@@ -27,8 +27,10 @@ enum {
     /* What abort means to an HTTP/2 front (RFC 9113 section 7). */
     EXCHANGE_ABORT_MALFORMED = 1, /* PROTOCOL_ERROR: the request's fault */
     EXCHANGE_ABORT_CODE = 2,      /* INTERNAL_ERROR */
+    EXCHANGE_ABORT_REVOKED = 8,   /* CANCEL */
 };
 
+struct access_pass; /* access.c */
 struct conn;
 struct exchange;
 
@@ -60,7 +62,8 @@ struct exchange {
     struct arena arena;    /* heads and trailers */
     struct view *view;     /* owned pin: keeps route valid; NULL in a tunnel */
     const struct route *route;
-    struct quota *quota; /* held until the end; NULL: the route has no limit */
+    const struct access_pass *pass; /* what opened a route of access secret; in the arena */
+    struct quota *quota;            /* held until the end; NULL: the route has no limit */
 
     const struct front_ops *front;
     void *front_owner; /* borrowed: front_h1 or a stream of front_h2 */
@@ -75,6 +78,7 @@ struct exchange {
 
     struct head request;
     struct head response;
+    bool admitted; /* found allowed to see its route: reviewed (gateway/review.h) */
     bool has_body; /* the request has one */
     bool request_ended;
     bool body_sent; /* some of the body went to the back: no retry */
@@ -130,6 +134,8 @@ void exchange_response_end(struct exchange *x, const struct head *trailers);
 /* Before the head: a reply with this status and text. After: abort. The back
  * has detached. `text` without newline. */
 void exchange_fail(struct exchange *x, uint16_t status, const char *text);
+/* Ends an exchange whose head went to the front; no back is attached. */
+void exchange_cut(struct exchange *x, enum exchange_abort why);
 /* Why the reply that follows refuses the request; without it the status says. */
 static inline void exchange_deny(struct exchange *x, enum exchange_deny why)
 {

@@ -9,6 +9,7 @@
 #include "gateway/exchange.h"
 #include "gateway/h1.h"
 #include "gateway/hsts.h"
+#include "gateway/review.h"
 
 enum { FRONT_MAGIC = 0x66723168 };
 
@@ -459,6 +460,11 @@ static void front_on_event(struct conn *c, enum conn_event event)
         /* An idle connection stays open: the client may be sending its next request
          * right now. That one is answered with Connection: close. */
         f->close_after = true;
+        break;
+    case CONN_REVIEW:
+        if (f->x != NULL) {
+            review_exchange(f->x);
+        }
         break;
     case CONN_EVICTED:
         break; /* HTTP/1 has no word for it */

@@ -305,6 +305,9 @@ static void front_on_event(struct conn *c, enum conn_event event)
     case CONN_DRAIN:
         start_drain(f);
         break;
+    case CONN_REVIEW:
+        h2_stream_review(f);
+        break;
     case CONN_EVICTED:
         h2_terminate(f, NGHTTP2_NO_ERROR); /* GOAWAY tells that no request was taken */
         break;

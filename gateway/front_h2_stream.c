@@ -5,6 +5,7 @@
 
 #include "base/auto.h"
 #include "gateway/hsts.h"
+#include "gateway/review.h"
 
 static const struct front_ops front_ops;
 
@@ -580,3 +581,12 @@ static void front_want(struct exchange *x, bool more)
 
 static const struct front_ops front_ops = {front_head, front_body, front_end, front_abort,
                                            front_want};
+
+void h2_stream_review(struct front_h2 *f)
+{
+    for (struct h2_stream *s = f->streams; s != NULL; s = s->next) {
+        if (s->x != NULL && s->started) {
+            review_exchange(s->x);
+        }
+    }
+}

@@ -96,6 +96,8 @@ void h2_stream_set_callbacks(nghttp2_session_callbacks *callbacks);
 void h2_stream_refuse_stalled(struct front_h2 *f, uint64_t limit_ms);
 /* In how many milliseconds that is the next time; at least 1. */
 uint64_t h2_stream_next_stall(const struct front_h2 *f, uint64_t limit_ms);
+/* CONN_REVIEW for each stream. */
+void h2_stream_review(struct front_h2 *f);
 /* The client is gone: ends the exchange and frees the stream. */
 void h2_stream_gone(struct h2_stream *s, struct worker *w);
 

@@ -19,6 +19,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "gateway/link_protocol.h"
+#include "gateway/seen.h"
 #include "gateway/throttle.h"
 #include "gateway/tls.h"
 
@@ -391,6 +392,7 @@ static void gateway_fini(struct gateway *g)
     loop_timer_fini(&g->trim);
     mail_free(g->mail);
     throttle_free(g->throttle);
+    seen_free(g->seen);
     access_writer_fini(&g->access);
     tlsctx_free(g->tlsctx);
     loop_free(g->loop);

@@ -33,6 +33,7 @@ struct gateway {
     struct frame_channel *link; /* owned; NULL without a daemon */
     struct tlsctx *tlsctx;      /* owned */
     struct throttle *throttle;  /* owned; shared with the workers */
+    struct seen *seen;          /* owned: notice.c's; NULL before the first login came */
     struct snapshot *snapshot;  /* shared */
     struct certset *certs;      /* shared */
     SSL_CTX *client;            /* shared: checks services' certificates; NULL without CAs */

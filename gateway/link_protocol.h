@@ -20,8 +20,8 @@
  *                      (h1 Connection: close, h2 GOAWAY), exit when done or at the limit
  *                      SHUTDOWN {}: exit now
  *
- *   gateway → daemon   EVENT {"event": "login" | "logout" | "denied", …}: something people shall
- *                      hear of, or, "logout", a login to revoke; members in gateway/notice.h
+ *   gateway → daemon   EVENT {"event": "login" | "seen" | "logout" | "denied", …}: something people
+ *                      shall hear of, or, "logout", a login to revoke; members in gateway/notice.h
  *   daemon → gateway   ACCESS_LOG {} + one fd, opened for appending: where access lines go from
  *                      now on; without a descriptor: nowhere
  *
@@ -37,7 +37,7 @@
 #ifndef WOS_GATEWAY_LINK_PROTOCOL_H
 #define WOS_GATEWAY_LINK_PROTOCOL_H
 
-enum { LINK_PROTOCOL = 2, LINK_FRAME_MAX = 512 << 20, LINK_FD = 3 };
+enum { LINK_PROTOCOL = 3, LINK_FRAME_MAX = 512 << 20, LINK_FD = 3 };
 
 #define LINK_REDIRECT "redirect "
 

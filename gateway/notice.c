@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "gateway/gateway.h"
 #include "gateway/link_protocol.h"
+#include "gateway/seen.h"
 
 struct notice {
     struct gateway *gateway; /* borrowed: it outlives its workers */
@@ -23,6 +24,13 @@ struct notice {
     char host[HOST_MAX + 1];
     char address[INET6_ADDRSTRLEN];
     char agent[NOTICE_AGENT_MAX + 1];
+};
+
+/* Logins that came with requests, of one worker since its last tick. */
+struct notice_seen {
+    struct gateway *gateway; /* borrowed */
+    size_t count;
+    uint64_t ids[NOTICE_SEEN_MAX];
 };
 
 static void notice_log(const struct notice *n)
@@ -62,6 +70,32 @@ static void notice_on_letter(void *arg)
     free(n);
 }
 
+/* Main thread. */
+static void notice_on_seen(void *arg)
+{
+    struct notice_seen *n = arg;
+    struct gateway *g = n->gateway;
+    cJSON *object = cJSON_CreateObject();
+    (void)json_add_str(object, "event", "seen");
+    cJSON *ids = cJSON_AddArrayToObject(object, "ids");
+    if (g->seen == NULL) {
+        g->seen = seen_new();
+    }
+    for (size_t i = 0; i < n->count; i++) {
+        if (seen_is_due(g->seen, n->ids[i], loop_now_ms(g->loop))) {
+            char id[17];
+            (void)snprintf(id, sizeof id, "%016" PRIx64, n->ids[i]);
+            CHECK(cJSON_AddItemToArray(ids, cJSON_CreateString(id)));
+        }
+    }
+    if (cJSON_GetArraySize(ids) > 0) {
+        link_send(g, LINK_EVENT, object);
+    } else {
+        cJSON_Delete(object);
+    }
+    free(n);
+}
+
 static struct notice *notice_new(struct exchange *x, const char *event)
 {
     struct notice *n = xcalloc(1, sizeof *n);
@@ -97,6 +131,37 @@ void notice_logout(struct exchange *x, uint64_t id)
     n->id = id;
     n->host[0] = '\0';
     notice_post(n);
+}
+
+void notice_seen(struct worker *w, uint64_t id)
+{
+    if (w->seen_batch == NULL) {
+        w->seen_batch = xcalloc(1, sizeof *w->seen_batch);
+        w->seen_batch->gateway = w->gateway;
+    }
+    if (w->seen == NULL) {
+        w->seen = seen_new();
+    }
+    struct notice_seen *batch = w->seen_batch;
+    if (batch->count < NOTICE_SEEN_MAX && seen_is_due(w->seen, id, loop_now_ms(w->loop))) {
+        batch->ids[batch->count++] = id;
+    }
+}
+
+void notice_on_tick(struct worker *w)
+{
+    if (w->seen_batch != NULL && w->seen_batch->count > 0) {
+        mail_post(w->gateway->mail, notice_on_seen, w->seen_batch);
+        w->seen_batch = NULL;
+    }
+}
+
+void notice_fini(struct worker *w)
+{
+    free(w->seen_batch);
+    seen_free(w->seen);
+    w->seen_batch = NULL;
+    w->seen = NULL;
 }
 
 /* True while this second has room; else counted. */

@@ -3,6 +3,8 @@
  *
  *   {"event":"login","id":"<16 hex digits>","host","address","agent"}
  *   {"event":"logout","id"}           that login shall no longer count
+ *   {"event":"seen","ids":[…]}        logins that requests came with: each at most once a minute
+ *                                     (gateway/seen.h), all of a tick of a worker together
  *   {"event":"denied","host","address","why","missed"}
  *
  * `why` is "address" (not in the whitelist), "secret" (a wrong one), "wait"
@@ -20,12 +22,17 @@
 #include "base/str.h"
 #include "gateway/exchange.h"
 
-enum { NOTICE_DENIED_PER_SECOND = 10, NOTICE_AGENT_MAX = 200 };
+enum { NOTICE_DENIED_PER_SECOND = 10, NOTICE_AGENT_MAX = 200, NOTICE_SEEN_MAX = 64 };
 
 enum notice_why { NOTICE_ADDRESS, NOTICE_SECRET, NOTICE_WAIT, NOTICE_ORIGIN };
 
 void notice_login(struct exchange *x, uint64_t id);
 void notice_logout(struct exchange *x, uint64_t id);
+/* A request came with this login. Costs no system call: the tick tells, see notice_on_tick. */
+void notice_seen(struct worker *w, uint64_t id);
+void notice_on_tick(struct worker *w);
+/* What a worker that ends has kept. */
+void notice_fini(struct worker *w);
 void notice_denied(struct exchange *x, enum notice_why why);
 
 #endif

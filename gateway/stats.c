@@ -63,7 +63,7 @@ static void add_requests(cJSON *out, const struct worker_stats *sum)
         add(denied, exchange_deny_name((enum exchange_deny)i), sum->denied[i]);
     }
     cJSON *aborted = cJSON_AddObjectToObject(out, "aborted");
-    for (size_t i = ABORT_CLIENT; i <= ABORT_SHUTDOWN; i++) {
+    for (size_t i = ABORT_CLIENT; i < ABORT_COUNT; i++) {
         add(aborted, exchange_abort_name((enum exchange_abort)i), sum->aborted[i]);
     }
     add(out, "tunnels", sum->tunnels);

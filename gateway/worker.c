@@ -14,6 +14,8 @@
 #include "gateway/conn.h"
 #include "gateway/exchange.h"
 #include "gateway/listener.h"
+#include "gateway/notice.h"
+#include "gateway/review.h"
 #include "gateway/route_stats.h"
 #include "gateway/tls.h"
 #include "gateway/upstream.h"
@@ -59,6 +61,7 @@ static void worker_on_tick(void *arg)
         access_log_publish(w->access);
     }
     admit_on_tick(w);
+    notice_on_tick(w);
     if (w->draining && now >= w->drain_deadline_ms) {
         while (w->fronts != NULL) {
             conn_kill(w->fronts);
@@ -174,6 +177,7 @@ void worker_free(struct worker *w)
     free(w->plain);
     free(w->pools);
     route_stats_free(w->routes);
+    notice_fini(w);
     loop_free(w->loop);
     w->magic = 0;
     free(w);
@@ -186,6 +190,9 @@ void worker_set_view(struct worker *w, struct view *view)
     w->view = view;
     view_unpin(old);
     route_stats_prune(w->routes, view->snapshot);
+    if (old != NULL) {
+        review_worker(w);
+    }
     for (size_t i = 0; i < w->listener_count; i++) {
         listener_enable(w->listeners[i], !w->draining);
     }

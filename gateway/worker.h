@@ -36,8 +36,10 @@ struct exchange;
 struct gateway;
 struct limit; /* limit.h */
 struct listener;
-struct pool; /* upstream.h */
+struct notice_seen; /* notice.c */
+struct pool;        /* upstream.h */
 struct route_stats;
+struct seen; /* seen.h */
 struct throttle;
 
 struct worker {
@@ -90,9 +92,11 @@ struct worker {
         uint64_t second;
         uint32_t told;
         uint32_t missed;
-    } denied;                   /* notice.c's */
-    struct route_stats *routes; /* owned */
-    struct access_log *access;  /* borrowed: the gateway's; NULL: none */
+    } denied;                       /* notice.c's */
+    struct seen *seen;              /* owned: notice.c's; NULL before the first login came */
+    struct notice_seen *seen_batch; /* owned: logins to tell of at the tick; NULL: none */
+    struct route_stats *routes;     /* owned */
+    struct access_log *access;      /* borrowed: the gateway's; NULL: none */
     struct request_ids ids;
     struct peer_texts peers;
     int64_t wall_offset_us;     /* wall clock less monotonic clock, as of the last tick */

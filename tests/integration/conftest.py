@@ -15,7 +15,19 @@ import harness  # noqa: E402
 faulthandler.enable()
 
 
+def skip_under_tsan(item):
+    """The second pass is for what has threads; the first one has run everything."""
+    unfit = item.get_closest_marker("no_tsan")
+    if unfit is not None:
+        item.add_marker(pytest.mark.skip(reason="not under TSan: " + unfit.args[0]))
+    elif item.get_closest_marker("release_only") is not None:
+        item.add_marker(pytest.mark.skip(reason="cannot be seen in a build with sanitizers"))
+
+
 def pytest_collection_modifyitems(items):
+    if os.environ.get("WOS_TEST_PASS") == "tsan":
+        for item in items:
+            skip_under_tsan(item)
     # What needs no binary first, what takes long last; otherwise as written.
     items.sort(key=lambda item: (item.get_closest_marker("slow") is not None,
                                  item.path.name != "test_fakes.py"))

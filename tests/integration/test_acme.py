@@ -68,8 +68,9 @@ def renewed(wos, *args):
 
 
 def test_first_issuance_is_shown_by_the_gateway(world, ca, dns):
-    seen = shown(world.port)
-    assert is_pebble(seen) and sorted(seen["names"]) == ["*.wos.localhost", "wos.localhost"]
+    seen = harness.until("the certificate is there", lambda: is_pebble(
+        shown(world.port)) and shown(world.port))
+    assert sorted(seen["names"]) == ["*.wos.localhost", "wos.localhost"]
     assert verify(world, ca).count("BEGIN CERTIFICATE") >= 2
     assert dns.txt(RECORD) == []
     assert_bundle(world)

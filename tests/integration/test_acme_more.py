@@ -72,7 +72,8 @@ def test_cloudflare_token_from_a_file(make_wos, cloud, folder):
     wos = make_wos(ssl=cloud.ssl(apiTokenFile=str(secret)))
     wos.ok("start")
     assert until_issued(wos)["challengeProvider"] == "cloudflare"
-    assert is_pebble(shown(wos.port)) and cloud.api.contents(RECORD) == []
+    harness.until("it is shown", lambda: is_pebble(shown(wos.port)))
+    assert cloud.api.contents(RECORD) == []
     assert any(m == "POST" for m, _, _ in cloud.api.requests)
     doctor = wos.ok("doctor", "cert", "--json")
     assert [c["check"] for c in doctor.data["checks"]][:2] == ["token", "zone"]

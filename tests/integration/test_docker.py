@@ -22,6 +22,8 @@ from api_client import Api
 from harness import until
 from other_host import OtherHost
 
+pytestmark = pytest.mark.no_tsan("the engine is asked by the daemon's one thread, as in shell mode")
+
 # Serves /www, ends at once when asked to; the environment is a page.
 SERVE = ("trap 'exit 0' TERM; mkdir -p /www; env > /www/env; echo \"$NAME\" > /www/index.html; "
          "httpd -f -p {port} -h /www & wait")

@@ -9,6 +9,8 @@ import pytest
 import clients
 import harness
 
+pytestmark = pytest.mark.no_tsan("no wos is in it")
+
 
 @pytest.fixture(scope="module")
 def fake():

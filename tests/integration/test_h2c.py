@@ -2,6 +2,7 @@
 stream or the connection, and what the client gets of it."""
 import hashlib
 import threading
+import time
 
 import h2.events
 import h2.settings
@@ -388,6 +389,17 @@ def test_service_that_does_not_speak_http2(says, why, http):
     with RawService(talk=talk) as service, Edge(["api=h2c:%d" % service.port]) as edge:
         answer = edge.get("api", "/", http=http)
         assert answer.status == 502 and why in answer.text, answer.text
+
+
+def test_service_that_speaks_http1_in_pieces():
+    def talk(peer):
+        for byte in b"HTTP/1.1 400 Bad Request\r\n\r\n":
+            peer.send(bytes([byte]))
+            time.sleep(0.01)  # most arrive alone; the answer is the same if they do not
+        peer.wait_gone()
+    with RawService(talk=talk) as service, Edge(["api=h2c:%d" % service.port]) as edge:
+        answer = edge.get("api", "/", http="h2")
+        assert answer.status == 502 and "speaks HTTP/1" in answer.text, answer.text
 
 
 def test_service_that_says_nothing():

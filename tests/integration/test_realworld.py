@@ -295,6 +295,7 @@ def test_opencode_answer_of_300_megabytes(opencode, http):
     assert answer.sha256 == wanted.sha256
 
 
+@pytest.mark.no_tsan("a minute of waiting")
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_opencode_request_of_over_a_minute(opencode, http):

@@ -99,16 +99,18 @@ def test_a_connection_that_is_still_to_take_a_request_is_not_used_again():
                 middle = (low + high) // 2
                 with edge.h1("raw") as client:
                     low, high = (middle, high) if upload(client, middle) else (low, middle)
-            hold = True
-            for tries in range(8):  # the last bytes of some are in the gateway
-                with edge.h1("raw") as first, edge.h1("raw") as second:
-                    upload(first, low - tries * 20000)
-                    sent.clear()
-                    second.send_head("POST", "/up", [("Content-Length", str(64 << 20))])
-                    second.send(bytes(64 << 20))
-                    assert left_to_send(second) > 32 << 20
-                sent.set()
-            go_on.set()
+        hold = True
+        for tries in range(8):  # the last bytes of some are in the gateway
+            # A gateway of its own: `first` must not meet a connection that is held already.
+            with Edge(["raw=%d" % service.port]) as edge, \
+                    edge.h1("raw") as first, edge.h1("raw") as second:
+                upload(first, low - tries * 20000)
+                sent.clear()
+                second.send_head("POST", "/up", [("Content-Length", str(64 << 20))])
+                second.send(bytes(64 << 20))
+                assert left_to_send(second) > 32 << 20
+            sent.set()
+        go_on.set()
 
 
 def ok_service():

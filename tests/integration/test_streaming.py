@@ -103,6 +103,7 @@ def test_long_poll(gate, http):
         assert answer.text == "released\n"
 
 
+@pytest.mark.no_tsan("a minute of waiting")
 @pytest.mark.slow
 def test_long_poll_over_a_minute(gate, http):
     """No timeout of the gateway's own ends a request a service still holds."""

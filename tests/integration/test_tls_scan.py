@@ -10,7 +10,7 @@ import harness
 
 # A private CA has no revocation service to name; clients that trust it do not ask.
 BY_PRIVATE_CA = {"cert_revocation"}
-SCAN_S = 180
+SCAN_S = 900  # on a busy machine; half a minute of processor time
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +50,15 @@ def test_sslscan(edge):
     assert {h.get("vulnerable") for h in found.iter("heartbleed")} == {"0"}
 
 
+@pytest.mark.timeout(1000)
+@pytest.mark.no_tsan("one connection at a time; the threads of TLS are seen in test_tls.py")
 def test_testssl(edge, tmp_path):
     """Protocols, suites, forward secrecy, server defaults, vulnerabilities: about half a
-    minute. Nothing of severity MEDIUM or above, and the checks were made."""
+    minute where nothing else runs. Nothing of severity MEDIUM or above, and the checks were made."""
     report = tmp_path / "report.json"
     done = subprocess.run(
         ["testssl", "--quiet", "--color", "0", "--warnings", "off",
-         "--openssl-timeout", "10", "--connect-timeout", "10", "--nodns", "none", "--sneaky",
+         "--openssl-timeout", "60", "--connect-timeout", "60", "--nodns", "none", "--sneaky",
          "--ip", "127.0.0.1", "--add-ca", edge.ca, "-p", "-s", "-f", "-S", "-U",
          "--jsonfile", report, "a.wos.localhost:%d" % edge.port],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

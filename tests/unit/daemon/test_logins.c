@@ -194,7 +194,7 @@ static void test_nobody_and_nonsense(void **state)
     happens(f, "{\"event\":\"login\",\"id\":7}");
     happens(f, "{\"event\":[],\"id\":\"000000000000000a\"}");
     happens(f, "{\"event\":\"denied\",\"id\":\"000000000000000a\",\"host\":\"x\"}");
-    happens(f, "{\"event\":\"seen\",\"id\":\"000000000000000a\"}");
+    happens(f, "{\"event\":\"seen\",\"ids\":[\"000000000000000a\",\"x\",7]}");
     autojson cJSON *list = logins_json(f->logins);
     assert_int_equal(cJSON_GetArraySize(list), 0);
     assert_int_equal(f->snapshot->spec.access.revoked_count, 0);
