@@ -168,6 +168,21 @@ static void add_go(struct repo_plan *plan, const char *name, const char *package
     }
 }
 
+static void scan_rails(const char *root, struct repo_plan *plan)
+{
+    static const char line[] = "bin/rails server -b 127.0.0.1 -p " PORT_REF;
+    if (!repo_has(root, "bin/rails") || !repo_has(root, "Gemfile")) {
+        return;
+    }
+    char *npm = plan->install;
+    plan->install =
+        npm == NULL ? xstrdup("bundle install") : xasprintf("bundle install && %s", npm);
+    free(npm);
+    (void)repo_add(plan, "web", line, NULL, 3000);
+    repo_note(plan, "bin/rails: Rails → service web: %s", line);
+    repo_note(plan, "Gemfile → first runs: bundle install");
+}
+
 static void scan_go(const char *root, struct repo_plan *plan)
 {
     if (!repo_has(root, "go.mod")) {
@@ -236,7 +251,7 @@ static void scan_static(const char *root, struct repo_plan *plan)
 void repo_scan(const char *root, struct repo_plan *out)
 {
     static void (*const scans[])(const char *, struct repo_plan *) = {
-        scan_procfile, repo_scan_node, scan_python,       scan_go,
+        scan_procfile, repo_scan_node, scan_python,       scan_rails, scan_go,
         scan_cargo,    scan_makefile,  repo_scan_compose, scan_static};
     struct repo_plan *plan = out;
     for (size_t i = 0; i < COUNT_OF(scans); i++) {

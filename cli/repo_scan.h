@@ -1,6 +1,6 @@
 /* repo_scan: what a repository looks like it needs to run; for `wos init`.
  *
- * Looks at package.json (with workspaces), Procfile, manage.py, pyproject.toml, go.mod,
+ * Looks at package.json (with workspaces), Procfile, manage.py, pyproject.toml, bin/rails, go.mod,
  * Cargo.toml, Makefile, index.html and compose files of one folder; runs nothing. What it
  * saw and what it made of that is told in `notes`, a sentence each. Small blocking file I/O.
  */

@@ -432,6 +432,16 @@ void sessions_tunnels_changed(struct sessions *s)
     }
 }
 
+/* A down that the last daemon did not end. */
+static void session_go_on(struct session *session)
+{
+    struct err err = {.msg = ""};
+    if (deployment_was_stopping(session->deployment) && session_down(session, &err) == NULL) {
+        log_warn("session", "an interrupted down is not continued",
+                 LOG_STR("session", session->name), LOG_STR("error", err.msg));
+    }
+}
+
 void sessions_restore(struct sessions *s)
 {
     struct health_settings health = session_health(s->d->config);
@@ -464,5 +474,6 @@ void sessions_restore(struct sessions *s)
     at = 0;
     while ((entry = map_next(&s->by_name, &at)) != NULL) {
         session_publish_again(entry->value);
+        session_go_on(entry->value);
     }
 }

@@ -206,11 +206,21 @@ const struct runner_ops *runner_of(enum manifest_mode mode)
     return mode == MANIFEST_SHELL ? &runner_shell : &runner_compose;
 }
 
+/* In state.json while a down is under way: the next daemon goes on with it. */
+static const char down_mark[] = "stopping";
+
+bool deployment_was_stopping(const struct deployment *d)
+{
+    return json_get_bool(d->state, down_mark, false);
+}
+
 /* What could not be stopped keeps its routes; the monitor finds out what they lead to. */
 static void down_fail(struct deployment *d)
 {
     autofree char *why = xstrdup(d->stop_error);
     d->is_down = false;
+    cJSON_DeleteItemFromObjectCaseSensitive(d->state, down_mark);
+    (void)state_save(d, NULL); /* the first error is the one to tell */
     deployment_monitor_start(d, true);
     d->ops.on_done(d->arg, DEPLOYMENT_FAILED, ERR_FAILED, why);
 }
@@ -225,6 +235,7 @@ static void down_on_stopped(struct deployment *d)
     fault_point("down.stopped");
     int rc = 0;
     deployment_clear_services(d);
+    cJSON_DeleteItemFromObjectCaseSensitive(d->state, down_mark);
     if (cJSON_GetArraySize(d->state) > 0) {
         rc = state_save(d, &err);
     }
@@ -253,6 +264,11 @@ static void down_begin(void *arg)
         up_free(d);
         d->ops.on_done(d->arg, DEPLOYMENT_CANCELLED, ERR_NONE, NULL);
     }
+    if (cJSON_GetArraySize(d->state) > 0) {
+        state_set(d->state, down_mark, cJSON_CreateTrue());
+        (void)state_save(d, NULL); /* where that fails it is not continued after a crash */
+    }
+    fault_point("down.noted");
     deployment_withdraw(d, ROUTE_STOPPED, down_on_withdrawn);
 }
 

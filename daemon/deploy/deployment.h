@@ -124,6 +124,8 @@ int deployment_up(struct deployment *d, const struct deployment_request *request
 /* Stops everything. During an up: cancels it first (its on_done comes with
  * CANCELLED, then the down's own on_done). Never deployed: succeeds at once. */
 int deployment_down(struct deployment *d, struct err *err);
+/* After deployment_restore: the last daemon died in the middle of a down. */
+bool deployment_was_stopping(const struct deployment *d);
 /* Stops one service of a deployment, or starts it anew, while the others go on; ends in on_done.
  * Its environment is made as the last up made it, with the daemon's in place of the caller's.
  * ERR_NOT_FOUND: no such service; ERR_BUSY. */

@@ -694,7 +694,7 @@ def test_worktrees_are_made_and_removed(wos, api, alpha):
     assert not os.path.exists(path) and not harness.alive(pid)
     assert not (wos.home / "sessions" / session).exists()
     assert path not in wos.git("worktree", "list", cwd=alpha)
-    error(api.post("/worktrees/remove", {"path": path}), 500, "server-error")
+    error(api.post("/worktrees/remove", {"path": path}), 404, "not-found")
 
     again = one(create(api, alpha, name="made"), 202)
     api.done(again)

@@ -68,6 +68,9 @@ DETECTED = {
                 ["uv run uvicorn app.main:app", "ports: [8000]"]),
     "flask": ({"requirements.txt": "Flask==3"}, ["flask run --host 127.0.0.1"]),
     "go": ({"go.mod": "module x", "cmd/api/main.go": ""}, ["go run ./cmd/api", "    api:"]),
+    "rails": ({"bin/rails": "#!/usr/bin/env ruby\n", "Gemfile": "gem 'rails'"},
+              ["bin/rails server -b 127.0.0.1 -p $WOS_SERVICE_PORT", "ports: [3000]",
+               "bundle install"]),
     "cargo": ({"Cargo.toml": "[package]", "src/main.rs": ""}, ["cargo run"]),
 }
 
