@@ -179,10 +179,10 @@ static void answer_redirect(struct exchange *x, struct str to, const char *value
         .status = 303,
         .code = "see-other",
         .text = "tunnel: see the address in Location",
-        .location = arena_str(&x->arena, to).ptr,
+        .location = arena_try_str(&x->arena, to).ptr,
         .set_cookie =
-            arena_printf(&x->arena, "%.*s=%s; Path=/; Max-Age=%u; HttpOnly;%s SameSite=Lax",
-                         STR_ARG(name), value, max_age, exchange_is_https(x) ? " Secure;" : ""),
+            arena_try_printf(&x->arena, "%.*s=%s; Path=/; Max-Age=%u; HttpOnly;%s SameSite=Lax",
+                             STR_ARG(name), value, max_age, exchange_is_https(x) ? " Secure;" : ""),
     };
     exchange_answer(x, &r);
 }
@@ -294,7 +294,11 @@ static void start_login(struct exchange *x)
         judge_form(x, STR_NONE);
         return;
     }
-    struct login *login = arena_alloc(&x->arena, sizeof *login);
+    struct login *login = arena_try_alloc(&x->arena, sizeof *login);
+    if (login == NULL) {
+        exchange_out_of_memory(x);
+        return;
+    }
     login->magic = LOGIN_MAGIC;
     login->len = 0;
     x->back = &login_ops;
@@ -431,5 +435,9 @@ bool access_admit(struct exchange *x, const struct policy *policy)
         return false;
     }
     strip(x);
+    if (x->arena.failed) {
+        exchange_out_of_memory(x);
+        return false;
+    }
     return true;
 }

@@ -146,6 +146,32 @@ void conn_evict(struct conn *c)
     conn_die(c, ECONNABORTED);
 }
 
+void conn_out_of_memory(struct conn *c)
+{
+    CHECK(c->magic == CONN_MAGIC);
+    if (c->failed || c->state == CONN_GONE) {
+        return;
+    }
+    c->failed = true;
+    c->error = ENOMEM;
+    c->shut_write = true;
+    conn_pause(c, CONN_PAUSE_FAILED);
+    wbuf_release(&c->worker->wbufs, &c->out);
+    wbuf_release(&c->worker->wbufs, &c->stage);
+    admit_out_of_memory(c->worker);
+    conn_mark_dirty(c);
+}
+
+void conn_cut(struct conn *c)
+{
+    const struct linger now = {.l_onoff = 1};
+    conn_out_of_memory(c);
+    if (c->fd >= 0) {
+        (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now); /* a FIN then, at worst */
+    }
+    conn_die(c, ENOMEM);
+}
+
 void conn_kill(struct conn *c)
 {
     CHECK(c->magic == CONN_MAGIC);

@@ -55,8 +55,8 @@ const char *upstream_fault_name(enum upstream_fault fault)
 const char *exchange_abort_name(enum exchange_abort abort)
 {
     static const char *const names[] = {
-        [ABORT_NONE] = NULL,         [ABORT_CLIENT] = "client",     [ABORT_SERVICE] = "service",
-        [ABORT_TIMEOUT] = "timeout", [ABORT_SHUTDOWN] = "shutdown",
+        [ABORT_NONE] = NULL,         [ABORT_CLIENT] = "client", [ABORT_SERVICE] = "service",
+        [ABORT_TIMEOUT] = "timeout", [ABORT_MEMORY] = "memory", [ABORT_SHUTDOWN] = "shutdown",
     };
     CHECK(abort < COUNT_OF(names));
     return names[abort];

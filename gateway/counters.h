@@ -50,7 +50,14 @@ enum upstream_fault {
 const char *upstream_fault_name(enum upstream_fault fault);
 
 /* Who ended an exchange before it was complete. */
-enum exchange_abort { ABORT_NONE, ABORT_CLIENT, ABORT_SERVICE, ABORT_TIMEOUT, ABORT_SHUTDOWN };
+enum exchange_abort {
+    ABORT_NONE,
+    ABORT_CLIENT,
+    ABORT_SERVICE,
+    ABORT_TIMEOUT,
+    ABORT_MEMORY, /* the gateway, which had none */
+    ABORT_SHUTDOWN,
+};
 const char *exchange_abort_name(enum exchange_abort abort); /* NULL for ABORT_NONE */
 
 enum request_protocol {
@@ -71,7 +78,8 @@ struct worker_stats {
     uint64_t accepted;
     uint64_t connections; /* now open, client side */
     uint64_t refused[REFUSED_COUNT];
-    uint64_t evicted; /* idle ones that were closed to make room */
+    uint64_t evicted;       /* idle ones that were closed to make room */
+    uint64_t out_of_memory; /* connections and requests that ended for want of it */
     uint64_t handshakes;
     uint64_t handshakes_resumed; /* of these */
     uint64_t handshake_failures;

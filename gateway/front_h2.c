@@ -24,7 +24,7 @@ static void front_free(void *arg)
 {
     struct front_h2 *f = arg;
     CHECK(f->magic == FRONT_H2_MAGIC && f->streams == NULL);
-    nghttp2_session_del(f->session);
+    h2_memory_end(&f->memory, f->session);
     f->magic = 0;
     free(f);
 }
@@ -171,6 +171,10 @@ static size_t front_on_data(struct conn *c, const char *data, size_t len)
                                     (const uint8_t *)data, len, &error);
     ssize_t used = nghttp2_session_mem_recv(f->session, (const uint8_t *)data, allowed);
     conn_mark_dirty(c);
+    if (f->memory.failed) {
+        conn_out_of_memory(c);
+        return len;
+    }
     if (used < 0) {
         error = error_of(used);
     } else if (error == NGHTTP2_NO_ERROR) {
@@ -188,6 +192,10 @@ static void front_on_flush(struct conn *c)
 {
     struct front_h2 *f = c->owner;
     CHECK(f->magic == FRONT_H2_MAGIC && f->conn == c);
+    if (f->memory.failed) { /* what an exchange wanted of it */
+        conn_out_of_memory(c);
+        return;
+    }
     /* What says why it ends goes out even to a client that reads nothing. */
     while (!c->blocked || f->failed) {
         if (conn_pending(c) >= H2_FLUSH_MAX && !f->failed) {
@@ -198,9 +206,11 @@ static void front_on_flush(struct conn *c)
         }
         const uint8_t *data;
         ssize_t len = nghttp2_session_mem_send(f->session, &data);
-        if (len < 0) {
-            f->failed = true; /* without memory: nothing more can be said */
+        if (f->memory.failed) {
+            conn_out_of_memory(c); /* nothing more can be said */
+            return;
         }
+        f->failed = f->failed || len < 0;
         if (len <= 0) {
             break;
         }
@@ -316,14 +326,8 @@ static void front_on_event(struct conn *c, enum conn_event event)
 
 static const struct conn_ops front_conn_ops = {front_on_data, front_on_event, front_on_flush};
 
-static nghttp2_session *session_new(struct front_h2 *f, const struct limits *limits)
+static void set_options(nghttp2_option *option)
 {
-    nghttp2_session_callbacks *callbacks;
-    nghttp2_option *option;
-    nghttp2_session *session = NULL;
-    NEED(nghttp2_session_callbacks_new(&callbacks) == 0);
-    NEED(nghttp2_option_new(&option) == 0);
-    h2_stream_set_callbacks(callbacks);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_max_send_header_block_length(option, HEAD_BLOCK_MAX);
@@ -331,9 +335,11 @@ static nghttp2_session *session_new(struct front_h2 *f, const struct limits *lim
     /* The guard counts these, with limits of the configuration. */
     nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX);
     nghttp2_option_set_max_continuations(option, UINT32_MAX);
-    NEED(nghttp2_session_server_new2(&session, callbacks, f, option) == 0);
-    nghttp2_option_del(option);
-    nghttp2_session_callbacks_del(callbacks);
+}
+
+/* NULL when out of memory. */
+static nghttp2_session *session_new(struct front_h2 *f, const struct limits *limits)
+{
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits->streams_max},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_WINDOW_STREAM},
@@ -341,20 +347,44 @@ static nghttp2_session *session_new(struct front_h2 *f, const struct limits *lim
         {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
-    NEED(nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, COUNT_OF(settings)) == 0);
-    NEED(nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, WINDOW_CONNECTION) ==
-         0);
+    nghttp2_session_callbacks *callbacks = NULL;
+    nghttp2_option *option = NULL;
+    nghttp2_session *session = NULL;
+    if (nghttp2_session_callbacks_new(&callbacks) == 0 && nghttp2_option_new(&option) == 0) {
+        h2_stream_set_callbacks(callbacks);
+        set_options(option);
+        (void)nghttp2_session_server_new3(&session, callbacks, f, option, &f->memory.mem);
+    }
+    nghttp2_option_del(option);
+    nghttp2_session_callbacks_del(callbacks);
+    if (session != NULL &&
+        (nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, COUNT_OF(settings)) != 0 ||
+         nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, WINDOW_CONNECTION) !=
+             0)) {
+        f->memory.failed = true;
+    }
     return session;
 }
 
 void front_h2_open(struct conn *c)
 {
-    struct front_h2 *f = xcalloc(1, sizeof *f);
+    struct front_h2 *f = try_zalloc(sizeof *f);
+    if (f == NULL) {
+        conn_out_of_memory(c);
+        return;
+    }
+    h2_memory_init(&f->memory);
+    f->session = session_new(f, worker_limits(c->worker));
+    if (f->session == NULL || f->memory.failed) {
+        h2_memory_end(&f->memory, f->session);
+        free(f);
+        conn_out_of_memory(c);
+        return;
+    }
     f->magic = FRONT_H2_MAGIC;
     f->conn = c;
     f->opened_ms = loop_now_ms(c->worker->loop);
     h2_guard_init(&f->guard);
-    f->session = session_new(f, worker_limits(c->worker));
     c->ops = &front_conn_ops;
     c->owner = f;
     c->awaiting = true; /* a reset behind a frame must not leave streams running */

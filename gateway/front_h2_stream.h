@@ -1,5 +1,5 @@
 /* front_h2_stream: one HTTP/2 request and its answer; the nghttp2 callbacks
- * that feed it. Shared between front_h2.c and front_h2_stream.c only. */
+ * that feed it. Shared between the front_h2*.c only. */
 #ifndef WOS_GATEWAY_FRONT_H2_STREAM_H
 #define WOS_GATEWAY_FRONT_H2_STREAM_H
 
@@ -8,6 +8,7 @@
 #include "gateway/conn.h"
 #include "gateway/exchange.h"
 #include "gateway/front_h2_guard.h"
+#include "gateway/h2_memory.h"
 #include "gateway/priority.h"
 
 enum {
@@ -45,6 +46,7 @@ struct front_h2 {
     uint32_t magic;
     struct conn *conn;         /* borrowed; NULL when it is over */
     nghttp2_session *session;  /* owned */
+    struct h2_memory memory;   /* … its */
     struct h2_stream *streams; /* owned */
     enum front_wait wait;
     int32_t last_id; /* of the streams that came */
@@ -98,6 +100,13 @@ void h2_stream_refuse_stalled(struct front_h2 *f, uint64_t limit_ms);
 uint64_t h2_stream_next_stall(const struct front_h2 *f, uint64_t limit_ms);
 /* The client is gone: ends the exchange and frees the stream. */
 void h2_stream_gone(struct h2_stream *s, struct worker *w);
+
+/* Keeps front->uploading right; call it when anything it depends on changed. */
+void h2_count_upload(struct h2_stream *s);
+
+/* front_h2_answer.c. */
+extern const struct front_ops h2_front_ops;
+void h2_answer_set_callbacks(nghttp2_session_callbacks *callbacks);
 
 /* front_h2_priority.c. The priority of a request whose head is complete, and
  * what the service shall know of it. */
