@@ -158,11 +158,26 @@ static uint32_t check_session(const struct front_h2 *f, const struct limits *lim
     return NGHTTP2_NO_ERROR;
 }
 
+/* The present header block cannot be read, so the compression's state is lost. Its request gets its
+ * 431, and the others their answers as far as the client's windows go. */
+static void go_deaf(struct front_h2 *f)
+{
+    if (!h2_stream_refuse_head(f, (int32_t)f->guard.last_id)) {
+        h2_terminate(f, NGHTTP2_ENHANCE_YOUR_CALM); /* trailers */
+        return;
+    }
+    f->deaf = true;
+    f->goaway_sent = true;
+    (void)nghttp2_submit_goaway(f->session, NGHTTP2_FLAG_NONE, f->last_id, NGHTTP2_NO_ERROR, NULL,
+                                0); /* fails only without memory */
+    arm_deadline(f);
+}
+
 static size_t front_on_data(struct conn *c, const char *data, size_t len)
 {
     struct front_h2 *f = c->owner;
     CHECK(f->magic == FRONT_H2_MAGIC && f->conn == c);
-    if (f->failed) {
+    if (f->failed || f->deaf) {
         return len;
     }
     const struct limits *limits = worker_limits(c->worker);
@@ -180,7 +195,9 @@ static size_t front_on_data(struct conn *c, const char *data, size_t len)
     } else if (error == NGHTTP2_NO_ERROR) {
         error = check_session(f, limits);
     }
-    if (error != NGHTTP2_NO_ERROR) {
+    if (error == H2_GUARD_FIELD_TOO_LONG) {
+        go_deaf(f);
+    } else if (error != NGHTTP2_NO_ERROR) {
         h2_terminate(f, error);
     } else {
         arm_deadline(f);

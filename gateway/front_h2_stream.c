@@ -349,6 +349,17 @@ void h2_stream_set_callbacks(nghttp2_session_callbacks *callbacks)
     h2_answer_set_callbacks(callbacks);
 }
 
+bool h2_stream_refuse_head(struct front_h2 *f, int32_t id)
+{
+    struct h2_stream *s = stream_of(f->session, id);
+    if (s == NULL || s->x == NULL || s->started) {
+        return false;
+    }
+    s->too_many = true;
+    start(s, false);
+    return true;
+}
+
 void h2_stream_refuse_stalled(struct front_h2 *f, uint64_t limit_ms)
 {
     uint64_t now = loop_now_ms(f->conn->worker->loop);

@@ -54,6 +54,7 @@ struct front_h2 {
     bool failed;
     bool draining;
     bool goaway_sent;
+    bool deaf;          /* nothing the client sends can be read any more */
     uint32_t unstarted; /* streams whose head is not complete */
     uint32_t uploading; /* streams that only the client's next bytes can move on */
     size_t queued;      /* answer bytes all streams hold */
@@ -98,6 +99,9 @@ void h2_stream_set_callbacks(nghttp2_session_callbacks *callbacks);
 void h2_stream_refuse_stalled(struct front_h2 *f, uint64_t limit_ms);
 /* In how many milliseconds that is the next time; at least 1. */
 uint64_t h2_stream_next_stall(const struct front_h2 *f, uint64_t limit_ms);
+/* A field of the stream's head is longer than can be read: answers 431. False: it is not a head
+ * that waits for an answer. */
+bool h2_stream_refuse_head(struct front_h2 *f, int32_t id);
 /* The client is gone: ends the exchange and frees the stream. */
 void h2_stream_gone(struct h2_stream *s, struct worker *w);
 
