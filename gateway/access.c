@@ -21,7 +21,8 @@ enum { LOGIN_MAGIC = 0x6c6f6769 };
 struct login {
     uint32_t magic;
     size_t len;
-    char body[FORM_BYTES_MAX];
+    size_t cap;
+    char body[];
 };
 
 enum verdict { SECRET_RIGHT, SECRET_WRONG, SECRET_WAIT };
@@ -233,14 +234,14 @@ static void login_forget(struct exchange *x)
     struct login *login = x->back_owner;
     CHECK(login->magic == LOGIN_MAGIC);
     x->back_owner = NULL;
-    OPENSSL_cleanse(login, sizeof *login);
+    OPENSSL_cleanse(login, sizeof *login + login->cap);
 }
 
 static void login_body(struct exchange *x, const char *data, size_t len)
 {
     struct login *login = x->back_owner;
     CHECK(login->magic == LOGIN_MAGIC);
-    if (len > sizeof login->body - login->len) {
+    if (len > login->cap - login->len) {
         login_forget(x);
         answer_plain(x, 413, "tunnel: the login form is too long");
         return;
@@ -278,6 +279,7 @@ static bool is_form(const struct head *h)
 static void start_login(struct exchange *x)
 {
     const struct head *h = &x->request;
+    const uint32_t bytes_max = worker_limits(x->worker)->login_bytes_max;
     if (!origin_allows_change(h, exchange_is_https(x))) {
         answer_other_site(x);
         return;
@@ -286,7 +288,7 @@ static void start_login(struct exchange *x)
         answer_plain(x, 415, "tunnel: a login is application/x-www-form-urlencoded");
         return;
     }
-    if (h->content_length > FORM_BYTES_MAX) {
+    if (h->content_length > bytes_max) {
         answer_plain(x, 413, "tunnel: the login form is too long");
         return;
     }
@@ -294,13 +296,14 @@ static void start_login(struct exchange *x)
         judge_form(x, STR_NONE);
         return;
     }
-    struct login *login = arena_try_alloc(&x->arena, sizeof *login);
+    struct login *login = arena_try_alloc(&x->arena, sizeof *login + bytes_max);
     if (login == NULL) {
         exchange_out_of_memory(x);
         return;
     }
     login->magic = LOGIN_MAGIC;
     login->len = 0;
+    login->cap = bytes_max;
     x->back = &login_ops;
     x->back_owner = login;
     if (h->expects_continue) {

@@ -17,7 +17,6 @@
 enum {
     SEND_EARLY = 64 * 1024, /* bytes that do not wait for the end of the turn */
     READ_ROUNDS = 2,        /* batches of a connection in one turn */
-    CLOSE_FLUSH_MS = 10000, /* for the last bytes to be taken */
 };
 
 static void conn_on_ready(evutil_socket_t fd, short what, void *arg);
@@ -594,6 +593,6 @@ void conn_close(struct conn *c)
     c->state = CONN_FLUSHING;
     wbuf_release(&c->worker->wbufs, &c->in);
     wbuf_release(&c->worker->wbufs, &c->cipher_in);
-    conn_set_deadline(c, CLOSE_FLUSH_MS);
+    conn_set_deadline(c, worker_limits(c->worker)->close_timeout_ms);
     conn_mark_dirty(c);
 }

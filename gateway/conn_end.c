@@ -12,9 +12,8 @@
 #include "gateway/tls.h"
 
 enum {
-    LINGER_MS = 2000,      /* for the peer to see our FIN, or to send more */
-    LINGER_MAX_MS = 30000, /* … in all: it sends a body that nobody wants before it reads */
-    LINGER_ROUNDS = 8,     /* batches of it in one turn */
+    LINGER_MS = 2000,  /* for the peer to see our FIN, or to send more: a body nobody wants */
+    LINGER_ROUNDS = 8, /* batches of it in one turn */
 };
 
 static void conn_free(void *arg)
@@ -205,8 +204,9 @@ void conn_start_linger(struct conn *c)
         return;
     }
     c->state = CONN_LINGER;
-    c->linger_until_ms = loop_now_ms(c->worker->loop) + LINGER_MAX_MS;
-    conn_set_deadline(c, LINGER_MS);
+    uint32_t most_ms = worker_limits(c->worker)->close_timeout_ms;
+    c->linger_until_ms = loop_now_ms(c->worker->loop) + most_ms;
+    conn_set_deadline(c, most_ms < LINGER_MS ? most_ms : LINGER_MS);
     conn_mark_again(c);
 }
 

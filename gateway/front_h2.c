@@ -14,7 +14,6 @@
 #include "gateway/front_h2_stream.h"
 
 enum {
-    WINDOW_CONNECTION = 1 << 20,
     QUEUE_ITEMS = 1000,       /* frames nghttp2 may hold for a client, beside 4 a stream */
     HEAD_BLOCK_MAX = 4 << 20, /* heads are bounded where they are read */
     GOAWAY_WAIT_MS = 1000,    /* between the two GOAWAYs, for requests on their way */
@@ -359,7 +358,7 @@ static nghttp2_session *session_new(struct front_h2 *f, const struct limits *lim
 {
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits->streams_max},
-        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_WINDOW_STREAM},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, limits->stream_window},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, limits->header_bytes_max},
         {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
@@ -376,8 +375,8 @@ static nghttp2_session *session_new(struct front_h2 *f, const struct limits *lim
     nghttp2_session_callbacks_del(callbacks);
     if (session != NULL &&
         (nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, COUNT_OF(settings)) != 0 ||
-         nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, WINDOW_CONNECTION) !=
-             0)) {
+         nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0,
+                                               (int32_t)limits->connection_window) != 0)) {
         f->memory.failed = true;
     }
     return session;

@@ -13,7 +13,6 @@
 
 enum {
     FRONT_H2_MAGIC = 0x66723268,
-    H2_WINDOW_STREAM = 256 * 1024,
     H2_QUEUE_MAX = 128 * 1024, /* answer bytes a stream holds before its service waits */
     H2_QUEUED_MAX = 2 << 20,   /* … all streams of a connection together */
     H2_FLUSH_MAX = 128 * 1024, /* plain bytes serialised before a send */
