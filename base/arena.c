@@ -43,6 +43,7 @@ void arena_reset(struct arena *a)
         a->head->used = 0;
     }
     a->used = 0;
+    a->failed = false;
 }
 
 static struct arena_block *block_add(struct arena *a, size_t size)
@@ -69,11 +70,17 @@ static struct arena_block *block_add(struct arena *a, size_t size)
     return block;
 }
 
+static void *fail(struct arena *a)
+{
+    a->failed = true;
+    return NULL;
+}
+
 void *arena_try_alloc(struct arena *a, size_t size)
 {
     size_t rounded;
     if (__builtin_add_overflow(size, alignof(max_align_t) - 1, &rounded)) {
-        return NULL;
+        return fail(a);
     }
     rounded &= ~(alignof(max_align_t) - 1);
     if (rounded == 0) {
@@ -83,7 +90,7 @@ void *arena_try_alloc(struct arena *a, size_t size)
     if (block == NULL || block->cap - block->used < rounded) {
         block = block_add(a, rounded);
         if (block == NULL) {
-            return NULL;
+            return fail(a);
         }
     }
     void *ptr = block->data + block->used;
@@ -104,14 +111,24 @@ void *arena_zalloc(struct arena *a, size_t size)
     return memset(arena_alloc(a, size), 0, size);
 }
 
-struct str arena_str(struct arena *a, struct str s)
+struct str arena_try_str(struct arena *a, struct str s)
 {
-    char *copy = arena_alloc(a, s.len + 1);
+    char *copy = arena_try_alloc(a, s.len + 1);
+    if (copy == NULL) {
+        return STR("");
+    }
     if (s.len > 0) {
         memcpy(copy, s.ptr, s.len);
     }
     copy[s.len] = '\0';
     return (struct str){copy, s.len};
+}
+
+struct str arena_str(struct arena *a, struct str s)
+{
+    struct str copy = arena_try_str(a, s);
+    NEED(!a->failed);
+    return copy;
 }
 
 char *arena_strdup(struct arena *a, const char *text)
@@ -120,17 +137,36 @@ char *arena_strdup(struct arena *a, const char *text)
     return memcpy(arena_alloc(a, size), text, size);
 }
 
+static char *print(struct arena *a, const char *fmt, va_list ap)
+{
+    static char none[1];
+    va_list again;
+    va_copy(again, ap);
+    int len = vsnprintf(NULL, 0, fmt, ap);
+    CHECK(len >= 0);
+    char *text = arena_try_alloc(a, (size_t)len + 1);
+    if (text != NULL) {
+        (void)vsnprintf(text, (size_t)len + 1, fmt, again);
+    }
+    va_end(again);
+    return text != NULL ? text : none;
+}
+
+char *arena_try_printf(struct arena *a, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    char *text = print(a, fmt, ap);
+    va_end(ap);
+    return text;
+}
+
 char *arena_printf(struct arena *a, const char *fmt, ...)
 {
     va_list ap;
-    va_list again;
     va_start(ap, fmt);
-    va_copy(again, ap);
-    int len = vsnprintf(NULL, 0, fmt, ap);
+    char *text = print(a, fmt, ap);
     va_end(ap);
-    CHECK(len >= 0);
-    char *text = arena_alloc(a, (size_t)len + 1);
-    (void)vsnprintf(text, (size_t)len + 1, fmt, again);
-    va_end(again);
+    NEED(!a->failed);
     return text;
 }

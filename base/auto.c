@@ -61,6 +61,11 @@ void *try_alloc(size_t size)
     return malloc(size == 0 ? 1 : size);
 }
 
+void *try_zalloc(size_t size)
+{
+    return calloc(1, size == 0 ? 1 : size);
+}
+
 void auto_free_(void *slot)
 {
     void *ptr;

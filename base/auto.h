@@ -21,6 +21,8 @@ char *xstrndup(const char *text, size_t len) __attribute__((malloc, returns_nonn
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2), returns_nonnull));
 /* NULL when out of memory: the caller fails that one piece of work. */
 void *try_alloc(size_t size) __attribute__((malloc, warn_unused_result));
+/* … of zeros. */
+void *try_zalloc(size_t size) __attribute__((malloc, warn_unused_result));
 
 void auto_free_(void *slot);
 void auto_close_(int *fd);

@@ -6,6 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/auto.h"
+
 static _Atomic int log_level_now = LOG_LEVEL_INFO;
 static _Atomic int log_fd = STDERR_FILENO;
 
@@ -77,10 +79,35 @@ static void add_time(struct buf *line)
                utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, now.tv_nsec / 1000000);
 }
 
+static size_t bytes_needed(const char *module, const char *sentence, const struct log_field *fields)
+{
+    enum { BYTE = 4, NUMBER = 24, FIXED = 64 }; /* "\\x00"; time, level, quotes */
+    size_t bytes = FIXED + strlen(module) + BYTE * strlen(sentence);
+    for (; fields->name != NULL; fields++) {
+        bytes += strlen(fields->name) + NUMBER + (fields->is_int ? 0 : BYTE * fields->text.len);
+    }
+    return bytes;
+}
+
+/* Without memory, and without fields. */
+static void write_bare(const char *module, const char *sentence)
+{
+    char line[256];
+    int len = snprintf(line, sizeof line, "%s: %s\n", module, sentence);
+    size_t max = len < (int)sizeof line ? (size_t)len : sizeof line - 1;
+    ssize_t ignored = write(atomic_load_explicit(&log_fd, memory_order_relaxed), line, max);
+    (void)ignored; /* a log that cannot be written has nowhere to be reported */
+}
+
 void log_write(enum log_level level, const char *module, const char *sentence,
                const struct log_field *fields)
 {
-    struct buf line = {0};
+    struct buf line = {.cap = bytes_needed(module, sentence, fields)};
+    line.ptr = try_alloc(line.cap);
+    if (line.ptr == NULL) { /* the line that says so must not be the one that ends everything */
+        write_bare(module, sentence);
+        return;
+    }
     add_time(&line);
     buf_printf(&line, " %s %s", level_names[level], module);
     for (; fields->name != NULL; fields++) {

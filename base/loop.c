@@ -11,7 +11,11 @@
 
 #include "base/auto.h"
 
-enum { FLUSH_MAX = 4, LOOP_MAGIC = 0x6c6f6f70 };
+enum {
+    FLUSH_MAX = 4,
+    LIST_ROOM = 1024, /* more than a turn defers, as a rule: deferring cannot fail */
+    LOOP_MAGIC = 0x6c6f6f70,
+};
 
 /* A delay beyond this cannot be told from "never", and cannot overflow. */
 static const uint64_t DELAY_MAX_MS = 10ull * 365 * 24 * 3600 * 1000;
@@ -51,6 +55,12 @@ static void loop_on_wake(evutil_socket_t fd, short what, void *arg)
     (void)arg; /* waking is all */
 }
 
+static void list_grow(struct deferred_list *list, size_t cap)
+{
+    list->cap = cap;
+    list->items = xrealloc(list->items, cap * sizeof *list->items);
+}
+
 struct loop *loop_new(struct err *err)
 {
     struct event_config *config = event_config_new();
@@ -75,14 +85,14 @@ struct loop *loop_new(struct err *err)
     loop->signal_fd = -1;
     loop->wake = event_new(base, -1, 0, loop_on_wake, loop);
     NEED(loop->wake != NULL);
+    list_grow(&loop->deferred, LIST_ROOM);
     return loop;
 }
 
 static void list_add(struct deferred_list *list, loop_fn *fn, void *arg)
 {
     if (list->count == list->cap) {
-        list->cap = list->cap == 0 ? 64 : list->cap * 2;
-        list->items = xrealloc(list->items, list->cap * sizeof *list->items);
+        list_grow(list, list->cap == 0 ? 16 : list->cap * 2);
     }
     list->items[list->count++] = (struct deferred){fn, arg};
 }

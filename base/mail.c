@@ -78,6 +78,13 @@ static void mail_on_wake(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+/* With room for more letters than are in a box at a time, as a rule: posting shall not fail. */
+static struct letters letters_new(void)
+{
+    enum { ROOM = 256 };
+    return (struct letters){.items = xcalloc(ROOM, sizeof(struct letter)), .cap = ROOM};
+}
+
 struct mailbox *mail_new(struct loop *loop, struct err *err)
 {
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -88,6 +95,8 @@ struct mailbox *mail_new(struct loop *loop, struct err *err)
     struct mailbox *box = xcalloc(1, sizeof *box);
     box->magic = MAIL_MAGIC;
     box->wake_fd = fd;
+    box->inbox = letters_new();
+    box->opened = letters_new();
     CHECK(pthread_mutex_init(&box->lock, NULL) == 0);
     box->event = event_new(loop_base(loop), fd, EV_READ | EV_PERSIST, mail_on_wake, box);
     NEED(box->event != NULL && event_add(box->event, NULL) == 0);
@@ -114,7 +123,7 @@ void mail_post(struct mailbox *box, loop_fn *fn, void *arg)
     (void)pthread_mutex_lock(&box->lock);
     struct letters *in = &box->inbox;
     if (in->count == in->cap) {
-        in->cap = in->cap == 0 ? 32 : in->cap * 2;
+        in->cap *= 2;
         in->items = xrealloc(in->items, in->cap * sizeof *in->items);
     }
     in->items[in->count++] = (struct letter){fn, arg};

@@ -97,7 +97,7 @@ static int chain_read(struct cert *cert, struct str chain_pem, struct err *err)
         return sslerr_set(err, ERR_CONFIG, "certificate");
     }
     cert->chain = sk_X509_new_null();
-    CHECK(cert->chain != NULL);
+    NEED(cert->chain != NULL);
     int result = 0;
     for (int count = 0;; count++) {
         X509 *x509 = PEM_read_bio_X509(bio, NULL, NULL, NULL);

@@ -142,6 +142,9 @@ static void render_connections(const cJSON *g, struct buf *out)
     single(out, "wos_connections_evicted_total", "counter",
            "Idle client connections closed to make room for others.",
            number(connections, "evicted"));
+    single(out, "wos_out_of_memory_total", "counter",
+           "Client connections and requests that ended for want of memory.",
+           number(g, "outOfMemory"));
     single(out, "wos_tunnels_open", "gauge", "WebSockets and other upgraded connections open now.",
            number(g, "tunnels"));
     by_member(out, "wos_tls_handshakes_total", "counter", "TLS handshakes of clients, by result.",

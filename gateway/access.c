@@ -21,7 +21,8 @@ enum { LOGIN_MAGIC = 0x6c6f6769 };
 struct login {
     uint32_t magic;
     size_t len;
-    char body[FORM_BYTES_MAX];
+    size_t cap;
+    char body[];
 };
 
 /* What an exchange was admitted with: the digest changes with the secret and with the key. */
@@ -185,10 +186,10 @@ static void answer_redirect(struct exchange *x, struct str to, const char *value
         .status = 303,
         .code = "see-other",
         .text = "tunnel: see the address in Location",
-        .location = arena_str(&x->arena, to).ptr,
+        .location = arena_try_str(&x->arena, to).ptr,
         .set_cookie =
-            arena_printf(&x->arena, "%.*s=%s; Path=/; Max-Age=%u; HttpOnly;%s SameSite=Lax",
-                         STR_ARG(name), value, max_age, exchange_is_https(x) ? " Secure;" : ""),
+            arena_try_printf(&x->arena, "%.*s=%s; Path=/; Max-Age=%u; HttpOnly;%s SameSite=Lax",
+                             STR_ARG(name), value, max_age, exchange_is_https(x) ? " Secure;" : ""),
     };
     exchange_answer(x, &r);
 }
@@ -239,14 +240,14 @@ static void login_forget(struct exchange *x)
     struct login *login = x->back_owner;
     CHECK(login->magic == LOGIN_MAGIC);
     x->back_owner = NULL;
-    OPENSSL_cleanse(login, sizeof *login);
+    OPENSSL_cleanse(login, sizeof *login + login->cap);
 }
 
 static void login_body(struct exchange *x, const char *data, size_t len)
 {
     struct login *login = x->back_owner;
     CHECK(login->magic == LOGIN_MAGIC);
-    if (len > sizeof login->body - login->len) {
+    if (len > login->cap - login->len) {
         login_forget(x);
         answer_plain(x, 413, "tunnel: the login form is too long");
         return;
@@ -284,6 +285,7 @@ static bool is_form(const struct head *h)
 static void start_login(struct exchange *x)
 {
     const struct head *h = &x->request;
+    const uint32_t bytes_max = worker_limits(x->worker)->login_bytes_max;
     if (!origin_allows_change(h, exchange_is_https(x))) {
         answer_other_site(x);
         return;
@@ -292,7 +294,7 @@ static void start_login(struct exchange *x)
         answer_plain(x, 415, "tunnel: a login is application/x-www-form-urlencoded");
         return;
     }
-    if (h->content_length > FORM_BYTES_MAX) {
+    if (h->content_length > bytes_max) {
         answer_plain(x, 413, "tunnel: the login form is too long");
         return;
     }
@@ -300,9 +302,14 @@ static void start_login(struct exchange *x)
         judge_form(x, STR_NONE);
         return;
     }
-    struct login *login = arena_alloc(&x->arena, sizeof *login);
+    struct login *login = arena_try_alloc(&x->arena, sizeof *login + bytes_max);
+    if (login == NULL) {
+        exchange_out_of_memory(x);
+        return;
+    }
     login->magic = LOGIN_MAGIC;
     login->len = 0;
+    login->cap = bytes_max;
     x->back = &login_ops;
     x->back_owner = login;
     if (h->expects_continue) {
@@ -460,5 +467,9 @@ bool access_admit(struct exchange *x, const struct policy *policy)
         return false;
     }
     strip(x);
+    if (x->arena.failed) {
+        exchange_out_of_memory(x);
+        return false;
+    }
     return true;
 }

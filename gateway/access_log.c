@@ -33,7 +33,11 @@ char *access_log_reserve(struct access_log *log)
     }
     char **chunk = &log->chunks[produced % ACCESS_CHUNKS];
     if (*chunk == NULL) {
-        *chunk = xmalloc(ACCESS_CHUNK + ACCESS_LINE_MAX);
+        *chunk = try_alloc(ACCESS_CHUNK + ACCESS_LINE_MAX);
+    }
+    if (*chunk == NULL) {
+        __atomic_store_n(&log->dropped, log->dropped + 1, __ATOMIC_RELAXED);
+        return NULL;
     }
     return *chunk + log->len;
 }

@@ -18,7 +18,7 @@ enum {
     WARN_EVERY_MS = 10000,
 };
 
-enum warning { WARN_TOTAL, WARN_ADDRESS, WARN_DESCRIPTORS };
+enum warning { WARN_TOTAL, WARN_ADDRESS, WARN_DESCRIPTORS, WARN_MEMORY };
 
 /* One line in ten seconds for a state that clients can bring about at will. */
 static bool may_warn(struct worker *w, enum warning kind)
@@ -29,6 +29,14 @@ static bool may_warn(struct worker *w, enum warning kind)
     }
     w->warned_ms[kind] = now;
     return true;
+}
+
+void admit_out_of_memory(struct worker *w)
+{
+    stat_add(&w->stats.out_of_memory, 1);
+    if (may_warn(w, WARN_MEMORY)) {
+        log_warn("gateway", "out of memory: requests fail");
+    }
 }
 
 /* The longest idle one that may go; of that address, if cell is given. */

@@ -32,6 +32,8 @@ bool admit_address(struct worker *w, const struct sockaddr *peer, struct limit_c
 /* Closes a descriptor nobody has a connection for yet, with a reset. */
 void admit_refuse(struct worker *w, int fd, const struct sockaddr *peer,
                   enum refused_reason reason);
+/* A connection or a request ends for want of memory: counted, and logged once a while. */
+void admit_out_of_memory(struct worker *w) __attribute__((cold));
 /* accept failed for want of descriptors or memory. True: there is room again. */
 bool admit_shed(struct worker *w, int listen_fd);
 /* For conn_end: gives back the places of a client connection. */

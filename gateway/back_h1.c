@@ -1,6 +1,7 @@
 /* back_h1: see back_h1.h. The worker's thread. */
 #include "gateway/back_h1.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/auto.h"
@@ -113,13 +114,15 @@ static void send_head(struct back_h1 *b, struct exchange *x)
     struct head_forward fwd = exchange_forward(x, from_h2);
     if (c->ssl == NULL) {
         head_write_request(&w->wbufs, &c->out, &x->request, &fwd);
+        if (c->out.failed) {
+            conn_out_of_memory(c);
+        }
         conn_mark_dirty(c);
         return;
     }
     struct wbuf text = {0};
     head_write_request(&w->wbufs, &text, &x->request, &fwd);
-    conn_write(c, wbuf_data(&text), wbuf_len(&text));
-    wbuf_release(&w->wbufs, &text);
+    conn_write_all(c, &text);
 }
 
 static void drop_idle(void *owner)
@@ -139,13 +142,21 @@ static bool find_tls(const struct exchange *x, SSL_CTX **out_tls)
     return *out_tls != NULL || x->route->backend == BACKEND_HTTP;
 }
 
+/* NULL when out of memory. */
 static struct back_h1 *back_dial(struct exchange *x, SSL_CTX *tls)
 {
-    struct back_h1 *b = xcalloc(1, sizeof *b);
+    struct back_h1 *b = try_zalloc(sizeof *b);
+    if (b == NULL) {
+        return NULL;
+    }
     b->magic = BACK_MAGIC;
     b->link = (struct upstream_link){
         .owner = b, .drop = drop_idle, .backend = (enum route_backend)x->route->backend};
     b->conn = conn_dial(x->worker, x->route->port, tls, &back_conn_ops, b);
+    if (b->conn == NULL) {
+        free(b);
+        return NULL;
+    }
     return b;
 }
 
@@ -164,6 +175,10 @@ void back_h1_start(struct exchange *x)
         stat_add(&w->stats.upstream_reuses, 1);
     } else if (find_tls(x, &tls)) {
         b = back_dial(x, tls);
+        if (b == NULL) {
+            exchange_out_of_memory(x);
+            return;
+        }
     } else {
         exchange_fail(x, 502, "no certificate authority to check its certificate with");
         return;
@@ -227,8 +242,7 @@ static void back_end(struct exchange *x, const struct head *trailers)
         struct wbuf text = {0};
         wbuf_add_str(&x->worker->wbufs, &text, STR("0\r\n"));
         head_write_trailers(&x->worker->wbufs, &text, trailers);
-        conn_write(b->conn, wbuf_data(&text), wbuf_len(&text));
-        wbuf_release(&x->worker->wbufs, &text);
+        conn_write_all(b->conn, &text);
     }
 }
 
@@ -414,13 +428,16 @@ static bool redial(struct back_h1 *b)
 {
     struct conn *old = b->conn;
     struct exchange *x = b->x;
-    if (!b->reused || b->answered || b->state != BACK_HEAD || old->bytes_out != b->sent_before ||
-        (old->ssl != NULL && wbuf_len(&old->out) > 0)) {
+    if (old->failed || !b->reused || b->answered || b->state != BACK_HEAD ||
+        old->bytes_out != b->sent_before || (old->ssl != NULL && wbuf_len(&old->out) > 0)) {
         return false;
     }
     struct conn *c =
         conn_dial(old->worker, x->route->port, old->ssl == NULL ? NULL : SSL_get_SSL_CTX(old->ssl),
                   &back_conn_ops, b);
+    if (c == NULL) {
+        return false;
+    }
     b->conn = c;
     b->reused = false;
     b->sent_before = 0;
@@ -505,6 +522,8 @@ static void on_dead(struct back_h1 *b, struct conn *c)
     if (b->state == BACK_TUNNEL) {
         x->aborted = ABORT_SERVICE;
         exchange_response_end(x, NULL);
+    } else if (c->error == ENOMEM) {
+        exchange_out_of_memory(x);
     } else {
         retry_or_fail(b, x, text);
     }

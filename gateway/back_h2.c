@@ -5,6 +5,7 @@
  */
 #include "gateway/back_h2.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/auto.h"
@@ -21,7 +22,7 @@ static void back_free(void *arg)
 {
     struct back_h2 *b = arg;
     CHECK(b->magic == BACK_H2_MAGIC && b->streams == NULL);
-    nghttp2_session_del(b->session);
+    h2_memory_end(&b->memory, b->session);
     b->magic = 0;
     free(b);
 }
@@ -190,6 +191,10 @@ static size_t back_on_data(struct conn *c, const char *data, size_t len)
     }
     ssize_t used = nghttp2_session_mem_recv(b->session, (const uint8_t *)data, len);
     conn_mark_dirty(c);
+    if (b->memory.failed) {
+        conn_out_of_memory(c);
+        return len;
+    }
     if (used < 0) {
         b->failed = true; /* GOAWAY is queued for what nghttp2 could still say */
         return len;
@@ -201,12 +206,20 @@ static void back_on_flush(struct conn *c)
 {
     struct back_h2 *b = c->owner;
     CHECK(b->magic == BACK_H2_MAGIC && b->conn == c);
+    if (b->memory.failed) { /* what an exchange wanted of it */
+        conn_out_of_memory(c);
+        return;
+    }
     if (b->leaving && b->streams == NULL) {
         (void)nghttp2_session_terminate_session(b->session, NGHTTP2_NO_ERROR); /* says GOAWAY */
     }
     while (!c->blocked && conn_pending(c) < BACK_H2_FLUSH_MAX) {
         const uint8_t *data;
         ssize_t len = nghttp2_session_mem_send(b->session, &data);
+        if (b->memory.failed) {
+            conn_out_of_memory(c);
+            return;
+        }
         b->failed = b->failed || len < 0;
         if (len <= 0) {
             break;
@@ -287,56 +300,71 @@ static void back_on_event(struct conn *c, enum conn_event event)
     case CONN_EVICTED:
         break; /* only client connections are told */
     case CONN_DEAD:
-        back_forget(b, 502, conn_error_text(c));
+        back_forget(b, c->error == ENOMEM ? 503 : 502, conn_error_text(c));
         break;
     }
 }
 
 static const struct conn_ops back_conn_ops = {back_on_data, back_on_event, back_on_flush};
 
+/* NULL when out of memory. */
 static nghttp2_session *session_new(struct back_h2 *b, const struct limits *limits)
 {
-    nghttp2_session_callbacks *callbacks;
-    nghttp2_option *option;
-    nghttp2_session *session = NULL;
-    NEED(nghttp2_session_callbacks_new(&callbacks) == 0);
-    NEED(nghttp2_option_new(&option) == 0);
-    back_stream_set_callbacks(callbacks);
-    back_answer_set_callbacks(callbacks);
-    nghttp2_option_set_no_auto_window_update(option, 1);
-    nghttp2_option_set_max_send_header_block_length(option, HEAD_BLOCK_MAX);
-    NEED(nghttp2_session_client_new2(&session, callbacks, b, option) == 0);
-    nghttp2_option_del(option);
-    nghttp2_session_callbacks_del(callbacks);
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, BACK_H2_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, limits->header_bytes_max},
     };
-    NEED(nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, COUNT_OF(settings)) == 0);
-    NEED(nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, WINDOW_CONNECTION) ==
-         0);
+    nghttp2_session_callbacks *callbacks = NULL;
+    nghttp2_option *option = NULL;
+    nghttp2_session *session = NULL;
+    if (nghttp2_session_callbacks_new(&callbacks) == 0 && nghttp2_option_new(&option) == 0) {
+        back_stream_set_callbacks(callbacks);
+        back_answer_set_callbacks(callbacks);
+        nghttp2_option_set_no_auto_window_update(option, 1);
+        nghttp2_option_set_max_send_header_block_length(option, HEAD_BLOCK_MAX);
+        (void)nghttp2_session_client_new3(&session, callbacks, b, option, &b->memory.mem);
+    }
+    nghttp2_option_del(option);
+    nghttp2_session_callbacks_del(callbacks);
+    if (session != NULL &&
+        (nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, COUNT_OF(settings)) != 0 ||
+         nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, WINDOW_CONNECTION) !=
+             0)) {
+        b->memory.failed = true;
+    }
     return session;
 }
 
+/* NULL when out of memory. */
 static struct back_h2 *back_dial(struct worker *w, uint16_t port)
 {
-    struct back_h2 *b = xcalloc(1, sizeof *b);
+    struct back_h2 *b = try_zalloc(sizeof *b);
+    if (b == NULL) {
+        return NULL;
+    }
     b->magic = BACK_H2_MAGIC;
     b->worker = w;
     b->port = port;
-    b->session = session_new(b, worker_limits(w));
     b->link = (struct upstream_link){.owner = b, .drop = back_drop, .backend = BACKEND_H2C};
-    b->conn = conn_dial(w, port, NULL, &back_conn_ops, b);
+    h2_memory_init(&b->memory);
+    b->session = session_new(b, worker_limits(w));
+    b->conn = b->session != NULL && !b->memory.failed && upstream_share(w, &b->link, port)
+                  ? conn_dial(w, port, NULL, &back_conn_ops, b)
+                  : NULL;
+    if (b->conn == NULL) {
+        upstream_remove(&b->link);
+        back_free(b);
+        return NULL;
+    }
     b->conn->awaiting = true; /* a reset behind a frame must not leave exchanges waiting */
     conn_set_deadline(b->conn, worker_limits(w)->connect_timeout_ms);
-    upstream_share(w, &b->link, port);
     return b;
 }
 
 static bool has_room(const struct back_h2 *b)
 {
-    return !b->leaving && !b->failed && b->stream_count < streams_allowed(b) &&
+    return !b->leaving && !b->failed && !b->memory.failed && b->stream_count < streams_allowed(b) &&
            nghttp2_session_check_request_allowed(b->session) != 0;
 }
 
@@ -360,6 +388,10 @@ void back_h2_restart(struct exchange *x, struct back_stream *old)
     struct back_h2 *b = find(x);
     if (b == NULL) {
         b = back_dial(w, x->route->port);
+        if (b == NULL) {
+            exchange_out_of_memory(x);
+            return;
+        }
     } else {
         stat_add(&w->stats.upstream_reuses, 1);
     }
@@ -368,7 +400,9 @@ void back_h2_restart(struct exchange *x, struct back_stream *old)
     x->upstream_connected = false;
     stat_add(&w->stats.upstream_retries, x->retried ? 1 : 0);
     struct back_stream *s = back_stream_new(b, x, old);
-    if (b->settled) {
+    if (s == NULL) {
+        exchange_out_of_memory(x);
+    } else if (b->settled) {
         submit(s);
     }
 }

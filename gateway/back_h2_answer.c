@@ -36,8 +36,11 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
         head_init(&s->x->response, false);
         s->x->response.is_h2 = true;
     } else if (s->trailers == NULL) {
-        s->trailers = arena_zalloc(&s->x->arena, sizeof *s->trailers);
-        head_init(s->trailers, false);
+        s->trailers = arena_try_alloc(&s->x->arena, sizeof *s->trailers);
+        s->too_much = s->trailers == NULL; /* nothing of it is read */
+        if (s->trailers != NULL) {
+            head_init(s->trailers, false);
+        }
     }
     return 0;
 }
@@ -68,8 +71,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     if (str_eq(field_name, STR(":status"))) {
         h->status = parse_status(field_value);
     } else if (s->header_bytes > limits->header_bytes_max ||
-               !head_add(h, &x->arena, arena_str(&x->arena, field_name),
-                         arena_str(&x->arena, field_value), limits->header_count_max)) {
+               !head_add(h, &x->arena, arena_try_str(&x->arena, field_name),
+                         arena_try_str(&x->arena, field_value), limits->header_count_max)) {
         s->too_much = true;
     }
     return 0;
@@ -88,7 +91,7 @@ static void start_tunnel(struct back_stream *s)
         h->reason = STR("Switching Protocols");
         h->content_length = LENGTH_NONE;
         (void)head_add(h, &x->arena, STR("sec-websocket-accept"),
-                       arena_str(&x->arena, wskey_accept(key, accept)), UINT32_MAX);
+                       arena_try_str(&x->arena, wskey_accept(key, accept)), UINT32_MAX);
     }
     x->tunnel = true;
     exchange_release_view(x);
@@ -211,8 +214,8 @@ static void on_reset(struct back_stream *s, uint32_t error)
     }
     x->abort_code = code_for_client(error);
     exchange_fail(x, 502,
-                  arena_printf(&x->arena, "ended the stream with %s before the answer",
-                               nghttp2_http2_strerror(error)));
+                  arena_try_printf(&x->arena, "ended the stream with %s before the answer",
+                                   nghttp2_http2_strerror(error)));
 }
 
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error, void *arg)

@@ -16,7 +16,10 @@ static bool wants_websocket(const struct head *h)
 
 struct back_stream *back_stream_new(struct back_h2 *b, struct exchange *x, struct back_stream *old)
 {
-    struct back_stream *s = xcalloc(1, sizeof *s);
+    struct back_stream *s = try_zalloc(sizeof *s);
+    if (s == NULL) {
+        return NULL;
+    }
     s->back = b;
     s->next = b->streams;
     s->prev = &b->streams;
@@ -189,10 +192,14 @@ bool back_stream_submit(struct back_stream *s)
     struct head_forward fwd = exchange_forward(x, s->is_connect);
     struct h2_fields fields = head_to_h2(&b->worker->wbufs, &x->arena, &x->request, &fwd);
     nghttp2_data_provider provider = {.source.ptr = s, .read_callback = on_read};
+    if (x->arena.failed) {
+        return false;
+    }
     bool has_body = x->has_body || s->is_connect;
     int32_t id = nghttp2_submit_request(b->session, NULL, fields.items, fields.count,
                                         has_body ? &provider : NULL, s);
     s->id = id > 0 ? id : 0;
+    x->arena.failed = x->arena.failed || id == NGHTTP2_ERR_NOMEM;
     back_h2_touch(b);
     return id > 0;
 }
@@ -201,7 +208,8 @@ static void resume_data(struct back_stream *s)
 {
     if (s->deferred) {
         s->deferred = false;
-        (void)nghttp2_session_resume_data(s->back->session, s->id); /* the stream may be closing */
+        /* the stream may be closing */
+        (void)nghttp2_session_resume_data(s->back->session, s->id);
     }
     back_h2_touch(s->back);
 }
@@ -211,6 +219,10 @@ static void back_body(struct exchange *x, const char *data, size_t len)
     struct back_stream *s = x->back_owner;
     CHECK(s->x == x);
     wbuf_add(&x->worker->wbufs, &s->queue, data, len);
+    if (s->queue.failed) {
+        exchange_out_of_memory(x);
+        return;
+    }
     if (!s->held && wbuf_len(&s->queue) >= BACK_H2_QUEUE_MAX) {
         s->held = true;
         x->front->want(x, false);
@@ -225,6 +237,10 @@ static void back_end(struct exchange *x, const struct head *trailers)
     CHECK(s->x == x);
     s->request_ended = true;
     s->end_fields = head_trailers_to_h2(&x->arena, trailers);
+    if (x->arena.failed) {
+        exchange_out_of_memory(x);
+        return;
+    }
     back_stream_arm(s);
     resume_data(s);
 }

@@ -7,6 +7,7 @@
 
 #include "gateway/conn.h"
 #include "gateway/exchange.h"
+#include "gateway/h2_memory.h"
 #include "gateway/head_h2.h"
 #include "gateway/upstream.h"
 
@@ -25,6 +26,7 @@ struct back_h2 {
     struct conn *conn;           /* owned; NULL when it is over */
     struct worker *worker;       /* borrowed */
     nghttp2_session *session;    /* owned */
+    struct h2_memory memory;     /* … its */
     struct back_stream *streams; /* owned */
     uint32_t stream_count;
     uint64_t armed_ms;    /* when conn's deadline is due; 0: not set */

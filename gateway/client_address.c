@@ -153,7 +153,10 @@ static struct str take_token(struct str *s)
 /* A quoted-string, its text unescaped into the arena; false when it does not end. */
 static bool take_quoted(struct str *s, struct arena *arena, struct str *out)
 {
-    char *text = arena_alloc(arena, s->len); /* no longer than a head may be */
+    char *text = arena_try_alloc(arena, s->len); /* no longer than a head may be */
+    if (text == NULL) {
+        return false;
+    }
     size_t len = 0;
     for (size_t i = 1; i < s->len; i++) {
         if (s->ptr[i] == '"') {
@@ -235,9 +238,9 @@ static bool elements_read(struct str s, struct arena *arena, struct element *out
 static void walk_elements(struct walk *walk, struct str value, struct arena *arena,
                           struct head_told *told)
 {
-    struct element *elements = arena_alloc(arena, ELEMENTS_MAX * sizeof *elements);
+    struct element *elements = arena_try_alloc(arena, ELEMENTS_MAX * sizeof *elements);
     size_t count;
-    if (!elements_read(value, arena, elements, &count)) {
+    if (elements == NULL || !elements_read(value, arena, elements, &count)) {
         walk->done = true;
         return;
     }
@@ -316,8 +319,11 @@ static void write_via(const struct walk *walk, struct arena *arena, struct head_
 {
     enum { PIECE = INET6_ADDRSTRLEN + 12 };
     size_t cap = walk->hop_count * PIECE + 1;
-    char *via = arena_alloc(arena, cap);
-    char *forwarded = arena_alloc(arena, cap);
+    char *via = arena_try_alloc(arena, cap);
+    char *forwarded = arena_try_alloc(arena, cap);
+    if (via == NULL || forwarded == NULL) {
+        return;
+    }
     size_t via_len = 0;
     size_t forwarded_len = 0;
     for (size_t i = walk->hop_count; i > 0; i--) {

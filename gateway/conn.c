@@ -10,13 +10,13 @@
 
 #include "base/auto.h"
 #include "gateway/account.h"
+#include "gateway/admit.h"
 #include "gateway/conn_private.h"
 #include "gateway/tls.h"
 
 enum {
     SEND_EARLY = 64 * 1024, /* bytes that do not wait for the end of the turn */
     READ_ROUNDS = 2,        /* batches of a connection in one turn */
-    CLOSE_FLUSH_MS = 10000, /* for the last bytes to be taken */
 };
 
 static void conn_on_ready(evutil_socket_t fd, short what, void *arg);
@@ -43,7 +43,11 @@ static struct conn *drop_accepted(struct conn *c)
 
 struct conn *conn_new(struct worker *w, const struct conn_ops *ops, void *owner)
 {
-    struct conn *c = xcalloc(1, sizeof *c);
+    struct conn *c = try_zalloc(sizeof *c);
+    if (c == NULL) {
+        admit_out_of_memory(w);
+        return NULL;
+    }
     c->magic = CONN_MAGIC;
     c->worker = w;
     c->ops = ops;
@@ -56,6 +60,10 @@ struct conn *conn_accept(struct worker *w, int fd, const struct sockaddr *peer, 
                          bool tls, const struct conn_ops *ops, void *owner)
 {
     struct conn *c = conn_new(w, ops, owner);
+    if (c == NULL) {
+        (void)close(fd);
+        return NULL;
+    }
     c->fd = fd;
     memcpy(&c->peer, peer, peer_len < sizeof c->peer ? peer_len : sizeof c->peer);
     c->is_front = true;
@@ -92,6 +100,14 @@ void conn_mark_again(struct conn *c)
     }
 }
 
+static void stage(struct conn *c, const char *data, size_t len)
+{
+    wbuf_add(&c->worker->wbufs, &c->stage, data, len);
+    if (c->stage.failed) {
+        conn_out_of_memory(c);
+    }
+}
+
 /* TLS: fills records of 16 KiB; what is less waits for more until the turn ends. */
 static void write_tls(struct conn *c, const char *data, size_t len)
 {
@@ -122,7 +138,7 @@ static void write_tls(struct conn *c, const char *data, size_t len)
         c->shut_write = true;
         return;
     }
-    wbuf_add(pool, &c->stage, data, len);
+    stage(c, data, len);
 }
 
 /* A service may answer, close, and so refuse the rest of the request: its answer is still to be
@@ -141,7 +157,8 @@ static void hear_out(struct conn *c, int error)
 static void send_early(struct conn *c)
 {
     size_t len = wbuf_len(&c->out);
-    if (len < SEND_EARLY || !c->can_write || c->state != CONN_OPEN || c->error != 0) {
+    if (len < SEND_EARLY || !c->can_write || c->state != CONN_OPEN || c->error != 0 ||
+        c->out.failed) {
         return;
     }
     ssize_t n = send(c->fd, wbuf_data(&c->out), len, MSG_NOSIGNAL);
@@ -171,7 +188,7 @@ void conn_write(struct conn *c, const void *data, size_t len)
         write_tls(c, data, len);
         send_early(c);
     } else {
-        wbuf_add(&c->worker->wbufs, &c->stage, data, len);
+        stage(c, data, len);
     }
 }
 
@@ -237,6 +254,10 @@ static void deliver(struct conn *c, const char *data, size_t len)
     size_t kept = wbuf_len(&c->in);
     if (kept > 0) {
         wbuf_add(pool, &c->in, data, len);
+        if (c->in.failed) {
+            conn_out_of_memory(c);
+            return;
+        }
         data = wbuf_data(&c->in);
         len = wbuf_len(&c->in);
     }
@@ -249,6 +270,9 @@ static void deliver(struct conn *c, const char *data, size_t len)
         wbuf_consume(pool, &c->in, used);
     } else {
         wbuf_add(pool, &c->in, data + used, len - used);
+        if (c->in.failed) {
+            conn_out_of_memory(c);
+        }
     }
 }
 
@@ -330,7 +354,7 @@ bool conn_start_tls(struct conn *c, const char *data, size_t len)
     wbuf_add(&c->worker->wbufs, &c->cipher_in, data, len);
     c->state = CONN_HANDSHAKE;
     conn_mark_again(c); /* not from inside the owner's callback */
-    return true;
+    return !c->cipher_in.failed;
 }
 
 static void end_of_input(struct conn *c, enum tls_result result)
@@ -385,6 +409,9 @@ void conn_read(struct conn *c)
     struct worker *w = c->worker;
     w->rx_pos = 0;
     w->rx_len = 0;
+    if (c->failed) {
+        return;
+    }
     if (c->state == CONN_HANDSHAKE && !handshake(c)) {
         tls_save_rest(c);
         return;
@@ -397,7 +424,9 @@ void conn_read(struct conn *c)
         deliver(c, NULL, 0); /* what was left when it paused */
     }
     read_open(c);
-    tls_save_rest(c);
+    if (w->rx_pos < w->rx_len) {
+        tls_save_rest(c);
+    }
 }
 
 static void conn_on_ready(evutil_socket_t fd, short what, void *arg)
@@ -485,12 +514,20 @@ void conn_flush(struct conn *c)
     if (c->state == CONN_OPEN) {
         c->ops->on_flush(c);
     }
+    if (c->failed || c->out.failed) {
+        conn_cut(c);
+        return;
+    }
     if (c->state == CONN_CONNECTING || c->state == CONN_GONE) {
         return;
     }
     if (c->ssl != NULL && c->state != CONN_HANDSHAKE && wbuf_len(&c->stage) > 0) {
         enum tls_result result = tls_write(c, wbuf_data(&c->stage), wbuf_len(&c->stage));
         wbuf_release(&c->worker->wbufs, &c->stage);
+        if (result != TLS_OK && c->out.failed) {
+            conn_cut(c);
+            return;
+        }
         if (result != TLS_OK) {
             conn_die(c, EPIPE);
             return;
@@ -556,6 +593,6 @@ void conn_close(struct conn *c)
     c->state = CONN_FLUSHING;
     wbuf_release(&c->worker->wbufs, &c->in);
     wbuf_release(&c->worker->wbufs, &c->cipher_in);
-    conn_set_deadline(c, CLOSE_FLUSH_MS);
+    conn_set_deadline(c, worker_limits(c->worker)->close_timeout_ms);
     conn_mark_dirty(c);
 }

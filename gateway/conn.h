@@ -42,6 +42,7 @@ enum conn_pause {
     CONN_PAUSE_PEER = 1,  /* the other side of the exchange cannot take more */
     CONN_PAUSE_ORDER = 2, /* the present exchange has to end first */
     CONN_PAUSE_WRITE = 4, /* the client does not take the answers it has */
+    CONN_PAUSE_FAILED = 8,
 };
 
 enum conn_event {
@@ -89,6 +90,7 @@ struct conn {
     bool edge_both;          /* this event may hide an error behind its data */
     bool in_deadline;        /* CONN_DEADLINE is being told */
     bool killed;             /* by the worker, which ends */
+    bool failed;             /* conn_out_of_memory */
     bool tls_resumed;        /* front: of the handshake */
     bool is_idle;            /* in the worker's list of client connections without a request */
     bool progress;           /* some bytes left since the last CONN_BLOCKED */
@@ -124,12 +126,12 @@ struct conn {
     struct event event;
 };
 
-/* Takes fd. TLS when tls is true (handshake starts with the first bytes); CONN_READY without
- * c->ssl then means that the client spoke plain HTTP. */
+/* Takes fd; NULL, and fd is closed, when out of memory. TLS when tls is true (handshake starts with
+ * the first bytes); CONN_READY without c->ssl then means that the client spoke plain HTTP. */
 struct conn *conn_accept(struct worker *w, int fd, const struct sockaddr *peer, socklen_t peer_len,
                          bool tls, const struct conn_ops *ops, void *owner);
 /* 127.0.0.1:port, then [::1]:port; TLS with the context `tls`, borrowed for the call, unless NULL
- * (certs/tlsctx.h). Failure comes as CONN_DEAD, never from inside. */
+ * (certs/tlsctx.h). Failure comes as CONN_DEAD, never from inside; NULL: not even that. */
 struct conn *conn_dial(struct worker *w, uint16_t port, SSL_CTX *tls, const struct conn_ops *ops,
                        void *owner);
 
@@ -143,6 +145,19 @@ void conn_write(struct conn *c, const void *data, size_t len);
 static inline void conn_write_str(struct conn *c, struct str s)
 {
     conn_write(c, s.ptr, s.len);
+}
+/* Some bytes of it are lost for want of memory: it does nothing more, and at the end of the turn
+ * it is reset (its owner gets CONN_DEAD, with the error ENOMEM). Not from inside. */
+void conn_out_of_memory(struct conn *c) __attribute__((cold));
+/* Queues all of `text` and releases it; one that has failed is conn_out_of_memory. */
+static inline void conn_write_all(struct conn *c, struct wbuf *text)
+{
+    if (text->failed) {
+        conn_out_of_memory(c);
+    } else {
+        conn_write(c, wbuf_data(text), wbuf_len(text));
+    }
+    wbuf_release(&c->worker->wbufs, text);
 }
 /* Bytes queued and not yet taken by the socket. */
 size_t conn_pending(const struct conn *c);

@@ -75,6 +75,9 @@ struct conn *conn_dial(struct worker *w, uint16_t port, SSL_CTX *tls, const stru
                        void *owner)
 {
     struct conn *c = conn_new(w, ops, owner);
+    if (c == NULL) {
+        return NULL;
+    }
     c->port = port;
     c->try_v6 = true;
     c->state = CONN_CONNECTING;

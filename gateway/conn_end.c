@@ -12,9 +12,8 @@
 #include "gateway/tls.h"
 
 enum {
-    LINGER_MS = 2000,      /* for the peer to see our FIN, or to send more */
-    LINGER_MAX_MS = 30000, /* … in all: it sends a body that nobody wants before it reads */
-    LINGER_ROUNDS = 8,     /* batches of it in one turn */
+    LINGER_MS = 2000,  /* for the peer to see our FIN, or to send more: a body nobody wants */
+    LINGER_ROUNDS = 8, /* batches of it in one turn */
 };
 
 static void conn_free(void *arg)
@@ -146,6 +145,32 @@ void conn_evict(struct conn *c)
     conn_die(c, ECONNABORTED);
 }
 
+void conn_out_of_memory(struct conn *c)
+{
+    CHECK(c->magic == CONN_MAGIC);
+    if (c->failed || c->state == CONN_GONE) {
+        return;
+    }
+    c->failed = true;
+    c->error = ENOMEM;
+    c->shut_write = true;
+    conn_pause(c, CONN_PAUSE_FAILED);
+    wbuf_release(&c->worker->wbufs, &c->out);
+    wbuf_release(&c->worker->wbufs, &c->stage);
+    admit_out_of_memory(c->worker);
+    conn_mark_dirty(c);
+}
+
+void conn_cut(struct conn *c)
+{
+    const struct linger now = {.l_onoff = 1};
+    conn_out_of_memory(c);
+    if (c->fd >= 0) {
+        (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now); /* a FIN then, at worst */
+    }
+    conn_die(c, ENOMEM);
+}
+
 void conn_kill(struct conn *c)
 {
     CHECK(c->magic == CONN_MAGIC);
@@ -179,8 +204,9 @@ void conn_start_linger(struct conn *c)
         return;
     }
     c->state = CONN_LINGER;
-    c->linger_until_ms = loop_now_ms(c->worker->loop) + LINGER_MAX_MS;
-    conn_set_deadline(c, LINGER_MS);
+    uint32_t most_ms = worker_limits(c->worker)->close_timeout_ms;
+    c->linger_until_ms = loop_now_ms(c->worker->loop) + most_ms;
+    conn_set_deadline(c, most_ms < LINGER_MS ? most_ms : LINGER_MS);
     conn_mark_again(c);
 }
 

@@ -13,6 +13,8 @@ void conn_leave_dirty(struct conn *c);
 void conn_end(struct conn *c);
 /* Ends it and, if it still has an owner, tells CONN_DEAD. */
 void conn_die(struct conn *c, int error);
+/* Resets a connection that ran out of memory; its owner gets CONN_DEAD. */
+void conn_cut(struct conn *c) __attribute__((cold));
 /* Sends what the socket takes of the queue at once, and tells nobody: for a connection about to
  * end. */
 void conn_push(struct conn *c);

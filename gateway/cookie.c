@@ -187,7 +187,10 @@ bool cookie_find(const struct head *request, bool tls, const struct snapshot_acc
 /* The value without our cookies, in the arena. */
 static struct str without_ours(struct str value, struct arena *arena)
 {
-    char *copy = arena_alloc(arena, value.len);
+    char *copy = arena_try_alloc(arena, value.len);
+    if (copy == NULL) {
+        return STR_NONE; /* whoever strips looks at the arena */
+    }
     size_t len = 0;
     struct str rest = value;
     struct str pair;

@@ -55,8 +55,9 @@ const char *upstream_fault_name(enum upstream_fault fault)
 const char *exchange_abort_name(enum exchange_abort abort)
 {
     static const char *const names[] = {
-        [ABORT_NONE] = NULL,         [ABORT_CLIENT] = "client",     [ABORT_SERVICE] = "service",
-        [ABORT_TIMEOUT] = "timeout", [ABORT_SHUTDOWN] = "shutdown", [ABORT_POLICY] = "policy",
+        [ABORT_NONE] = NULL,         [ABORT_CLIENT] = "client", [ABORT_SERVICE] = "service",
+        [ABORT_TIMEOUT] = "timeout", [ABORT_MEMORY] = "memory", [ABORT_SHUTDOWN] = "shutdown",
+        [ABORT_POLICY] = "policy",
     };
     CHECK(abort < COUNT_OF(names));
     return names[abort];

@@ -55,6 +55,7 @@ enum exchange_abort {
     ABORT_CLIENT,
     ABORT_SERVICE,
     ABORT_TIMEOUT,
+    ABORT_MEMORY, /* the gateway, which had none */
     ABORT_SHUTDOWN,
     ABORT_POLICY, /* no longer allowed: gateway/review.h */
     ABORT_COUNT
@@ -79,7 +80,8 @@ struct worker_stats {
     uint64_t accepted;
     uint64_t connections; /* now open, client side */
     uint64_t refused[REFUSED_COUNT];
-    uint64_t evicted; /* idle ones that were closed to make room */
+    uint64_t evicted;       /* idle ones that were closed to make room */
+    uint64_t out_of_memory; /* connections and requests that ended for want of it */
     uint64_t handshakes;
     uint64_t handshakes_resumed; /* of these */
     uint64_t handshake_failures;

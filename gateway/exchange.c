@@ -6,6 +6,7 @@
 #include "base/auto.h"
 #include "gateway/access.h"
 #include "gateway/account.h"
+#include "gateway/admit.h"
 #include "gateway/back_h1.h"
 #include "gateway/back_h2.h"
 #include "gateway/client_address.h"
@@ -24,7 +25,11 @@ struct exchange *exchange_new(struct worker *w, const struct front_ops *front, v
         w->exchanges_free = x->next;
         w->exchanges_free_count--;
     } else {
-        x = xcalloc(1, sizeof *x);
+        x = try_zalloc(sizeof *x);
+        if (x == NULL) {
+            admit_out_of_memory(w);
+            return NULL;
+        }
         arena_init(&x->arena, 0);
     }
     struct arena arena = x->arena;
@@ -97,9 +102,8 @@ struct str exchange_id(struct exchange *x)
         x->id = given_id(&x->request);
     }
     if (x->id.len == 0) {
-        char *id = arena_alloc(&x->arena, REQUEST_ID_LEN);
-        request_id_make(&w->ids, ((int64_t)x->started_us + w->wall_offset_us) / 1000, id);
-        x->id = (struct str){id, REQUEST_ID_LEN};
+        request_id_make(&w->ids, ((int64_t)x->started_us + w->wall_offset_us) / 1000, x->id_text);
+        x->id = (struct str){x->id_text, REQUEST_ID_LEN};
     }
     return x->id;
 }
@@ -125,14 +129,44 @@ static enum exchange_deny deny_of_status(uint16_t status)
     }
 }
 
+/* False: not even the 503 could be made. */
+static bool build_reply(struct exchange *x, const struct reply *r, struct str *out_body)
+{
+    if (!x->arena.failed) {
+        *out_body = reply_build(r, &x->request, &x->response, &x->arena);
+        if (!x->arena.failed) {
+            return true;
+        }
+    }
+    const struct reply sorry = reply_plain(503, "tunnel: out of memory");
+    admit_out_of_memory(x->worker);
+    x->arena.failed = false;
+    *out_body = reply_build(&sorry, &x->request, &x->response, &x->arena);
+    return !x->arena.failed;
+}
+
+static void give_up(struct exchange *x)
+{
+    x->aborted = ABORT_MEMORY;
+    if (x->upstream_port == 0) {
+        x->abort_code = EXCHANGE_ABORT_REFUSED;
+    }
+    x->front->abort(x);
+    exchange_finish(x);
+}
+
 void exchange_answer(struct exchange *x, const struct reply *r)
 {
     CHECK(x->magic == EXCHANGE_MAGIC && x->back_owner == NULL && !x->head_sent);
+    struct str body;
+    if (!build_reply(x, r, &body)) {
+        give_up(x);
+        return;
+    }
     if (x->deny == EXCHANGE_ALLOWED) {
-        exchange_deny(x, deny_of_status(r->status));
+        exchange_deny(x, deny_of_status(x->response.status));
     }
     bool is_head = str_eq(x->request.method, STR("HEAD"));
-    struct str body = reply_build(r, &x->request, &x->response, &x->arena);
     x->head_sent = true;
     x->first_byte_us = clock_now_us();
     x->front->head(x, &x->response, is_head);
@@ -142,6 +176,21 @@ void exchange_answer(struct exchange *x, const struct reply *r)
     }
     x->front->end(x, NULL);
     exchange_finish(x);
+}
+
+void exchange_out_of_memory(struct exchange *x)
+{
+    CHECK(x->magic == EXCHANGE_MAGIC);
+    if (x->back_owner != NULL) {
+        x->back->cancel(x);
+    }
+    if (x->head_sent) {
+        admit_out_of_memory(x->worker);
+        give_up(x);
+    } else {
+        x->arena.failed = true;
+        exchange_reply(x, 503, "");
+    }
 }
 
 void exchange_reply(struct exchange *x, uint16_t status, const char *text)
@@ -176,6 +225,10 @@ void exchange_fail(struct exchange *x, uint16_t status, const char *text)
 bool exchange_check(struct exchange *x)
 {
     CHECK(x->magic == EXCHANGE_MAGIC);
+    if (x->arena.failed) {
+        exchange_out_of_memory(x);
+        return false;
+    }
     struct head_fault fault = head_check(&x->request);
     if (x->request.is_h2 && head_fault_is_malformed(fault)) {
         x->abort_code = EXCHANGE_ABORT_MALFORMED; /* RFC 9113 8.1.1: not answered */
@@ -184,13 +237,17 @@ bool exchange_check(struct exchange *x)
         return false;
     }
     if (fault.status != 0) {
-        exchange_reply(x, fault.status, arena_printf(&x->arena, "tunnel: %s", fault.why));
+        exchange_reply(x, fault.status, arena_try_printf(&x->arena, "tunnel: %s", fault.why));
         return false;
     }
     x->told_by_proxy = client_address_find(&x->request, &x->view->snapshot->spec.trusted_proxies,
                                            x->peer, &x->arena, &x->client, &x->told);
     if (x->told_by_proxy) {
         x->peer = (const struct sockaddr *)&x->client;
+    }
+    if (x->arena.failed) { /* so nobody knows who it is */
+        exchange_out_of_memory(x);
+        return false;
     }
     return true;
 }
@@ -347,15 +404,23 @@ void exchange_front_ready(struct exchange *x, bool ready)
 
 void exchange_release_view(struct exchange *x)
 {
-    struct route *copy = arena_alloc(&x->arena, sizeof *copy);
+    bool failed = x->arena.failed;
+    struct route *copy = arena_try_alloc(&x->arena, sizeof *copy);
+    struct str host = arena_try_str(&x->arena, x->route->host);
+    struct str service = arena_try_str(&x->arena, x->route->service);
+    struct str worktree = arena_try_str(&x->arena, x->route->worktree);
+    stat_add(&x->worker->stats.tunnels, 1);
+    if (x->arena.failed) {
+        x->arena.failed = failed;
+        return; /* then the snapshot stays */
+    }
     *copy = *x->route;
-    copy->host = arena_str(&x->arena, x->route->host);
-    copy->service = arena_str(&x->arena, x->route->service);
-    copy->worktree = arena_str(&x->arena, x->route->worktree);
+    copy->host = host;
+    copy->service = service;
+    copy->worktree = worktree;
     copy->owner = STR_NONE;
     copy->phase = STR_NONE;
     x->route = copy;
-    stat_add(&x->worker->stats.tunnels, 1);
     view_unpin(x->view);
     x->view = NULL;
 }
@@ -369,6 +434,10 @@ void exchange_response_interim(struct exchange *x, struct head *head)
 void exchange_response_head(struct exchange *x, bool end)
 {
     CHECK(x->magic == EXCHANGE_MAGIC && !x->head_sent);
+    if (x->arena.failed) {
+        exchange_out_of_memory(x);
+        return;
+    }
     cookie_strip_set(&x->response);
     x->head_sent = true;
     x->first_byte_us = clock_now_us();

@@ -27,6 +27,7 @@ enum {
     /* What abort means to an HTTP/2 front (RFC 9113 section 7). */
     EXCHANGE_ABORT_MALFORMED = 1, /* PROTOCOL_ERROR: the request's fault */
     EXCHANGE_ABORT_CODE = 2,      /* INTERNAL_ERROR */
+    EXCHANGE_ABORT_REFUSED = 7,   /* REFUSED_STREAM: no service has seen it */
     EXCHANGE_ABORT_REVOKED = 8,   /* CANCEL */
 };
 
@@ -87,7 +88,8 @@ struct exchange {
     bool retried;
     uint32_t abort_code;     /* what an HTTP/2 front ends its stream with in abort */
     char ws_key[WSKEY_SIZE]; /* RFC 8441: the key we asked the service with */
-    struct str id;           /* see exchange_id */
+    struct str id;           /* see exchange_id; may be id_text */
+    char id_text[REQUEST_ID_LEN];
     enum exchange_deny deny;
     enum exchange_abort aborted;
     uint16_t upstream_port;     /* 0: no service was asked */
@@ -101,6 +103,7 @@ struct exchange {
     uint64_t response_bytes;
 };
 
+/* NULL when out of memory. */
 struct exchange *exchange_new(struct worker *w, const struct front_ops *front, void *owner);
 /* Takes back an exchange whose head is not complete yet. */
 void exchange_discard(struct exchange *x);
@@ -134,6 +137,8 @@ void exchange_response_end(struct exchange *x, const struct head *trailers);
 /* Before the head: a reply with this status and text. After: abort. The back
  * has detached. `text` without newline. */
 void exchange_fail(struct exchange *x, uint16_t status, const char *text);
+/* There is no memory to go on with x: 503 or, behind the head, abort. Cancels the back. */
+void exchange_out_of_memory(struct exchange *x) __attribute__((cold));
 /* Ends an exchange whose head went to the front; no back is attached. */
 void exchange_cut(struct exchange *x, enum exchange_abort why);
 /* Why the reply that follows refuses the request; without it the status says. */
@@ -144,7 +149,8 @@ static inline void exchange_deny(struct exchange *x, enum exchange_deny why)
 /* The request's id, the same in X-Request-Id both ways and in the log: that of a trusted proxy
  * where it sent a sane one, else one of our own. Lives as long as x. */
 struct str exchange_id(struct exchange *x);
-/* Finishes with an answer of the gateway's own. No back is attached. */
+/* Finishes with an answer of the gateway's own. No back is attached. When x->arena has failed, on
+ * the way here or now, that is a 503; and an abort where there is no memory even for that. */
 void exchange_answer(struct exchange *x, const struct reply *r);
 /* … with reply_plain(status, text). */
 void exchange_reply(struct exchange *x, uint16_t status, const char *text);

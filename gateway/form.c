@@ -50,7 +50,10 @@ enum form_result form_get(struct str body, struct str name, struct arena *arena,
         return FORM_ABSENT;
     }
     while (str_next(&rest, '&', &pair)) {
-        char *decoded = arena_alloc(arena, pair.len + 1);
+        char *decoded = arena_try_alloc(arena, pair.len + 1);
+        if (decoded == NULL) {
+            return FORM_MALFORMED; /* the arena knows better */
+        }
         size_t eq = str_find(pair, '=');
         struct str raw_value =
             eq < pair.len ? (struct str){pair.ptr + eq + 1, pair.len - eq - 1} : STR_NONE;

@@ -9,7 +9,7 @@
 #include "base/arena.h"
 #include "base/str.h"
 
-enum { FORM_BYTES_MAX = 4096, FORM_PATH_MAX = 2048 };
+enum { FORM_PATH_MAX = 2048 };
 
 enum form_result {
     FORM_FOUND,

@@ -78,6 +78,9 @@ static void next_request(struct front_h1 *f)
 static void add_field(struct wbuf_pool *pool, struct wbuf *out, struct str name, struct str value)
 {
     char *start = wbuf_reserve(pool, out, name.len + value.len + 4);
+    if (start == NULL) {
+        return;
+    }
     char *to = str_put(str_put(start, name), STR(": "));
     to = str_put(str_put(to, value), STR("\r\n"));
     wbuf_commit(out, (size_t)(to - start));
@@ -146,8 +149,8 @@ static void write_head(struct front_h1 *f, const struct head *h, bool end)
         }
     }
     wbuf_add_str(pool, &out, STR("\r\n"));
-    conn_write(c, wbuf_data(&out), wbuf_len(&out));
-    wbuf_release(pool, &out);
+    out.failed = out.failed || f->x->arena.failed;
+    conn_write_all(c, &out);
 }
 
 static void front_head(struct exchange *x, const struct head *response, bool end)
@@ -198,8 +201,7 @@ static void front_end(struct exchange *x, const struct head *trailers)
         struct wbuf out = {0};
         wbuf_add_str(pool, &out, STR("0\r\n"));
         head_write_trailers(pool, &out, trailers);
-        conn_write(f->conn, wbuf_data(&out), wbuf_len(&out));
-        wbuf_release(pool, &out);
+        conn_write_all(f->conn, &out);
     }
     bool last = f->conn->told_eof && wbuf_len(&f->conn->in) == 0; /* the client sends no more */
     if (last || f->close_after || f->state == FRONT_TUNNEL || f->state == FRONT_BODY) {
@@ -274,6 +276,10 @@ static bool read_head(struct front_h1 *f, const char *data, size_t len, size_t *
     admit_set_idle(c, false);
     struct exchange *x = exchange_new(c->worker, &front_ops, f);
     struct head_fault fault;
+    if (x == NULL) {
+        front_leave(f, false);
+        return false;
+    }
     x->front_conn = c;
     x->peer = (const struct sockaddr *)&c->peer;
     x->tls = c->ssl != NULL;
@@ -288,7 +294,7 @@ static bool read_head(struct front_h1 *f, const char *data, size_t len, size_t *
     case H1_FAULT:
         f->x = x;
         f->close_after = true;
-        exchange_reply(x, fault.status, arena_printf(&x->arena, "tunnel: %s", fault.why));
+        exchange_reply(x, fault.status, arena_try_printf(&x->arena, "tunnel: %s", fault.why));
         return false;
     case H1_DONE:
         break;
@@ -395,6 +401,10 @@ static void on_deadline(struct front_h1 *f)
     }
     if (x == NULL && f->state == FRONT_HEAD && f->in_head) {
         x = exchange_new(f->conn->worker, &front_ops, f);
+        if (x == NULL) {
+            front_leave(f, false);
+            return;
+        }
         head_init(&x->request, true);
         x->tls = f->conn->ssl != NULL;
         x->request.minor = 1;
@@ -492,7 +502,11 @@ static const struct front_ops front_ops = {front_head, front_body, front_end, fr
 
 void front_h1_open(struct conn *c)
 {
-    struct front_h1 *f = xcalloc(1, sizeof *f);
+    struct front_h1 *f = try_zalloc(sizeof *f);
+    if (f == NULL) {
+        conn_out_of_memory(c);
+        return;
+    }
     f->magic = FRONT_MAGIC;
     f->conn = c;
     c->ops = &front_conn_ops;

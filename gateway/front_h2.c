@@ -14,7 +14,6 @@
 #include "gateway/front_h2_stream.h"
 
 enum {
-    WINDOW_CONNECTION = 1 << 20,
     QUEUE_ITEMS = 1000,       /* frames nghttp2 may hold for a client, beside 4 a stream */
     HEAD_BLOCK_MAX = 4 << 20, /* heads are bounded where they are read */
     GOAWAY_WAIT_MS = 1000,    /* between the two GOAWAYs, for requests on their way */
@@ -24,7 +23,7 @@ static void front_free(void *arg)
 {
     struct front_h2 *f = arg;
     CHECK(f->magic == FRONT_H2_MAGIC && f->streams == NULL);
-    nghttp2_session_del(f->session);
+    h2_memory_end(&f->memory, f->session);
     f->magic = 0;
     free(f);
 }
@@ -158,11 +157,26 @@ static uint32_t check_session(const struct front_h2 *f, const struct limits *lim
     return NGHTTP2_NO_ERROR;
 }
 
+/* The present header block cannot be read, so the compression's state is lost. Its request gets its
+ * 431, and the others their answers as far as the client's windows go. */
+static void go_deaf(struct front_h2 *f)
+{
+    if (!h2_stream_refuse_head(f, (int32_t)f->guard.last_id)) {
+        h2_terminate(f, NGHTTP2_ENHANCE_YOUR_CALM); /* trailers */
+        return;
+    }
+    f->deaf = true;
+    f->goaway_sent = true;
+    (void)nghttp2_submit_goaway(f->session, NGHTTP2_FLAG_NONE, f->last_id, NGHTTP2_NO_ERROR, NULL,
+                                0); /* fails only without memory */
+    arm_deadline(f);
+}
+
 static size_t front_on_data(struct conn *c, const char *data, size_t len)
 {
     struct front_h2 *f = c->owner;
     CHECK(f->magic == FRONT_H2_MAGIC && f->conn == c);
-    if (f->failed) {
+    if (f->failed || f->deaf) {
         return len;
     }
     const struct limits *limits = worker_limits(c->worker);
@@ -171,12 +185,18 @@ static size_t front_on_data(struct conn *c, const char *data, size_t len)
                                     (const uint8_t *)data, len, &error);
     ssize_t used = nghttp2_session_mem_recv(f->session, (const uint8_t *)data, allowed);
     conn_mark_dirty(c);
+    if (f->memory.failed) {
+        conn_out_of_memory(c);
+        return len;
+    }
     if (used < 0) {
         error = error_of(used);
     } else if (error == NGHTTP2_NO_ERROR) {
         error = check_session(f, limits);
     }
-    if (error != NGHTTP2_NO_ERROR) {
+    if (error == H2_GUARD_FIELD_TOO_LONG) {
+        go_deaf(f);
+    } else if (error != NGHTTP2_NO_ERROR) {
         h2_terminate(f, error);
     } else {
         arm_deadline(f);
@@ -188,6 +208,10 @@ static void front_on_flush(struct conn *c)
 {
     struct front_h2 *f = c->owner;
     CHECK(f->magic == FRONT_H2_MAGIC && f->conn == c);
+    if (f->memory.failed) { /* what an exchange wanted of it */
+        conn_out_of_memory(c);
+        return;
+    }
     /* What says why it ends goes out even to a client that reads nothing. */
     while (!c->blocked || f->failed) {
         if (conn_pending(c) >= H2_FLUSH_MAX && !f->failed) {
@@ -198,9 +222,11 @@ static void front_on_flush(struct conn *c)
         }
         const uint8_t *data;
         ssize_t len = nghttp2_session_mem_send(f->session, &data);
-        if (len < 0) {
-            f->failed = true; /* without memory: nothing more can be said */
+        if (f->memory.failed) {
+            conn_out_of_memory(c); /* nothing more can be said */
+            return;
         }
+        f->failed = f->failed || len < 0;
         if (len <= 0) {
             break;
         }
@@ -319,14 +345,8 @@ static void front_on_event(struct conn *c, enum conn_event event)
 
 static const struct conn_ops front_conn_ops = {front_on_data, front_on_event, front_on_flush};
 
-static nghttp2_session *session_new(struct front_h2 *f, const struct limits *limits)
+static void set_options(nghttp2_option *option)
 {
-    nghttp2_session_callbacks *callbacks;
-    nghttp2_option *option;
-    nghttp2_session *session = NULL;
-    NEED(nghttp2_session_callbacks_new(&callbacks) == 0);
-    NEED(nghttp2_option_new(&option) == 0);
-    h2_stream_set_callbacks(callbacks);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_max_send_header_block_length(option, HEAD_BLOCK_MAX);
@@ -334,30 +354,56 @@ static nghttp2_session *session_new(struct front_h2 *f, const struct limits *lim
     /* The guard counts these, with limits of the configuration. */
     nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX);
     nghttp2_option_set_max_continuations(option, UINT32_MAX);
-    NEED(nghttp2_session_server_new2(&session, callbacks, f, option) == 0);
-    nghttp2_option_del(option);
-    nghttp2_session_callbacks_del(callbacks);
+}
+
+/* NULL when out of memory. */
+static nghttp2_session *session_new(struct front_h2 *f, const struct limits *limits)
+{
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits->streams_max},
-        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_WINDOW_STREAM},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, limits->stream_window},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, limits->header_bytes_max},
         {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
-    NEED(nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, COUNT_OF(settings)) == 0);
-    NEED(nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, WINDOW_CONNECTION) ==
-         0);
+    nghttp2_session_callbacks *callbacks = NULL;
+    nghttp2_option *option = NULL;
+    nghttp2_session *session = NULL;
+    if (nghttp2_session_callbacks_new(&callbacks) == 0 && nghttp2_option_new(&option) == 0) {
+        h2_stream_set_callbacks(callbacks);
+        set_options(option);
+        (void)nghttp2_session_server_new3(&session, callbacks, f, option, &f->memory.mem);
+    }
+    nghttp2_option_del(option);
+    nghttp2_session_callbacks_del(callbacks);
+    if (session != NULL &&
+        (nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, COUNT_OF(settings)) != 0 ||
+         nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0,
+                                               (int32_t)limits->connection_window) != 0)) {
+        f->memory.failed = true;
+    }
     return session;
 }
 
 void front_h2_open(struct conn *c)
 {
-    struct front_h2 *f = xcalloc(1, sizeof *f);
+    struct front_h2 *f = try_zalloc(sizeof *f);
+    if (f == NULL) {
+        conn_out_of_memory(c);
+        return;
+    }
+    h2_memory_init(&f->memory);
+    f->session = session_new(f, worker_limits(c->worker));
+    if (f->session == NULL || f->memory.failed) {
+        h2_memory_end(&f->memory, f->session);
+        free(f);
+        conn_out_of_memory(c);
+        return;
+    }
     f->magic = FRONT_H2_MAGIC;
     f->conn = c;
     f->opened_ms = loop_now_ms(c->worker->loop);
     h2_guard_init(&f->guard);
-    f->session = session_new(f, worker_limits(c->worker));
     c->ops = &front_conn_ops;
     c->owner = f;
     c->awaiting = true; /* a reset behind a frame must not leave streams running */

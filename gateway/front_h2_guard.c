@@ -225,6 +225,35 @@ static size_t wanted(const struct h2_guard *g)
     return FRAME_HEAD;
 }
 
+/* A string that is too long does not fit one frame; and who pads such a block gets what nghttp2
+ * says. */
+static void watch_block(struct h2_guard *g, const struct frame *frame)
+{
+    if (frame->type == NGHTTP2_HEADERS) {
+        g->walking = (frame->flags & (NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_PADDED)) == 0;
+        g->lead = (frame->flags & NGHTTP2_FLAG_PRIORITY) != 0 ? 5 : 0;
+        g->walk = (struct hpack_walk){0};
+    } else if (frame->type != NGHTTP2_CONTINUATION) {
+        g->walking = false;
+    }
+}
+
+/* Payload of the present frame: len, or as much of it as nghttp2 may have. */
+static size_t pass_payload(struct h2_guard *g, const uint8_t *data, size_t len, uint32_t *out_error)
+{
+    if (!g->walking) {
+        return len;
+    }
+    bool too_long;
+    size_t lead = len < g->lead ? len : g->lead;
+    size_t used = lead + hpack_walk(&g->walk, data + lead, len - lead, &too_long);
+    g->lead = (uint8_t)(g->lead - lead);
+    if (too_long) {
+        *out_error = H2_GUARD_FIELD_TOO_LONG;
+    }
+    return used;
+}
+
 size_t h2_guard_check(struct h2_guard *g, const struct limits *limits, uint64_t now_ms,
                       const uint8_t *data, size_t len, uint32_t *out_error)
 {
@@ -236,7 +265,10 @@ size_t h2_guard_check(struct h2_guard *g, const struct limits *limits, uint64_t 
             size_t left = len - at;
             size_t n = left < g->skip ? left : g->skip;
             g->skip -= (uint32_t)n;
-            at += n;
+            at += pass_payload(g, data + at, n, out_error);
+            if (*out_error != NGHTTP2_NO_ERROR) {
+                return at;
+            }
             continue;
         }
         size_t begin = at;
@@ -251,6 +283,7 @@ size_t h2_guard_check(struct h2_guard *g, const struct limits *limits, uint64_t 
         if (*out_error != NGHTTP2_NO_ERROR) {
             return begin;
         }
+        watch_block(g, &frame);
         g->skip = frame.len - (g->have - FRAME_HEAD);
         g->have = 0;
     }

@@ -6,7 +6,7 @@
  * provokes by malformed requests; PING, SETTINGS, PRIORITY and empty frames;
  * WINDOW_UPDATE that no answer explains (one octet at a time, say); header blocks without end. And
  * it sees what nghttp2 lets pass: PRIORITY on stream 0 or on itself, frames on streams the client
- * had ended, stream ids that go back.
+ * had ended, stream ids that go back. And fields that nghttp2 cannot read.
  *
  * Counts are per connection and ten seconds, against limits.resets_max and
  * limits.control_frames_max. Embedded in front_h2; the worker's thread.
@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gateway/hpack_walk.h"
 #include "routing/snapshot.h"
 
 enum {
@@ -27,6 +28,8 @@ enum {
     /* A head may be this many times limits.header_bytes_max and still get its
      * 431; beyond that the connection ends. */
     H2_GUARD_HEAD_FACTOR = 4,
+    /* No HTTP/2 error code: see h2_guard_check. */
+    H2_GUARD_FIELD_TOO_LONG = 0x10000,
 };
 
 struct h2_guard {
@@ -37,6 +40,9 @@ struct h2_guard {
     uint32_t last_id;     /* highest stream the client opened */
     uint64_t block_bytes; /* of the present header block */
     uint32_t block_frames;
+    bool walking; /* the block goes on in CONTINUATION, so it may have such a field */
+    uint8_t lead; /* payload bytes before the block: RFC 7540's priority */
+    struct hpack_walk walk;
     uint32_t control;
     uint32_t resets;
     uint64_t since_ms; /* when the two counts began */
@@ -54,7 +60,9 @@ struct h2_guard {
 
 void h2_guard_init(struct h2_guard *g);
 /* How many of the bytes nghttp2 may have. Fewer than len, or *out_error not
- * NO_ERROR (0): the connection ends with that HTTP/2 error code. */
+ * NO_ERROR (0): the connection ends with that HTTP/2 error code. Or with
+ * H2_GUARD_FIELD_TOO_LONG: the request of stream last_id can have its 431, but
+ * nothing behind it can be read. */
 size_t h2_guard_check(struct h2_guard *g, const struct limits *limits, uint64_t now_ms,
                       const uint8_t *data, size_t len, uint32_t *out_error);
 /* A stream is closed, and the client had ended its half. */

@@ -56,7 +56,7 @@ void h2_priority_start(struct h2_stream *s)
     struct head_field *field = (struct head_field *)(uintptr_t)head_find(h, STR("priority"));
     struct h2_early *early = early_of(s->front, s->id);
     if (early != NULL) {
-        struct str value = arena_str(&x->arena, (struct str){early->value, early->len});
+        struct str value = arena_try_str(&x->arena, (struct str){early->value, early->len});
         early->id = 0;
         if (!head_value_is_legal(value)) {
             return;

@@ -1,13 +1,11 @@
-/* front_h2_stream: see front_h2_stream.h. The worker's thread. */
+/* front_h2_stream: see front_h2_stream.h. The request's half: nghttp2's callbacks for what the
+ * client sends. The worker's thread. */
 #include "gateway/front_h2_stream.h"
 
 #include <stdlib.h>
 
 #include "base/auto.h"
-#include "gateway/hsts.h"
 #include "gateway/review.h"
-
-static const struct front_ops front_ops;
 
 void h2_stream_gone(struct h2_stream *s, struct worker *w)
 {
@@ -29,8 +27,7 @@ void h2_stream_gone(struct h2_stream *s, struct worker *w)
     }
 }
 
-/* Keeps front->uploading right; call it when anything it depends on changed. */
-static void count_upload(struct h2_stream *s)
+void h2_count_upload(struct h2_stream *s)
 {
     bool uploading = s->started && s->x != NULL && !s->x->head_sent && !s->request_ended &&
                      !s->held && !s->is_connect;
@@ -41,10 +38,18 @@ static void count_upload(struct h2_stream *s)
     }
 }
 
+/* NULL when out of memory. */
 static struct h2_stream *stream_new(struct front_h2 *f, int32_t id)
 {
     struct worker *w = f->conn->worker;
-    struct h2_stream *s = xcalloc(1, sizeof *s);
+    struct exchange *x = exchange_new(w, &h2_front_ops, NULL);
+    struct h2_stream *s = x == NULL ? NULL : try_zalloc(sizeof *s);
+    if (s == NULL) {
+        if (x != NULL) {
+            exchange_discard(x);
+        }
+        return NULL;
+    }
     s->front = f;
     s->id = id;
     s->next = f->streams;
@@ -55,12 +60,13 @@ static struct h2_stream *stream_new(struct front_h2 *f, int32_t id)
     f->streams = s;
     f->last_id = id;
     f->unstarted++;
-    s->x = exchange_new(w, &front_ops, s);
-    s->x->front_conn = f->conn;
-    s->x->peer = (const struct sockaddr *)&f->conn->peer;
-    s->x->tls = f->conn->ssl != NULL;
-    head_init(&s->x->request, true);
-    s->x->request.is_h2 = true;
+    s->x = x;
+    x->front_owner = s;
+    x->front_conn = f->conn;
+    x->peer = (const struct sockaddr *)&f->conn->peer;
+    x->tls = f->conn->ssl != NULL;
+    head_init(&x->request, true);
+    x->request.is_h2 = true;
     s->priority.urgency = PRIORITY_URGENCY_DEFAULT;
     return s;
 }
@@ -79,12 +85,19 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     }
     if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
         struct h2_stream *s = stream_new(f, frame->hd.stream_id);
+        if (s == NULL) {
+            return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                             NGHTTP2_REFUSED_STREAM);
+        }
         CHECK(nghttp2_session_set_stream_user_data(session, s->id, s) == 0);
         return 0;
     }
     struct h2_stream *s = stream_of(session, frame->hd.stream_id);
     if (s != NULL && s->x != NULL && s->trailers == NULL) {
-        s->trailers = arena_zalloc(&s->x->arena, sizeof *s->trailers);
+        s->trailers = arena_try_alloc(&s->x->arena, sizeof *s->trailers);
+        if (s->trailers == NULL) {
+            return NGHTTP2_ERR_CALLBACK_FAILURE;
+        }
         head_init(s->trailers, false);
     }
     return 0;
@@ -149,7 +162,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     }
     char *copy = arena_try_alloc(&x->arena, name_len + value_len);
     if (copy == NULL) {
-        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+        return 0; /* start and request_ended look at the arena */
     }
     memcpy(copy, name, name_len);
     if (value_len > 0) {
@@ -201,15 +214,17 @@ static void start(struct h2_stream *s, bool has_body)
     } else if (exchange_check(x)) {
         exchange_start(x, has_body);
     }
-    count_upload(s);
+    h2_count_upload(s);
 }
 
 static void request_ended(struct h2_stream *s)
 {
     s->request_ended = true;
-    count_upload(s);
-    if (s->x != NULL && s->started && s->x->back_owner != NULL &&
-        (!s->is_connect || s->x->tunnel)) {
+    h2_count_upload(s);
+    if (s->x != NULL && s->x->arena.failed) {
+        exchange_out_of_memory(s->x); /* of the trailers */
+    } else if (s->x != NULL && s->started && s->x->back_owner != NULL &&
+               (!s->is_connect || s->x->tunnel)) {
         exchange_request_end(s->x, s->trailers);
     }
 }
@@ -226,6 +241,9 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 {
     struct front_h2 *f = arg;
     CHECK(f->magic == FRONT_H2_MAGIC);
+    if (f->memory.failed) {
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
     if (frame->hd.type == NGHTTP2_PRIORITY_UPDATE && frame->ext.payload != NULL) {
         h2_priority_update(f, frame->ext.payload);
         return 0;
@@ -263,7 +281,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     if (s->is_connect && !s->x->tunnel) {
         wbuf_add(&f->conn->worker->wbufs, &s->early, data, len);
         s->unconsumed += len;
-        return 0;
+        return s->early.failed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
     }
     s->body_ms = loop_now_ms(f->conn->worker->loop);
     exchange_request_body(s->x, (const char *)data, len);
@@ -320,56 +338,6 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
     return 0;
 }
 
-static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *to, size_t max,
-                       uint32_t *flags, nghttp2_data_source *source, void *arg)
-{
-    (void)to;
-    (void)arg;
-    struct h2_stream *s = source->ptr;
-    size_t len = wbuf_len(&s->queue);
-    if (len == 0 && !s->ended) {
-        s->deferred = true;
-        return NGHTTP2_ERR_DEFERRED;
-    }
-    if (len <= max && s->ended) {
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
-        if (s->end_count > 0) {
-            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-            if (nghttp2_submit_trailer(session, id, s->end_fields, s->end_count) != 0) {
-                return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-            }
-        }
-    }
-    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-    return (ssize_t)(len < max ? len : max);
-}
-
-static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head,
-                        size_t len, nghttp2_data_source *source, void *arg)
-{
-    struct front_h2 *f = arg;
-    struct h2_stream *s = source->ptr;
-    (void)session;
-    CHECK(frame->data.padlen == 0 && len <= wbuf_len(&s->queue));
-    if (!f->failed && (f->conn->blocked || conn_pending(f->conn) >= H2_FLUSH_MAX)) {
-        return NGHTTP2_ERR_WOULDBLOCK; /* this frame comes first next time */
-    }
-    conn_write(f->conn, head, 9);
-    if (len == 0) {
-        return 0;
-    }
-    conn_write(f->conn, wbuf_data(&s->queue), len);
-    wbuf_consume(&f->conn->worker->wbufs, &s->queue, len);
-    f->queued -= len;
-    f->moved_ms = loop_now_ms(f->conn->worker->loop);
-    h2_guard_data_sent(&f->guard, len, wbuf_len(&s->queue) > 0);
-    if (s->paused && s->x != NULL && wbuf_len(&s->queue) < H2_QUEUE_MAX / 2) {
-        s->paused = false;
-        exchange_front_ready(s->x, true);
-    }
-    return 0;
-}
-
 void h2_stream_set_callbacks(nghttp2_session_callbacks *callbacks)
 {
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
@@ -379,7 +347,18 @@ void h2_stream_set_callbacks(nghttp2_session_callbacks *callbacks)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
-    nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);
+    h2_answer_set_callbacks(callbacks);
+}
+
+bool h2_stream_refuse_head(struct front_h2 *f, int32_t id)
+{
+    struct h2_stream *s = stream_of(f->session, id);
+    if (s == NULL || s->x == NULL || s->started) {
+        return false;
+    }
+    s->too_many = true;
+    start(s, false);
+    return true;
 }
 
 void h2_stream_refuse_stalled(struct front_h2 *f, uint64_t limit_ms)
@@ -389,7 +368,7 @@ void h2_stream_refuse_stalled(struct front_h2 *f, uint64_t limit_ms)
         if (s->uploading && now >= s->body_ms + limit_ms && s->x->back_owner != NULL) {
             s->x->back->cancel(s->x);
             exchange_reply(s->x, 408, "tunnel: the request body did not come in time");
-            count_upload(s);
+            h2_count_upload(s);
         }
     }
 }
@@ -405,182 +384,6 @@ uint64_t h2_stream_next_stall(const struct front_h2 *f, uint64_t limit_ms)
     }
     return next > now ? next - now : 1;
 }
-
-static nghttp2_nv field_of(struct str name, struct str value)
-{
-    /* nghttp2 copies both before the submit returns and writes to neither. */
-    return (nghttp2_nv){(uint8_t *)(uintptr_t)name.ptr, (uint8_t *)(uintptr_t)value.ptr, name.len,
-                        value.len, NGHTTP2_NV_FLAG_NONE};
-}
-
-static struct str lower(struct arena *arena, struct str name)
-{
-    char *copy = arena_alloc(arena, name.len);
-    for (size_t i = 0; i < name.len; i++) {
-        copy[i] = ascii_lower(name.ptr[i]);
-    }
-    return (struct str){copy, name.len};
-}
-
-static bool is_forwarded(const struct exchange *x, const struct head *h, struct str name)
-{
-    if (head_is_hop_by_hop(h, name) || head_is_request_id(name)) {
-        return false;
-    }
-    if (h->status == 204 && str_eq_nocase(name, STR("content-length"))) {
-        return false; /* RFC 9110 8.6 */
-    }
-    return !(x->tunnel && str_eq_nocase(name, STR("sec-websocket-accept")));
-}
-
-static void front_head(struct exchange *x, const struct head *response, bool end)
-{
-    struct h2_stream *s = x->front_owner;
-    struct front_h2 *f = s->front;
-    bool interim = response->status < 200 && !x->tunnel;
-    bool has_date = interim;
-    size_t count = 0;
-    nghttp2_nv *fields = arena_alloc(&x->arena, (response->count + 4) * sizeof *fields);
-    char status[U64_DIGITS];
-    char *end_of_status = u64_put(status, x->tunnel ? 200 : response->status);
-    fields[count++] =
-        field_of(STR(":status"), (struct str){status, (size_t)(end_of_status - status)});
-    for (uint32_t i = 0; i < response->count; i++) {
-        const struct head_field *field = &response->fields[i];
-        if (is_forwarded(x, response, field->name)) {
-            has_date = has_date || str_eq_nocase(field->name, STR("date"));
-            fields[count++] = field_of(lower(&x->arena, field->name), field->value);
-        }
-    }
-    if (!interim) {
-        h2_priority_answer(s, response);
-    }
-    if (!has_date) {
-        fields[count++] = field_of(STR("date"), worker_date(x->worker));
-    }
-    struct str hsts = interim ? STR_NONE : hsts_value(x, response);
-    if (hsts.len > 0) {
-        fields[count++] = field_of(STR("strict-transport-security"), hsts);
-    }
-    if (!interim) {
-        /* Never the same again: kept out of the peer's table, where it would push others out. */
-        fields[count] = field_of(STR("x-request-id"), exchange_id(x));
-        fields[count++].flags = NGHTTP2_NV_FLAG_NO_INDEX;
-    }
-    int result;
-    if (interim) {
-        result =
-            nghttp2_submit_headers(f->session, NGHTTP2_FLAG_NONE, s->id, NULL, fields, count, NULL);
-    } else {
-        nghttp2_data_provider provider = {.source.ptr = s, .read_callback = on_read};
-        result = nghttp2_submit_response(f->session, s->id, fields, count, end ? NULL : &provider);
-    }
-    if (result != 0) {
-        (void)nghttp2_submit_rst_stream(f->session, NGHTTP2_FLAG_NONE, s->id,
-                                        NGHTTP2_INTERNAL_ERROR);
-    }
-    conn_mark_dirty(f->conn);
-    count_upload(s);
-    if (x->tunnel && wbuf_len(&s->early) > 0) {
-        exchange_request_body(x, wbuf_data(&s->early), wbuf_len(&s->early));
-        wbuf_release(&f->conn->worker->wbufs, &s->early);
-    }
-    if (x->tunnel && s->unconsumed > 0) {
-        (void)nghttp2_session_consume(f->session, s->id, s->unconsumed);
-        s->unconsumed = 0;
-    }
-    if (x->tunnel && s->request_ended) {
-        exchange_request_end(x, NULL);
-    }
-}
-
-static void resume_data(struct h2_stream *s)
-{
-    if (s->deferred) {
-        s->deferred = false;
-        (void)nghttp2_session_resume_data(s->front->session, s->id); /* the stream may be closing */
-    }
-    conn_mark_dirty(s->front->conn);
-}
-
-static void front_body(struct exchange *x, const char *data, size_t len)
-{
-    struct h2_stream *s = x->front_owner;
-    wbuf_add(&x->worker->wbufs, &s->queue, data, len);
-    if (s->front->queued == 0) {
-        s->front->moved_ms = loop_now_ms(x->worker->loop);
-    }
-    s->front->queued += len;
-    if (!s->paused && (wbuf_len(&s->queue) >= H2_QUEUE_MAX || s->front->queued >= H2_QUEUED_MAX)) {
-        s->paused = true;
-        exchange_front_ready(x, false);
-    }
-    resume_data(s);
-}
-
-/* Trailers outlive the exchange: one block of names and values behind the fields. */
-static void keep_trailers(struct h2_stream *s, const struct head *trailers)
-{
-    size_t bytes = 0;
-    for (uint32_t i = 0; i < trailers->count; i++) {
-        bytes += trailers->fields[i].name.len + trailers->fields[i].value.len;
-    }
-    nghttp2_nv *fields = xmalloc(trailers->count * sizeof *fields + bytes);
-    char *at = (char *)(fields + trailers->count);
-    for (uint32_t i = 0; i < trailers->count; i++) {
-        struct str name = trailers->fields[i].name;
-        struct str value = trailers->fields[i].value;
-        if (!head_trailer_allowed(name)) {
-            continue;
-        }
-        for (size_t k = 0; k < name.len; k++) {
-            at[k] = ascii_lower(name.ptr[k]);
-        }
-        if (value.len > 0) {
-            memcpy(at + name.len, value.ptr, value.len);
-        }
-        fields[s->end_count++] =
-            field_of((struct str){at, name.len}, (struct str){at + name.len, value.len});
-        at += name.len + value.len;
-    }
-    s->end_fields = fields;
-}
-
-static void front_end(struct exchange *x, const struct head *trailers)
-{
-    struct h2_stream *s = x->front_owner;
-    CHECK(s->x == x);
-    if (trailers != NULL && trailers->count > 0) {
-        keep_trailers(s, trailers);
-    }
-    s->x = NULL;
-    s->ended = true;
-    resume_data(s);
-}
-
-static void front_abort(struct exchange *x)
-{
-    struct h2_stream *s = x->front_owner;
-    CHECK(s->x == x);
-    s->x = NULL;
-    (void)nghttp2_submit_rst_stream(s->front->session, NGHTTP2_FLAG_NONE, s->id, x->abort_code);
-    conn_mark_dirty(s->front->conn);
-}
-
-static void front_want(struct exchange *x, bool more)
-{
-    struct h2_stream *s = x->front_owner;
-    s->held = !more;
-    count_upload(s);
-    if (more && s->unconsumed > 0 && (!s->is_connect || x->tunnel)) {
-        (void)nghttp2_session_consume(s->front->session, s->id, s->unconsumed);
-        s->unconsumed = 0;
-        conn_mark_dirty(s->front->conn);
-    }
-}
-
-static const struct front_ops front_ops = {front_head, front_body, front_end, front_abort,
-                                           front_want};
 
 void h2_stream_review(struct front_h2 *f)
 {

@@ -1,5 +1,5 @@
 /* front_h2_stream: one HTTP/2 request and its answer; the nghttp2 callbacks
- * that feed it. Shared between front_h2.c and front_h2_stream.c only. */
+ * that feed it. Shared between the front_h2*.c only. */
 #ifndef WOS_GATEWAY_FRONT_H2_STREAM_H
 #define WOS_GATEWAY_FRONT_H2_STREAM_H
 
@@ -8,11 +8,11 @@
 #include "gateway/conn.h"
 #include "gateway/exchange.h"
 #include "gateway/front_h2_guard.h"
+#include "gateway/h2_memory.h"
 #include "gateway/priority.h"
 
 enum {
     FRONT_H2_MAGIC = 0x66723268,
-    H2_WINDOW_STREAM = 256 * 1024,
     H2_QUEUE_MAX = 128 * 1024, /* answer bytes a stream holds before its service waits */
     H2_QUEUED_MAX = 2 << 20,   /* … all streams of a connection together */
     H2_FLUSH_MAX = 128 * 1024, /* plain bytes serialised before a send */
@@ -45,6 +45,7 @@ struct front_h2 {
     uint32_t magic;
     struct conn *conn;         /* borrowed; NULL when it is over */
     nghttp2_session *session;  /* owned */
+    struct h2_memory memory;   /* … its */
     struct h2_stream *streams; /* owned */
     enum front_wait wait;
     int32_t last_id; /* of the streams that came */
@@ -52,6 +53,7 @@ struct front_h2 {
     bool failed;
     bool draining;
     bool goaway_sent;
+    bool deaf;          /* nothing the client sends can be read any more */
     uint32_t unstarted; /* streams whose head is not complete */
     uint32_t uploading; /* streams that only the client's next bytes can move on */
     size_t queued;      /* answer bytes all streams hold */
@@ -98,8 +100,18 @@ void h2_stream_refuse_stalled(struct front_h2 *f, uint64_t limit_ms);
 uint64_t h2_stream_next_stall(const struct front_h2 *f, uint64_t limit_ms);
 /* CONN_REVIEW for each stream. */
 void h2_stream_review(struct front_h2 *f);
+/* A field of the stream's head is longer than can be read: answers 431. False: it is not a head
+ * that waits for an answer. */
+bool h2_stream_refuse_head(struct front_h2 *f, int32_t id);
 /* The client is gone: ends the exchange and frees the stream. */
 void h2_stream_gone(struct h2_stream *s, struct worker *w);
+
+/* Keeps front->uploading right; call it when anything it depends on changed. */
+void h2_count_upload(struct h2_stream *s);
+
+/* front_h2_answer.c. */
+extern const struct front_ops h2_front_ops;
+void h2_answer_set_callbacks(nghttp2_session_callbacks *callbacks);
 
 /* front_h2_priority.c. The priority of a request whose head is complete, and
  * what the service shall know of it. */

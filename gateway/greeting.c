@@ -129,7 +129,7 @@ static size_t proxy_on_data(struct conn *c, const char *data, size_t len)
     len -= header.len;
     if (c->is_redirect || !c->worker->view->snapshot->spec.tls) {
         front_h1_open(c);
-        return header.len + (len > 0 ? c->ops->on_data(c, data, len) : 0);
+        return header.len + (len > 0 && !c->failed ? c->ops->on_data(c, data, len) : 0);
     }
     c->ops = &tls_ops;
     if (!conn_start_tls(c, data, len)) {

@@ -127,8 +127,7 @@ static void split_absolute(struct head *h, struct arena *arena)
     if (path.len == 0) {
         h->target = str_eq(h->method, STR("OPTIONS")) ? STR("*") : STR("/");
     } else if (path.ptr[0] == '?') {
-        const char *text = arena_printf(arena, "/%.*s", STR_ARG(path));
-        h->target = (struct str){text, path.len + 1};
+        h->target = str_of(arena_try_printf(arena, "/%.*s", STR_ARG(path)));
     } else {
         h->target = path;
     }
@@ -235,6 +234,9 @@ enum h1_result h1_parse_request(struct head *h, struct arena *arena, const char 
     if (out_fault->status == 0) {
         *out_fault = parse_fields(h, arena, rest, limits, 400);
     }
+    if (arena->failed) {
+        *out_fault = fault(503, "out of memory");
+    }
     return out_fault->status == 0 ? H1_DONE : H1_FAULT;
 }
 
@@ -253,6 +255,9 @@ enum h1_result h1_parse_response(struct head *h, struct arena *arena, const char
     *out_fault = parse_status_line(h, line);
     if (out_fault->status == 0) {
         *out_fault = parse_fields(h, arena, rest, limits, 502);
+    }
+    if (arena->failed) {
+        *out_fault = fault(503, "out of memory");
     }
     return out_fault->status == 0 ? H1_DONE : H1_FAULT;
 }
@@ -329,7 +334,10 @@ static enum h1_result read_trailers(struct h1_body *body, struct arena *arena, s
     }
     *out_used = rest.len;
     if (rest.len > 2) {
-        body->trailers = arena_zalloc(arena, sizeof *body->trailers);
+        body->trailers = arena_try_alloc(arena, sizeof *body->trailers);
+        if (body->trailers == NULL) {
+            return H1_FAULT;
+        }
         head_init(body->trailers, false);
         if (parse_fields(body->trailers, arena, rest, limits, 400).status != 0) {
             return H1_FAULT;

@@ -16,7 +16,10 @@ static nghttp2_nv field_of(struct str name, struct str value)
 
 static struct str lower_copy(struct arena *arena, struct str name)
 {
-    char *copy = arena_alloc(arena, name.len);
+    char *copy = arena_try_alloc(arena, name.len);
+    if (copy == NULL) {
+        return STR("");
+    }
     for (size_t i = 0; i < name.len; i++) {
         copy[i] = ascii_lower(name.ptr[i]);
     }
@@ -65,11 +68,18 @@ struct h2_fields head_to_h2(struct wbuf_pool *pool, struct arena *arena, const s
     struct wbuf out = {0};
     bool is_connect = fwd->upgrade_from_h2;
     head_write_request(pool, &out, h, fwd);
-    struct str text = {arena_alloc(arena, wbuf_len(&out)), wbuf_len(&out)};
-    memcpy((char *)(uintptr_t)text.ptr, wbuf_data(&out), text.len);
-    wbuf_release(pool, &out);
     size_t cap = (size_t)h->count + ADDED;
-    struct h2_fields fields = {arena_alloc(arena, cap * sizeof(nghttp2_nv)), 0};
+    struct h2_fields fields = {arena_try_alloc(arena, cap * sizeof(nghttp2_nv)), 0};
+    struct str text = {.len = wbuf_len(&out)};
+    char *copy = arena_try_alloc(arena, text.len);
+    if (copy != NULL && !out.failed) {
+        text.ptr = memcpy(copy, wbuf_data(&out), text.len);
+    }
+    arena->failed = arena->failed || out.failed;
+    wbuf_release(pool, &out);
+    if (arena->failed) {
+        return fields;
+    }
     fields.items[fields.count++] =
         field_of(STR(":method"), is_connect ? STR("CONNECT") : h->method);
     if (is_connect) {
@@ -101,7 +111,10 @@ struct h2_fields head_trailers_to_h2(struct arena *arena, const struct head *tra
     if (trailers == NULL || trailers->count == 0) {
         return fields;
     }
-    fields.items = arena_alloc(arena, trailers->count * sizeof(nghttp2_nv));
+    fields.items = arena_try_alloc(arena, trailers->count * sizeof(nghttp2_nv));
+    if (fields.items == NULL) {
+        return fields;
+    }
     for (uint32_t i = 0; i < trailers->count; i++) {
         const struct head_field *f = &trailers->fields[i];
         if (head_trailer_allowed(f->name) && head_value_is_legal(f->value)) {

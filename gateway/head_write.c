@@ -35,6 +35,9 @@ static bool is_ours(struct str raw)
 static void add_line(struct wbuf_pool *pool, struct wbuf *out, struct str name, struct str value)
 {
     char *start = wbuf_reserve(pool, out, name.len + value.len + 4);
+    if (start == NULL) {
+        return;
+    }
     char *to = str_put(str_put(start, name), STR(": "));
     to = str_put(str_put(to, value), STR("\r\n"));
     wbuf_commit(out, (size_t)(to - start));
@@ -44,6 +47,9 @@ static void add_line(struct wbuf_pool *pool, struct wbuf *out, struct str name, 
 static void add_number(struct wbuf_pool *pool, struct wbuf *out, struct str text, uint64_t n)
 {
     char *start = wbuf_reserve(pool, out, text.len + U64_DIGITS + 2);
+    if (start == NULL) {
+        return;
+    }
     char *to = str_put(u64_put(str_put(start, text), n), STR("\r\n"));
     wbuf_commit(out, (size_t)(to - start));
 }
@@ -64,6 +70,9 @@ static void write_forwarded(struct wbuf_pool *pool, struct wbuf *out, const stru
     enum { WORDS = 256 }; /* all but what is counted here */
     char *start = wbuf_reserve(
         pool, out, WORDS + 2 * (peer.len + host.len) + told->via.len + told->via_forwarded.len);
+    if (start == NULL) {
+        return;
+    }
     char *to = str_put(start, STR("X-Forwarded-For: "));
     to = str_put(to, peer);
     to = str_put(to, told->via);

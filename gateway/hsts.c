@@ -7,5 +7,5 @@ struct str hsts_value(struct exchange *x, const struct head *response)
     if (seconds == 0 || !x->tls || head_find(response, STR("strict-transport-security")) != NULL) {
         return STR_NONE;
     }
-    return str_of(arena_printf(&x->arena, "max-age=%u", seconds));
+    return str_of(arena_try_printf(&x->arena, "max-age=%u", seconds));
 }

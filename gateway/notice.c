@@ -9,6 +9,7 @@
 
 #include "base/auto.h"
 #include "base/log.h"
+#include "gateway/admit.h"
 #include "gateway/gateway.h"
 #include "gateway/link_protocol.h"
 #include "gateway/seen.h"
@@ -98,7 +99,11 @@ static void notice_on_seen(void *arg)
 
 static struct notice *notice_new(struct exchange *x, const char *event)
 {
-    struct notice *n = xcalloc(1, sizeof *n);
+    struct notice *n = try_zalloc(sizeof *n);
+    if (n == NULL) {
+        admit_out_of_memory(x->worker);
+        return NULL;
+    }
     const struct host *host = &x->request.host;
     n->gateway = x->worker->gateway;
     n->event = event;
@@ -117,6 +122,9 @@ void notice_login(struct exchange *x, uint64_t id)
 {
     struct notice *n = notice_new(x, "login");
     const struct head_field *agent = head_find(&x->request, STR("user-agent"));
+    if (n == NULL) {
+        return;
+    }
     n->id = id;
     for (size_t i = 0; agent != NULL && i < agent->value.len && i < NOTICE_AGENT_MAX; i++) {
         char c = agent->value.ptr[i];
@@ -128,6 +136,9 @@ void notice_login(struct exchange *x, uint64_t id)
 void notice_logout(struct exchange *x, uint64_t id)
 {
     struct notice *n = notice_new(x, "logout");
+    if (n == NULL) {
+        return;
+    }
     n->id = id;
     n->host[0] = '\0';
     notice_post(n);
@@ -201,6 +212,10 @@ void notice_denied(struct exchange *x, enum notice_why why)
         return;
     }
     struct notice *n = notice_new(x, "denied");
+    if (n == NULL) {
+        w->denied.missed++;
+        return;
+    }
     n->why = whys[why];
     n->is_wrong_secret = why == NOTICE_SECRET; /* as many as gateway/throttle lets happen */
     n->is_told = told;

@@ -20,13 +20,13 @@ void redirect_reply(struct exchange *x)
     }
     const char *port = "";
     if (snapshot->spec.public_port != HTTPS_PORT) {
-        port = arena_printf(&x->arena, ":%u", snapshot->spec.public_port);
+        port = arena_try_printf(&x->arena, ":%u", snapshot->spec.public_port);
     }
     /* OPTIONS * is about the server: a URI without a path (RFC 9112 3.2.4). */
     struct str path = str_eq(h->target, STR("*")) ? STR("") : h->target;
     const char *to =
-        arena_printf(&x->arena, "https://%.*s%s%.*s", STR_ARG(name), port, STR_ARG(path));
-    struct reply r = reply_plain(308, arena_printf(&x->arena, "tunnel: moved to %s", to));
+        arena_try_printf(&x->arena, "https://%.*s%s%.*s", STR_ARG(name), port, STR_ARG(path));
+    struct reply r = reply_plain(308, arena_try_printf(&x->arena, "tunnel: moved to %s", to));
     r.location = to;
     exchange_answer(x, &r);
 }

@@ -162,14 +162,14 @@ static void write_json(struct text *out, const struct reply *r)
 static void add(struct head *h, struct arena *arena, struct str name, const char *value)
 {
     if (value != NULL) {
-        CHECK(head_add(h, arena, name, str_of(value), FIELDS_MAX));
+        CHECK(head_add(h, arena, name, str_of(value), FIELDS_MAX) || arena->failed);
     }
 }
 
 static void add_number(struct head *h, struct arena *arena, struct str name, uint64_t value)
 {
     if (value > 0) {
-        add(h, arena, name, arena_printf(arena, "%llu", (unsigned long long)value));
+        add(h, arena, name, arena_try_printf(arena, "%llu", (unsigned long long)value));
     }
 }
 
@@ -249,10 +249,11 @@ struct reply reply_no_route(struct str host, struct arena *arena)
         .code = "no-route",
         .text = "tunnel: no route for host",
         .title = "No such address",
-        .message = arena_printf(arena,
-                                "Nothing is served at %.*s. It may not be running, or the name may "
-                                "be mistyped.",
-                                STR_ARG(host)),
+        .message =
+            arena_try_printf(arena,
+                             "Nothing is served at %.*s. It may not be running, or the name may "
+                             "be mistyped.",
+                             STR_ARG(host)),
     };
 }
 
@@ -269,10 +270,10 @@ struct reply reply_forbidden(void)
 static const char *elapsed_text(uint64_t seconds, struct arena *arena)
 {
     unsigned long long s = seconds;
-    return s < 60      ? arena_printf(arena, "%llu s", s)
-           : s < 3600  ? arena_printf(arena, "%llu min %llu s", s / 60, s % 60)
-           : s < 86400 ? arena_printf(arena, "%llu h %llu min", s / 3600, s % 3600 / 60)
-                       : arena_printf(arena, "%llu d %llu h", s / 86400, s % 86400 / 3600);
+    return s < 60      ? arena_try_printf(arena, "%llu s", s)
+           : s < 3600  ? arena_try_printf(arena, "%llu min %llu s", s / 60, s % 60)
+           : s < 86400 ? arena_try_printf(arena, "%llu h %llu min", s / 3600, s % 3600 / 60)
+                       : arena_try_printf(arena, "%llu d %llu h", s / 86400, s % 86400 / 3600);
 }
 
 static void add_route(struct reply *r, const struct route *route)
@@ -300,7 +301,8 @@ struct reply reply_not_serving(const struct route *route, uint64_t now_ms, struc
     struct reply r = {
         .status = 503,
         .code = starting ? "starting" : "stopped",
-        .text = arena_printf(arena, "tunnel: %.*s: the service %.*s %s", STR_ARG(route->host),
+        .text =
+            arena_try_printf(arena, "tunnel: %.*s: the service %.*s %s", STR_ARG(route->host),
                              STR_ARG(route->service), starting ? "is starting" : "is not running"),
         .title = starting ? "Starting…" : "Stopped",
         .message = starting ? "The service is not ready yet. This page reloads by itself."
@@ -327,8 +329,8 @@ struct reply reply_upstream(const struct route *route, uint16_t status, const ch
                 : down          ? "service-down"
                 : status == 504 ? "upstream-timeout"
                                 : "upstream-error",
-        .text = arena_printf(arena, "tunnel: upstream error (%.*s -> 127.0.0.1:%u: %s)",
-                             STR_ARG(route->host), route->port, reason),
+        .text = arena_try_printf(arena, "tunnel: upstream error (%.*s -> 127.0.0.1:%u: %s)",
+                                 STR_ARG(route->host), route->port, reason),
         .title = failing         ? "Health check fails"
                  : down          ? "Service down"
                  : status == 504 ? "No answer in time"

@@ -68,7 +68,10 @@ static struct route_counts *add(struct route_stats *t, uint64_t hash, struct str
         if (t->count >= ROUTE_STATS_MAX) {
             return &t->other;
         }
-        e->host = xmalloc(host.len + worktree.len + service.len + 3);
+        e->host = try_alloc(host.len + worktree.len + service.len + 3);
+        if (e->host == NULL) {
+            return &t->other;
+        }
         char *at = put_text(e->host, host);
         e->worktree = at;
         at = put_text(at, worktree);

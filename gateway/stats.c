@@ -100,6 +100,7 @@ static void add_connections(cJSON *out, const struct worker_stats *sum)
         add(refused, refused_reason_name((enum refused_reason)i), sum->refused[i]);
     }
     add(connections, "evicted", sum->evicted);
+    add(out, "outOfMemory", sum->out_of_memory);
     cJSON *handshakes = cJSON_AddObjectToObject(out, "handshakes");
     add(handshakes, "full", sum->handshakes - sum->handshakes_resumed);
     add(handshakes, "resumed", sum->handshakes_resumed);

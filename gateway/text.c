@@ -8,15 +8,22 @@
 
 void text_init(struct text *t, struct arena *arena, size_t cap)
 {
-    *t = (struct text){.arena = arena, .ptr = arena_alloc(arena, cap), .cap = cap};
+    *t = (struct text){.arena = arena, .ptr = arena_try_alloc(arena, cap)};
+    t->cap = t->ptr == NULL ? 0 : cap;
 }
 
+/* NULL without memory: the arena has `failed`. */
 static char *reserve(struct text *t, size_t extra)
 {
     if (t->cap - t->len < extra) {
         size_t cap = (t->len + extra) * 2;
-        char *grown = arena_alloc(t->arena, cap);
-        memcpy(grown, t->ptr, t->len);
+        char *grown = arena_try_alloc(t->arena, cap);
+        if (grown == NULL) {
+            return NULL;
+        }
+        if (t->len > 0) {
+            memcpy(grown, t->ptr, t->len);
+        }
         t->ptr = grown;
         t->cap = cap;
     }
@@ -25,8 +32,9 @@ static char *reserve(struct text *t, size_t extra)
 
 void text_add(struct text *t, struct str s)
 {
-    if (s.len > 0) {
-        memcpy(reserve(t, s.len), s.ptr, s.len);
+    char *to = s.len > 0 ? reserve(t, s.len) : NULL;
+    if (to != NULL) {
+        memcpy(to, s.ptr, s.len);
         t->len += s.len;
     }
 }
@@ -40,8 +48,10 @@ void text_printf(struct text *t, const char *fmt, ...)
     int len = vsnprintf(NULL, 0, fmt, args);
     CHECK(len >= 0);
     char *to = reserve(t, (size_t)len + 1);
-    CHECK(vsnprintf(to, (size_t)len + 1, fmt, again) == len);
-    t->len += (size_t)len;
+    if (to != NULL) {
+        CHECK(vsnprintf(to, (size_t)len + 1, fmt, again) == len);
+        t->len += (size_t)len;
+    }
     va_end(again);
     va_end(args);
 }

@@ -1,5 +1,6 @@
 /* text: bytes that grow in an arena, for bodies that the gateway writes, and
- * the escapes of HTML and JSON. Lives as long as the arena; one thread.
+ * the escapes of HTML and JSON. Lives as long as the arena; one thread. Without
+ * memory it lacks pieces, and the arena has `failed`.
  */
 #ifndef WOS_GATEWAY_TEXT_H
 #define WOS_GATEWAY_TEXT_H

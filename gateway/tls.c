@@ -60,7 +60,7 @@ static int bio_write(BIO *bio, const char *data, int len)
     CHECK(c != NULL && c->magic == CONN_MAGIC && len >= 0);
     BIO_clear_retry_flags(bio);
     wbuf_add(&w->wbufs, &c->out, data, (size_t)len);
-    return len;
+    return c->out.failed ? -1 : len;
 }
 
 static long bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
@@ -98,10 +98,11 @@ BIO *tls_bio_new(struct worker *w)
 bool tls_attach(struct conn *c, SSL_CTX *ctx, bool server)
 {
     c->ssl = SSL_new(ctx);
-    if (c->ssl == NULL) {
+    if (c->ssl == NULL || SSL_set_app_data(c->ssl, c) != 1) {
+        SSL_free(c->ssl);
+        c->ssl = NULL;
         return false;
     }
-    NEED(SSL_set_app_data(c->ssl, c) == 1);
     /* SSL_set_bio takes one reference when both ends are the same BIO. */
     CHECK(BIO_up_ref(c->worker->bio) == 1);
     SSL_set_bio(c->ssl, c->worker->bio, c->worker->bio);
@@ -109,7 +110,7 @@ bool tls_attach(struct conn *c, SSL_CTX *ctx, bool server)
         SSL_set_accept_state(c->ssl);
     } else {
         SSL_set_connect_state(c->ssl);
-        NEED(SSL_set_tlsext_host_name(c->ssl, "localhost") == 1);
+        return SSL_set_tlsext_host_name(c->ssl, "localhost") == 1;
     }
     return true;
 }
@@ -212,6 +213,9 @@ void tls_save_rest(struct conn *c)
     if (w->rx_pos < w->rx_len) {
         if (c->state != CONN_GONE) {
             wbuf_add(&w->wbufs, &c->cipher_in, w->rx + w->rx_pos, w->rx_len - w->rx_pos);
+            if (c->cipher_in.failed) {
+                conn_out_of_memory(c);
+            }
         }
         w->rx_pos = 0;
         w->rx_len = 0;

@@ -13,10 +13,11 @@ struct pool {
     uint32_t count; /* idle ones */
 };
 
+/* NULL when out of memory. */
 static struct pool *pool_of(struct worker *w, uint16_t port)
 {
     if (w->pools[port] == NULL) {
-        w->pools[port] = xcalloc(1, sizeof(struct pool));
+        w->pools[port] = try_zalloc(sizeof(struct pool));
     }
     return w->pools[port];
 }
@@ -63,7 +64,7 @@ bool upstream_put(struct worker *w, struct upstream_link *link, uint16_t port, u
 {
     struct pool *pool = pool_of(w, port);
     CHECK(link->backend != BACKEND_H2C && link->prev == NULL);
-    if (pool->count >= max) {
+    if (pool == NULL || pool->count >= max) {
         return false;
     }
     list_add(&pool->idle, pool, link);
@@ -71,11 +72,15 @@ bool upstream_put(struct worker *w, struct upstream_link *link, uint16_t port, u
     return true;
 }
 
-void upstream_share(struct worker *w, struct upstream_link *link, uint16_t port)
+bool upstream_share(struct worker *w, struct upstream_link *link, uint16_t port)
 {
     struct pool *pool = pool_of(w, port);
     CHECK(link->backend == BACKEND_H2C && link->prev == NULL);
+    if (pool == NULL) {
+        return false;
+    }
     list_add(&pool->shared, pool, link);
+    return true;
 }
 
 struct upstream_link *upstream_shared(const struct worker *w, uint16_t port)

@@ -26,8 +26,8 @@ struct upstream_link {
 struct upstream_link *upstream_take(struct worker *w, uint16_t port, enum route_backend backend);
 /* Keeps it for the next request; false when `max` are kept already. */
 bool upstream_put(struct worker *w, struct upstream_link *link, uint16_t port, uint32_t max);
-/* Adds one that several exchanges use at once. */
-void upstream_share(struct worker *w, struct upstream_link *link, uint16_t port);
+/* Adds one that several exchanges use at once. False: out of memory. */
+bool upstream_share(struct worker *w, struct upstream_link *link, uint16_t port);
 /* The newest shared one; the others follow by `next`. */
 struct upstream_link *upstream_shared(const struct worker *w, uint16_t port);
 void upstream_remove(struct upstream_link *link);

@@ -19,7 +19,7 @@ static char *memory_get(struct wbuf_pool *pool, size_t cap)
     if (cap == WBUF_SIZE && pool->count > 0) {
         return pool->free[--pool->count];
     }
-    return xmalloc(cap);
+    return try_alloc(cap);
 }
 
 char *wbuf_reserve(struct wbuf_pool *pool, struct wbuf *b, size_t len)
@@ -29,6 +29,9 @@ char *wbuf_reserve(struct wbuf_pool *pool, struct wbuf *b, size_t len)
     }
     size_t used = wbuf_len(b);
     size_t want;
+    if (b->failed) {
+        return NULL;
+    }
     CHECK(!__builtin_add_overflow(used, len, &want));
     if (b->ptr != NULL && b->cap >= want && b->head >= used) {
         /* Enough room once moved, and the move is cheaper than what was sent. */
@@ -39,6 +42,11 @@ char *wbuf_reserve(struct wbuf_pool *pool, struct wbuf *b, size_t len)
             CHECK(!__builtin_mul_overflow(cap, (size_t)2, &cap));
         }
         char *grown = memory_get(pool, cap);
+        if (grown == NULL) {
+            b->failed = true;
+            b->cap = b->tail; /* whatever comes next comes here, too */
+            return NULL;
+        }
         if (used > 0 && b->ptr != NULL) {
             memcpy(grown, b->ptr + b->head, used);
         }
@@ -60,8 +68,11 @@ void wbuf_commit(struct wbuf *b, size_t len)
 void wbuf_add(struct wbuf_pool *pool, struct wbuf *b, const void *data, size_t len)
 {
     if (len > 0) {
-        memcpy(wbuf_reserve(pool, b, len), data, len);
-        b->tail += len;
+        char *to = wbuf_reserve(pool, b, len);
+        if (__builtin_expect(to != NULL, 1)) {
+            memcpy(to, data, len);
+            b->tail += len;
+        }
     }
 }
 

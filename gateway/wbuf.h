@@ -2,11 +2,14 @@
  * with memory borrowed from a worker-private pool only while it is not empty.
  *
  * An idle connection owns no buffer. One thread; zero-initialised is empty.
+ * Without memory a buffer is `failed`: it takes nothing more and what it has
+ * is of no use; whoever fills it looks at its end and ends what it was for.
  * Buffers start at WBUF_SIZE and double; big ones are freed, not pooled.
  */
 #ifndef WOS_GATEWAY_WBUF_H
 #define WOS_GATEWAY_WBUF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +28,7 @@ struct wbuf {
     size_t cap;
     size_t head;
     size_t tail;
+    bool failed; /* until it is released */
 };
 
 static inline size_t wbuf_len(const struct wbuf *b)
@@ -37,7 +41,7 @@ static inline const char *wbuf_data(const struct wbuf *b)
     return b->ptr + b->head;
 }
 
-/* Room for `len` more bytes; the caller writes there and calls wbuf_commit. */
+/* Room for `len` more bytes; the caller writes there and calls wbuf_commit. NULL: see `failed`. */
 char *wbuf_reserve(struct wbuf_pool *pool, struct wbuf *b, size_t len);
 void wbuf_commit(struct wbuf *b, size_t len);
 void wbuf_add(struct wbuf_pool *pool, struct wbuf *b, const void *data, size_t len);

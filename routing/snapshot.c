@@ -39,9 +39,13 @@ const struct limits limits_default = {
     .failed_secrets_per_minute = 100,
     .upstream_streams_max = 100,
     .interims_max = 32,
+    .close_timeout_ms = 30000,
+    .stream_window = 262144,
+    .connection_window = 1048576,
+    .login_bytes_max = 4096,
 };
 
-_Static_assert(sizeof(struct limits) == 23 * sizeof(uint32_t),
+_Static_assert(sizeof(struct limits) == 27 * sizeof(uint32_t),
                "struct limits is uint32_t only; a new one needs a new SNAPSHOT_VERSION");
 
 /* Reads past the end give zeros and set `cut`, which the section's end checks. */

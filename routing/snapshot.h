@@ -21,7 +21,7 @@
 #include "routing/route.h"
 
 enum {
-    SNAPSHOT_VERSION = 4,
+    SNAPSHOT_VERSION = 5,
     SNAPSHOT_ROUTES_MAX = 1000000,
     SNAPSHOT_POLICIES_MAX = 100000,
     SNAPSHOT_CERTS_MAX = 1000,
@@ -66,6 +66,10 @@ struct limits {
     uint32_t failed_secrets_per_minute;   /* 100: of all addresses, before all have to wait */
     uint32_t upstream_streams_max;        /* 100: HTTP/2 streams on a connection to a service */
     uint32_t interims_max;                /* 32: 1xx answers of a service to one request */
+    uint32_t close_timeout_ms;  /* 30000: of a connection that ends, for its last bytes and FIN */
+    uint32_t stream_window;     /* 262144: request bytes of an HTTP/2 stream under way to us */
+    uint32_t connection_window; /* 1048576: … of all streams of a connection */
+    uint32_t login_bytes_max;   /* 4096: the form with a secret */
 };
 
 /* What routes of POLICY_SECRET are opened with (gateway/access.h). */

@@ -212,6 +212,10 @@ static void set_limits(struct limits *limits)
     limit_from_env("WOS_EDGE_RESETS_MAX", &limits->resets_max);
     limit_from_env("WOS_EDGE_UPSTREAM_STREAMS_MAX", &limits->upstream_streams_max);
     limit_from_env("WOS_EDGE_INTERIMS_MAX", &limits->interims_max);
+    limit_from_env("WOS_EDGE_CLOSE_TIMEOUT_MS", &limits->close_timeout_ms);
+    limit_from_env("WOS_EDGE_STREAM_WINDOW", &limits->stream_window);
+    limit_from_env("WOS_EDGE_CONNECTION_WINDOW", &limits->connection_window);
+    limit_from_env("WOS_EDGE_LOGIN_BYTES_MAX", &limits->login_bytes_max);
 }
 
 static void fill_access(struct edge *e, struct snapshot_spec *spec)

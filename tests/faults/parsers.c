@@ -63,8 +63,9 @@ void parsers_prepare(void)
     snapshot_encode(&spec, &snapshot_bytes);
 }
 
-enum scenario_end run_snapshot(void)
+enum scenario_end run_snapshot(unsigned which)
 {
+    (void)which;
     struct err err = {0};
     struct snapshot *s = snapshot_decode(buf_str(&snapshot_bytes), &err);
     if (s == NULL) {
@@ -75,8 +76,9 @@ enum scenario_end run_snapshot(void)
     return found ? SCENARIO_DONE : SCENARIO_WRONG;
 }
 
-enum scenario_end run_certset(void)
+enum scenario_end run_certset(unsigned which)
 {
+    (void)which;
     struct err err = {0};
     const struct certset_pair pair = {buf_str(&chain), buf_str(&key)};
     struct certset *set = certset_new(&pair, 1, NULL, &err);
@@ -88,8 +90,9 @@ enum scenario_end run_certset(void)
     return found ? SCENARIO_DONE : SCENARIO_WRONG;
 }
 
-enum scenario_end run_h1(void)
+enum scenario_end run_h1(unsigned which)
 {
+    (void)which;
     char text[6000] = "GET http://a.d.test?q HTTP/1.1\r\nHost: a.d.test\r\n";
     size_t len = strlen(text);
     for (int i = 0; i < 150; i++) { /* so many that the list of fields grows */
@@ -110,8 +113,9 @@ enum scenario_end run_h1(void)
     return legal && used == len ? SCENARIO_DONE : SCENARIO_WRONG;
 }
 
-enum scenario_end run_config(void)
+enum scenario_end run_config(unsigned which)
 {
+    (void)which;
     struct config *c = config_parse("/nowhere", str_of(config_text));
     /* Whatever is missing of it, services are not opened to everybody. */
     bool open = c->service_tunnels_enabled && c->service_access == 0;
@@ -119,8 +123,9 @@ enum scenario_end run_config(void)
     return open ? SCENARIO_WRONG : SCENARIO_DONE;
 }
 
-enum scenario_end run_manifest(void)
+enum scenario_end run_manifest(unsigned which)
 {
+    (void)which;
     struct manifest *m = manifest_parse(str_of(manifest_text), "deploy.yaml");
     bool ok = manifest_ok(m);
     char *errors = manifest_errors_text(m);
@@ -141,8 +146,9 @@ static void on_snapshot(void *arg, uint64_t generation, struct str bytes)
     snapshot_unref(s);
 }
 
-enum scenario_end run_publisher(void)
+enum scenario_end run_publisher(unsigned which)
 {
+    (void)which;
     struct err err = {0};
     enum scenario_end end = SCENARIO_WRONG;
     struct loop *loop = loop_new(&err);

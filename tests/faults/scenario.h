@@ -1,7 +1,8 @@
 /* scenario: one thing that is done while something fails.
  *
- * `run` is called in a process of its own, armed. SCENARIO_DONE: it worked all the same;
- * SCENARIO_REFUSED: it failed and said so. Whatever else it finds is printed and SCENARIO_WRONG. */
+ * `run` is called armed, again and again in one process. SCENARIO_DONE: it worked all the same;
+ * SCENARIO_REFUSED: it failed and said so. Whatever else it finds is printed and SCENARIO_WRONG.
+ * It leaves nothing behind. */
 #ifndef WOS_TESTS_FAULTS_SCENARIO_H
 #define WOS_TESTS_FAULTS_SCENARIO_H
 
@@ -13,8 +14,9 @@ enum scenario_end { SCENARIO_DONE, SCENARIO_WRONG, SCENARIO_REFUSED };
 
 struct scenario {
     const char *name;
-    enum scenario_end (*run)(void);
-    bool has_sockets; /* also with calls for sockets that fail */
+    enum scenario_end (*run)(unsigned which);
+    unsigned which;
+    bool is_gateway; /* also with calls for sockets that fail; and the process must not end */
 };
 
 /* Must not be seen in what a failing process says. */
@@ -22,16 +24,19 @@ struct scenario {
 
 /* Before any run: what the runs read. */
 void parsers_prepare(void);
-enum scenario_end run_snapshot(void);
-enum scenario_end run_certset(void);
-enum scenario_end run_h1(void);
-enum scenario_end run_config(void);
-enum scenario_end run_manifest(void);
-enum scenario_end run_publisher(void);
+enum scenario_end run_snapshot(unsigned which);
+enum scenario_end run_certset(unsigned which);
+enum scenario_end run_h1(unsigned which);
+enum scenario_end run_config(unsigned which);
+enum scenario_end run_manifest(unsigned which);
+enum scenario_end run_publisher(unsigned which);
 
 void serve_prepare(void);
-/* A worker answers HTTP/1.1 and HTTP/2 over TLS, from a service. */
-enum scenario_end run_serve(void);
+/* A worker gets one request of the kind `which` (below SERVE_KINDS), while things
+ * fail, and then another client's, which has to be answered. */
+enum { SERVE_KINDS = 14 };
+const char *serve_name(unsigned which);
+enum scenario_end run_serve(unsigned which);
 
 /* REFUSED when err says something, else WRONG. */
 enum scenario_end scenario_refused(const struct err *err);

@@ -1,262 +1,218 @@
-/* serve: a worker with a listener, TLS and one route; a client and a service in the same thread,
- * which are never failed. Whatever fails once, the worker serves the next client. See scenario.h.
- */
-#include <errno.h>
-#include <netinet/in.h>
+/* serve: a worker with a listener, TLS and routes; a client and services in the same thread, which
+ * are never failed. Whatever fails, the client hears an answer or an end, and the worker serves the
+ * next one. See scenario.h. */
 #include <openssl/ssl.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/auto.h"
 #include "certs/certset.h"
 #include "certs/issue.h"
+#include "gateway/access_log.h"
 #include "gateway/limit.h"
 #include "gateway/tls.h"
 #include "gateway/worker.h"
+#include "tests/faults/client.h"
 #include "tests/faults/inject.h"
 #include "tests/faults/scenario.h"
+#include "tests/faults/service.h"
 
-enum { PATIENCE_MS = 4000, TIMEOUT_MS = 250 };
+enum { PATIENCE_MS = 4000, TIMEOUT_MS = 250, EAGER_STEPS = 50 };
 
-enum heard { HEARD_ANSWER, HEARD_END, HEARD_NOTHING };
+#define TEN(x) x x x x x x x x x x
+#define MANY_FIELDS TEN(TEN("x-filler: 0123456789012345678901234567890123456789\r\n"))
+#define UPGRADE                                                                                    \
+    "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"                   \
+    "sec-websocket-key: MDEyMzQ1Njc4OTAxMjM0NQ==\r\n"
+#define COOKIES "cookie: a=b; __Host-wos-access=x; c=d\r\n"
+#define FORM "content-type: application/x-www-form-urlencoded\r\norigin: https://s.d.test\r\n"
+#define PROXIED                                                                                    \
+    "forwarded: for=\"[2001:db8::1]\";proto=https, for=\"127.0.0.9:4711\";host=\"a.d.test\"\r\n"
+
+static const struct request requests[SERVE_KINDS] = {
+    {"h1", false, false, 200, "GET", "a.d.test", "/", "", NULL, NULL},
+    {"h2", true, false, 200, "GET", "a.d.test", "/", "", NULL, NULL},
+    {"h1, absolute, proxied", false, true, 200, "GET", "a.d.test", "https://a.d.test?q", PROXIED,
+     NULL, NULL},
+    {"h1, body", false, true, 200, "POST", "a.d.test", "/", "", "body", NULL},
+    {"h2, body", true, true, 200, "POST", "a.d.test", "/", "", "body", NULL},
+    {"h1 to h2c", false, true, 200, "POST", "c.d.test", "/", COOKIES, "body", "\r\n0\r\nt: v\r\n"},
+    {"h2 to h2c", true, true, 200, "POST", "c.d.test", "/", PROXIED, "body", NULL},
+    {"h1, large answer", false, true, 200, "GET", "a.d.test", "/big", "", NULL,
+     "\r\n0\r\nx-end: yes\r\n"},
+    {"h2, large answer", true, true, 200, "GET", "a.d.test", "/big", "", NULL, NULL},
+    {"h1, login page", false, true, 401, "GET", "s.d.test", "/", "accept: text/html\r\n", NULL,
+     "</html>"},
+    {"h2, login form", true, true, 400, "POST", "s.d.test", "/.wos/login", FORM, "next=%2Fa", NULL},
+    {"h1, no route", false, true, 404, "GET", "x.d.test", "/", "accept: application/json\r\n", NULL,
+     NULL},
+    {"h1, websocket", false, true, 101, "GET", "a.d.test", "/", UPGRADE, NULL, NULL},
+    {"h2, many fields", true, true, 200, "GET", "a.d.test", "/", MANY_FIELDS COOKIES, NULL, NULL},
+};
+
+static const struct request plain = {"next",     false, false, 200,  "GET",
+                                     "a.d.test", "/",   "",    NULL, NULL};
+
+const char *serve_name(unsigned which)
+{
+    return requests[which].name;
+}
 
 struct serve {
-    struct tlsctx *tlsctx;
-    struct certset *certs;
     struct limit *limit;
+    struct access_log *log;
     struct worker *worker;
     uint16_t port;
-    int service;      /* listening */
-    int service_conn; /* -1: none */
-    SSL_CTX *client;
+    struct service h1;
+    struct service h2c;
 };
 
 static struct buf chain;
 static struct buf key;
-
-/* Preface, SETTINGS, and GET https://a.d.test/ as HEADERS of stream 1. */
-static const char h2_request[] =
-    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0\0\0\x0d\1\5\0\0\0\1\x82\x87\x84\x41\x08"
-    "a.d.test";
-static const char h1_request[] = "GET / HTTP/1.1\r\nHost: a.d.test\r\n\r\n";
+static struct certset *certs;
+static struct tlsctx *tlsctx;
+static SSL_CTX *client_ctx;
 
 void serve_prepare(void)
 {
     struct err err = {0};
     CHECK(issue_self_signed("d.test", 1800000000, &chain, &key, &err) == 0);
+    const struct certset_pair pair = {buf_str(&chain), buf_str(&key)};
+    certs = certset_new(&pair, 1, NULL, &err);
+    tlsctx = tlsctx_new(tls_find_context, &err);
+    client_ctx = SSL_CTX_new(TLS_client_method());
+    CHECK(certs != NULL && tlsctx != NULL && client_ctx != NULL);
 }
 
-static int listen_any(uint16_t *out_port)
+static struct snapshot *make_snapshot(const struct serve *s)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof at;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    CHECK(fd >= 0 && bind(fd, (const struct sockaddr *)&at, len) == 0 && listen(fd, 16) == 0 &&
-          getsockname(fd, (struct sockaddr *)&at, &len) == 0);
-    *out_port = ntohs(at.sin_port);
-    return fd;
-}
-
-static struct snapshot *make_snapshot(uint16_t service_port, struct err *err)
-{
-    static const struct policy policy;
-    const struct route route = {
-        .host = STR("a.d.test"), .owner = STR("s"), .service = STR("web"), .port = service_port};
+    static const struct ip_prefix loopback = {.bytes = {127}, .family = 4, .bits = 8};
+    static const struct policy policies[] = {{.access = POLICY_PUBLIC}, {.access = POLICY_SECRET}};
+    const struct route routes[] = {
+        {.host = STR("a.d.test"), .owner = STR("s"), .service = STR("web"), .port = s->h1.port},
+        {.host = STR("c.d.test"),
+         .owner = STR("s"),
+         .service = STR("rpc"),
+         .port = s->h2c.port,
+         .backend = BACKEND_H2C},
+        {.host = STR("s.d.test"),
+         .owner = STR("s"),
+         .service = STR("sec"),
+         .port = s->h1.port,
+         .policy = 1},
+    };
     const struct snapshot_cert cert = {buf_str(&chain), buf_str(&key)};
+    struct err err = {0};
     struct snapshot_spec spec = {
         .generation = 1,
         .public_port = 443,
         .domain = {"d.test", 6},
         .tls = true,
         .tls_min = 2,
+        .hsts_seconds = 1,
         .limits = limits_default,
-        .policies = &policy,
-        .policy_count = 1,
+        .access = {.has_secret = true},
+        .trusted_proxies = {&loopback, 1},
+        .policies = policies,
+        .policy_count = COUNT_OF(policies),
         .certs = &cert,
         .cert_count = 1,
-        .routes = &route,
-        .route_count = 1,
+        .routes = routes,
+        .route_count = COUNT_OF(routes),
     };
     spec.limits.handshake_timeout_ms = TIMEOUT_MS;
     spec.limits.header_timeout_ms = TIMEOUT_MS;
+    spec.limits.body_timeout_ms = TIMEOUT_MS;
     spec.limits.idle_timeout_ms = TIMEOUT_MS;
     spec.limits.response_timeout_ms = TIMEOUT_MS;
     spec.limits.connect_timeout_ms = TIMEOUT_MS;
+    spec.limits.tunnel_idle_timeout_ms = TIMEOUT_MS;
+    spec.limits.write_timeout_ms = TIMEOUT_MS;
     struct buf bytes = {0};
     snapshot_encode(&spec, &bytes);
-    struct snapshot *snapshot = snapshot_decode(buf_str(&bytes), err);
+    struct snapshot *snapshot = snapshot_decode(buf_str(&bytes), &err);
+    CHECK(snapshot != NULL);
     buf_fini(&bytes);
     return snapshot;
+}
+
+static void on_log(void *arg)
+{
+    (void)arg;
+}
+
+static void serve_init(struct serve *s)
+{
+    struct err err = {0};
+    service_init(&s->h1, false);
+    service_init(&s->h2c, true);
+    s->limit = limit_new(1024);
+    s->log = access_log_new(on_log, NULL);
+    access_log_enable(s->log, true);
+    s->worker = worker_new(0, tlsctx, s->limit, &err);
+    CHECK(s->worker != NULL);
+    s->worker->access = s->log;
+    worker_set_view(s->worker, view_new(make_snapshot(s), certset_ref(certs), NULL, NULL));
+    worker_add_listener(s->worker, service_listen(&s->port), false);
 }
 
 static void serve_fini(struct serve *s)
 {
     worker_free(s->worker);
-    certset_unref(s->certs);
-    tlsctx_free(s->tlsctx);
+    access_log_free(s->log);
     limit_free(s->limit);
-    inject_pause();
-    SSL_CTX_free(s->client);
-    inject_resume();
+    service_fini(&s->h1);
+    service_fini(&s->h2c);
 }
 
-static int serve_init(struct serve *s, struct err *err)
+/* Paused; failures happen in the worker's turns alone. */
+static enum heard ask(struct serve *s, const struct request *request)
 {
-    uint16_t service_port;
-    *s = (struct serve){.service_conn = -1};
-    inject_pause();
-    s->service = listen_any(&service_port);
-    int fd = listen_any(&s->port);
-    s->client = SSL_CTX_new(TLS_client_method());
-    CHECK(s->client != NULL);
-    inject_resume();
-    const struct certset_pair pair = {buf_str(&chain), buf_str(&key)};
-    struct snapshot *snapshot = make_snapshot(service_port, err);
-    if (snapshot == NULL) {
-        return -1;
-    }
-    s->certs = certset_new(&pair, 1, NULL, err);
-    s->tlsctx = s->certs == NULL ? NULL : tlsctx_new(tls_find_context, err);
-    if (s->tlsctx == NULL) {
-        snapshot_unref(snapshot);
-        return -1;
-    }
-    s->limit = limit_new(1024);
-    s->worker = worker_new(0, s->tlsctx, s->limit, err);
-    if (s->worker == NULL) {
-        snapshot_unref(snapshot);
-        return -1;
-    }
-    worker_set_view(s->worker, view_new(snapshot, certset_ref(s->certs), NULL, NULL));
-    worker_add_listener(s->worker, fd, false);
-    return 0;
-}
-
-/* The service: answers each request that is there, as far as it is there. */
-static void service_step(struct serve *s)
-{
-    char text[4096];
-    int fd = (int)syscall(SYS_accept4, s->service, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-        if (s->service_conn >= 0) {
-            (void)close(s->service_conn);
-        }
-        s->service_conn = fd;
-    }
-    ssize_t n = s->service_conn < 0 ? -1 : recv(s->service_conn, text, sizeof text, 0);
-    if (n == 0) {
-        (void)close(s->service_conn);
-        s->service_conn = -1;
-    } else if (n > 0) {
-        static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-        (void)send(s->service_conn, answer, sizeof answer - 1, MSG_NOSIGNAL);
-    }
-}
-
-static bool is_answer(const char *bytes, size_t len, bool h2)
-{
-    return h2 ? memchr(bytes, 0x88, len) != NULL && memmem(bytes, len, "ok", 2) != NULL
-              : memmem(bytes, len, "200 OK", 6) != NULL;
-}
-
-/* One step of the client. HEARD_NOTHING: not yet. */
-static enum heard client_step(SSL *ssl, bool h2, bool *sent)
-{
-    char text[16384];
-    if (!*sent) {
-        const char *request = h2 ? h2_request : h1_request;
-        int len = (int)(h2 ? sizeof h2_request - 1 : sizeof h1_request - 1);
-        int result = SSL_write(ssl, request, len);
-        if (result <= 0) {
-            int error = SSL_get_error(ssl, result);
-            bool wait = error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE;
-            return wait ? HEARD_NOTHING : HEARD_END;
-        }
-        *sent = true;
-    }
-    int n = SSL_read(ssl, text, sizeof text);
-    if (n > 0) {
-        return is_answer(text, (size_t)n, h2)                             ? HEARD_ANSWER
-               : !h2 && memmem(text, (size_t)n, "HTTP/1.1 5", 10) != NULL ? HEARD_END
-                                                                          : HEARD_NOTHING;
-    }
-    return SSL_get_error(ssl, n) == SSL_ERROR_WANT_READ ? HEARD_NOTHING : HEARD_END;
-}
-
-static SSL *client_new(const struct serve *s, bool h2, int *out_fd)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    at.sin_port = htons(s->port);
-    *out_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CHECK(*out_fd >= 0 && connect(*out_fd, (const struct sockaddr *)&at, sizeof at) == 0);
-    CHECK(fcntl(*out_fd, F_SETFL, O_NONBLOCK) == 0);
-    SSL *ssl = SSL_new(s->client);
-    CHECK(ssl != NULL && SSL_set_fd(ssl, *out_fd) == 1);
-    CHECK(SSL_set_tlsext_host_name(ssl, "a.d.test") == 1);
-    const unsigned char *protocols = (const unsigned char *)(h2 ? "\2h2" : "\10http/1.1");
-    CHECK(SSL_set_alpn_protos(ssl, protocols, h2 ? 3 : 9) == 0);
-    SSL_set_connect_state(ssl);
-    return ssl;
-}
-
-static enum heard ask(struct serve *s, bool h2)
-{
-    int fd;
-    bool sent = false;
+    struct client client;
     enum heard heard = HEARD_NOTHING;
-    inject_pause();
-    SSL *ssl = client_new(s, h2, &fd);
+    unsigned steps = 0;
+    client_init(&client, client_ctx, s->port, request);
     uint64_t end = clock_now_ms() + PATIENCE_MS;
     while (heard == HEARD_NOTHING && clock_now_ms() < end) {
-        inject_resume();
+        bool counts = !request->late || client_is_shaken(&client);
+        if (counts) {
+            inject_resume();
+        }
         loop_turn(s->worker->loop, false);
-        inject_pause();
-        service_step(s);
-        heard = client_step(ssl, h2, &sent);
-        if (heard == HEARD_NOTHING) {
-            struct pollfd wait = {.fd = fd, .events = POLLIN};
+        if (counts) {
+            inject_pause();
+        }
+        service_step(&s->h1);
+        service_step(&s->h2c);
+        heard = client_step(&client);
+        if (heard == HEARD_NOTHING && ++steps > EAGER_STEPS) {
+            struct pollfd wait = {.fd = client.fd, .events = POLLIN};
             (void)poll(&wait, 1, 1);
         }
     }
-    SSL_free(ssl);
-    (void)close(fd);
-    inject_resume();
+    client_fini(&client);
     return heard;
 }
 
-enum scenario_end run_serve(void)
+enum scenario_end run_serve(unsigned which)
 {
-    struct err err = {0};
-    struct serve s;
+    static struct serve s;
     enum scenario_end end = SCENARIO_DONE;
-    inject_pause(); /* what starts a gateway may end it; the parsers' scenarios have what can fail
-                       of it */
-    int rc = serve_init(&s, &err);
-    inject_resume();
-    if (rc < 0) {
-        (void)fprintf(stderr, "%s\n", err.msg);
-        return SCENARIO_WRONG;
-    }
-    for (int round = 0; round < 4; round++) {
-        bool h2 = round % 2 == 1;
-        bool before = inject_happened();
-        enum heard heard = ask(&s, h2);
-        if (heard == HEARD_NOTHING) {
-            (void)fprintf(stderr, "a client heard nothing (%s)\n", h2 ? "h2" : "h1");
-            end = SCENARIO_WRONG;
-        } else if (heard == HEARD_END && (before || !inject_happened())) {
-            (void)fprintf(stderr, "nothing failed, and a client was refused\n");
-            end = SCENARIO_WRONG;
-        } else if (heard == HEARD_END && end == SCENARIO_DONE) {
-            end = SCENARIO_REFUSED;
-        }
-    }
     inject_pause();
+    serve_init(&s);
+    enum heard heard = ask(&s, &requests[which]);
+    if (heard == HEARD_NOTHING) {
+        (void)fprintf(stderr, "the client heard nothing\n");
+        end = SCENARIO_WRONG;
+    } else if (heard == HEARD_END) {
+        end = inject_happened() ? SCENARIO_REFUSED : SCENARIO_WRONG;
+    }
+    inject_relent();
+    if (ask(&s, &plain) != HEARD_ANSWER) {
+        (void)fprintf(stderr, "the next client got no answer\n");
+        end = SCENARIO_WRONG;
+    }
     serve_fini(&s);
     inject_resume();
     return end;
