@@ -80,12 +80,7 @@ class Run:
             server.stop()
 
     def prepare(self):
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-             "-subj", "/CN=" + servers.HOST, "-addext", "subjectAltName=DNS:*." + servers.DOMAIN,
-             "-keyout", self.work + "/key.pem", "-out", self.work + "/cert.pem"],
-            check=True, stderr=subprocess.DEVNULL)
-        os.chmod(self.work + "/key.pem", 0o600)
+        servers.make_certificate(self.work)
         with open(self.mebibyte, "wb") as f:
             f.write(b"x" * cases.MIB)
         self.direct = servers.Backend(self.work, self.backend).start()

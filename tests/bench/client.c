@@ -1,18 +1,21 @@
 /* client: the measurements of scripts/bench that h2load and curl cannot make.
  *
- *     client latency   PROTO HOST PORT COUNT   one connection, one request after the other
- *     client full      PROTO HOST PORT COUNT   COUNT connections, a few at a time: full handshake,
- *                                              one request, close
- *     client resumed   PROTO HOST PORT COUNT   the same, each with the ticket of the one before
- *     client first     PROTO HOST PORT COUNT   COUNT connections, one after the other, without
- *                                              TCP_NODELAY; the time from connect to the answer
- *     client idle      PROTO HOST PORT COUNT   COUNT connections with one request each, prints
- *                                              "idle COUNT", holds them until standard input ends
+ *     client latency PROTO HOST PORT COUNT    one connection, one request after the other
+ *     client full PROTO HOST PORT COUNT       COUNT connections, a few at a time: full
+ *                                             handshake, one request, close
+ *     client resumed PROTO HOST PORT COUNT    the same, each with the ticket of the one before
+ *     client serial PROTO HOST PORT COUNT     full ones in sequence, the request after the
+ *                                             ticket: as many turns each time
+ *     client first PROTO HOST PORT COUNT      full ones in sequence without TCP_NODELAY; the
+ *                                             time from connect to the answer
+ *     client idle PROTO HOST PORT COUNT       COUNT connections with one request each, prints
+ *                                             "idle COUNT", holds them until its input ends
  *
  * Prints (but idle) "COUNT RATE P50 P90 P99 RESUMED TLS": requests and their number per second,
  * percentiles in µs, how many handshakes were resumed, the lowest TLS version met (772: TLS 1.3).
  * PROTO is plain (HTTP/1.1 without TLS), h1 or h2. It always asks for /small at 127.0.0.1:PORT
  * with HOST as the name. Anything but a 200: exit 1. */
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -78,6 +81,7 @@ static void run_latency(const struct target *t, size_t count)
 struct shaker {
     const struct target *t;
     bool resume;
+    bool serial;
     double *took; /* borrowed: a part of the result's */
     size_t count;
     size_t resumed;
@@ -85,11 +89,13 @@ struct shaker {
 };
 
 /* The client says goodbye and waits until the server has closed its side too. */
-static void say_goodbye(struct channel *ch)
+static void say_goodbye(struct channel *ch, bool serial)
 {
     char rest[1024];
     (void)SSL_shutdown(ch->ssl);
-    (void)shutdown(ch->fd, SHUT_WR);
+    if (!serial) {
+        (void)shutdown(ch->fd, SHUT_WR);
+    }
     while (SSL_read(ch->ssl, rest, sizeof rest) > 0 || recv(ch->fd, rest, sizeof rest, 0) > 0) {
     }
 }
@@ -103,17 +109,21 @@ static void *shaker_thread(void *arg)
     if (s->resume) { /* not counted: there is no ticket yet */
         channel_open(s->t, &ch);
         channel_request(s->t, &ch);
-        say_goodbye(&ch);
+        say_goodbye(&ch, s->serial);
         channel_close(&ch);
     }
     for (size_t i = 0; i < s->count; i++) {
         double start = now_us();
         channel_open(s->t, &ch);
+        if (s->serial) {
+            struct pollfd ticket = {.fd = ch.fd, .events = POLLIN};
+            (void)poll(&ticket, 1, -1);
+        }
         channel_request(s->t, &ch);
         s->took[i] = now_us() - start;
         s->resumed += SSL_session_reused(ch.ssl) ? 1 : 0;
         s->version = SSL_version(ch.ssl) < s->version ? SSL_version(ch.ssl) : s->version;
-        say_goodbye(&ch);
+        say_goodbye(&ch, s->serial);
         channel_close(&ch);
         if (!s->resume) {
             SSL_SESSION_free(ch.session);
@@ -124,7 +134,8 @@ static void *shaker_thread(void *arg)
     return NULL;
 }
 
-static void run_shakers(const struct target *t, size_t count, bool resume, size_t threads)
+static void run_shakers(const struct target *t, size_t count, bool resume, bool serial,
+                        size_t threads)
 {
     pthread_t thread[THREADS];
     struct shaker shakers[THREADS];
@@ -132,7 +143,7 @@ static void run_shakers(const struct target *t, size_t count, bool resume, size_
     struct result r = {.took = new_times(count), .count = each * threads};
     double start = now_us();
     for (size_t i = 0; i < threads; i++) {
-        shakers[i] = (struct shaker){t, resume, r.took + i * each, each, 0, 0};
+        shakers[i] = (struct shaker){t, resume, serial, r.took + i * each, each, 0, 0};
         if (pthread_create(&thread[i], NULL, shaker_thread, &shakers[i]) != 0) {
             channel_die("pthread_create");
         }
@@ -181,8 +192,8 @@ int main(int argc, char **argv)
 {
     struct target t;
     if (argc != 6 || !target_init(&t, argv[2], argv[3], argv[4])) {
-        (void)fprintf(stderr, "usage: client latency|full|resumed|first|idle plain|h1|h2 HOST PORT "
-                              "COUNT\n");
+        (void)fprintf(stderr, "usage: client latency|full|serial|resumed|first|idle plain|h1|h2 "
+                              "HOST PORT COUNT\n");
         return 2;
     }
     size_t count = strtoul(argv[5], NULL, 10);
@@ -191,12 +202,14 @@ int main(int argc, char **argv)
     if (strcmp(what, "latency") == 0 && count > 0) {
         run_latency(&t, count);
     } else if (strcmp(what, "full") == 0 && t.tls && count >= THREADS) {
-        run_shakers(&t, count, false, THREADS);
+        run_shakers(&t, count, false, false, THREADS);
+    } else if (strcmp(what, "serial") == 0 && t.tls && count > 0) {
+        run_shakers(&t, count, false, true, 1);
     } else if (strcmp(what, "resumed") == 0 && t.tls && count >= THREADS) {
-        run_shakers(&t, count, true, THREADS);
+        run_shakers(&t, count, true, false, THREADS);
     } else if (strcmp(what, "first") == 0 && t.tls && count > 0) {
         t.delays = true;
-        run_shakers(&t, count, false, 1);
+        run_shakers(&t, count, false, false, 1);
     } else if (strcmp(what, "idle") == 0) {
         run_idle(&t, count);
     } else {
