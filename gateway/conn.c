@@ -181,6 +181,7 @@ void conn_write(struct conn *c, const void *data, size_t len)
         return;
     }
     conn_mark_dirty(c);
+    c->answer_follows = false;
     if (c->ssl == NULL) {
         wbuf_add(&c->worker->wbufs, &c->out, data, len);
         send_early(c);
@@ -334,6 +335,7 @@ static bool handshake(struct conn *c)
         return false;
     }
     if (c->is_front) {
+        c->ticket_queued = SSL_version(c->ssl) == TLS1_3_VERSION;
         c->tls_version = SSL_get_version(c->ssl);
         c->tls_cipher = SSL_get_cipher_name(c->ssl);
         c->tls_resumed = SSL_session_reused(c->ssl) == 1;
@@ -362,6 +364,7 @@ static void end_of_input(struct conn *c, enum tls_result result)
     c->error = c->error == 0 ? c->send_error : c->error; /* a reset, told to whoever sent first */
     if (result == TLS_ERROR || c->error != 0) {
         conn_mark_dirty(c);
+        c->answer_follows = false;
         conn_flush(c); /* an alert, if OpenSSL made one */
         conn_die(c, c->error != 0 ? c->error : ECONNRESET);
     } else if (!c->told_eof) {
@@ -462,13 +465,14 @@ static void conn_on_ready(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-/* Sends c->out; false if the connection ended. */
+/* Sends c->out; false if the connection ended. The last bytes share their packet with the FIN. */
 static bool send_out(struct conn *c)
 {
     struct wbuf_pool *pool = &c->worker->wbufs;
+    const int flags = MSG_NOSIGNAL | (c->shut_write ? MSG_MORE : 0);
     while (c->can_write && wbuf_len(&c->out) > 0) {
         size_t len = wbuf_len(&c->out);
-        ssize_t n = send(c->fd, wbuf_data(&c->out), len, MSG_NOSIGNAL);
+        ssize_t n = send(c->fd, wbuf_data(&c->out), len, flags);
         if (n < 0) {
             if (errno == EAGAIN) {
                 c->can_write = false;
@@ -518,7 +522,9 @@ void conn_flush(struct conn *c)
         conn_cut(c);
         return;
     }
-    if (c->state == CONN_CONNECTING || c->state == CONN_GONE) {
+    c->ticket_queued = false;
+    if (c->state == CONN_CONNECTING || c->state == CONN_GONE ||
+        (c->answer_follows && c->state == CONN_OPEN)) {
         return;
     }
     if (c->ssl != NULL && c->state != CONN_HANDSHAKE && wbuf_len(&c->stage) > 0) {

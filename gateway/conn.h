@@ -85,6 +85,8 @@ struct conn {
     bool try_v6; /* dialling: ::1 not tried yet */
     bool shut_write;
     bool alpn_h2;
+    bool ticket_queued;      /* TLS 1.3, this turn: the handshake is done and its ticket in out */
+    bool answer_follows;     /* … and may wait there for the answer: see conn_await_answer */
     bool is_redirect;        /* accepted on the plain port that sends people to https */
     bool awaiting;           /* the owner is in the middle of a message: look for a hidden reset */
     bool edge_both;          /* this event may hide an error behind its data */
@@ -158,6 +160,13 @@ static inline void conn_write_all(struct conn *c, struct wbuf *text)
         conn_write(c, wbuf_data(text), wbuf_len(text));
     }
     wbuf_release(&c->worker->wbufs, text);
+}
+/* The client's first request is complete, and its answer the next that is written: a session ticket
+ * that is queued leaves with it, not in a packet of its own. A client whose request was held back
+ * until something came from us (TCP without TCP_NODELAY) never gets here in time. */
+static inline void conn_await_answer(struct conn *c)
+{
+    c->answer_follows = c->ticket_queued;
 }
 /* Bytes queued and not yet taken by the socket. */
 size_t conn_pending(const struct conn *c);

@@ -198,8 +198,12 @@ const char *conn_error_text(const struct conn *c)
 /* After the last byte: FIN, and wait for the peer's so that no reset eats it. */
 void conn_start_linger(struct conn *c)
 {
+    if (c->got_eof) { /* nothing is left to be read, which would make closing a reset */
+        conn_end(c);
+        return;
+    }
     (void)shutdown(c->fd, SHUT_WR);
-    if (c->got_eof || !c->is_front) {
+    if (!c->is_front) {
         conn_end(c);
         return;
     }

@@ -255,6 +255,9 @@ static void start_exchange(struct front_h1 *f, struct exchange *x)
     c->awaiting = has_body;
     conn_set_deadline(c, has_body ? worker_limits(c->worker)->body_timeout_ms : 0);
     h->wants_upgrade = h->wants_upgrade && !has_body;
+    if (!has_body) {
+        conn_await_answer(c);
+    }
     if (h->wants_upgrade) {
         conn_pause(c, CONN_PAUSE_ORDER); /* what follows is of the new protocol, or not */
     }

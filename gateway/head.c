@@ -65,10 +65,26 @@ bool head_is_token(struct str s)
     return s.len > 0;
 }
 
+/* Does one of these eight bytes lie below 0x20, or is 0x7f? Exact: a byte below n borrows into its
+ * own top bit, and bytes with that bit set are masked out. */
+static bool has_control(const char *eight)
+{
+    const uint64_t ones = UINT64_MAX / 255;
+    uint64_t bytes;
+    memcpy(&bytes, eight, sizeof bytes);
+    uint64_t flipped = bytes ^ (ones * 0x7f);
+    return ((((bytes - ones * 0x20) & ~bytes) | ((flipped - ones) & ~flipped)) & (ones * 0x80)) !=
+           0;
+}
+
 /* RFC 9110 5.5: no control bytes but HTAB; obs-text passes. */
 bool head_value_is_legal(struct str s)
 {
-    for (size_t i = 0; i < s.len; i++) {
+    size_t i = 0;
+    while (s.len - i >= 8 && !has_control(s.ptr + i)) {
+        i += 8;
+    }
+    for (; i < s.len; i++) {
         uint8_t c = (uint8_t)s.ptr[i];
         if ((c < 0x20 && c != '\t') || c == 0x7f) {
             return false;

@@ -115,6 +115,16 @@ bool tls_attach(struct conn *c, SSL_CTX *ctx, bool server)
     return true;
 }
 
+/* Results are told by what the error queue holds. Mostly nothing, and looking is cheaper than
+ * emptying it. */
+static void begin_call(struct conn *c)
+{
+    c->worker->bio_conn = c;
+    if (ERR_peek_error() != 0) {
+        ERR_clear_error();
+    }
+}
+
 static enum tls_result result_of(struct conn *c, int ret)
 {
     switch (SSL_get_error(c->ssl, ret)) {
@@ -138,8 +148,7 @@ static enum tls_result result_of(struct conn *c, int ret)
 
 enum tls_result tls_handshake(struct conn *c)
 {
-    c->worker->bio_conn = c;
-    ERR_clear_error();
+    begin_call(c);
     int ret = SSL_do_handshake(c->ssl);
     if (ret == 1) {
         const unsigned char *alpn = NULL;
@@ -163,8 +172,7 @@ enum tls_result tls_read(struct conn *c, char *data, size_t cap, size_t *out_len
 {
     size_t got = 0;
     enum tls_result result = TLS_OK;
-    c->worker->bio_conn = c;
-    ERR_clear_error();
+    begin_call(c);
     while (got < cap) {
         int ret = SSL_read(c->ssl, data + got, (int)(cap - got));
         if (ret <= 0) {
@@ -182,8 +190,7 @@ enum tls_result tls_read(struct conn *c, char *data, size_t cap, size_t *out_len
 
 enum tls_result tls_write(struct conn *c, const char *data, size_t len)
 {
-    c->worker->bio_conn = c;
-    ERR_clear_error();
+    begin_call(c);
     while (len > 0) {
         int piece = len < CONN_RECORD ? (int)len : CONN_RECORD;
         int ret = SSL_write(c->ssl, data, piece);
@@ -200,8 +207,7 @@ enum tls_result tls_write(struct conn *c, const char *data, size_t len)
 void tls_send_close_notify(struct conn *c)
 {
     if (c->ssl != NULL && SSL_is_init_finished(c->ssl)) {
-        c->worker->bio_conn = c;
-        ERR_clear_error();
+        begin_call(c);
         (void)SSL_shutdown(c->ssl); /* only queues the alert; the peer's is not awaited */
         ERR_clear_error();
     }

@@ -33,6 +33,29 @@ static void test_framing(void **state)
     assert_true(head.chunked);
 }
 
+/* Values are looked at in steps of eight bytes: each byte, at each place of a step and behind it,
+ * among the bytes that lie next to what is refused. */
+static void test_value_bytes(void **state)
+{
+    (void)state;
+    static const char around[] = {' ', '~', '\t', (char)0x80, (char)0xff, 'a'};
+    enum { LEN = 19 };
+    char value[LEN];
+    for (size_t fill = 0; fill < sizeof around; fill++) {
+        memset(value, around[fill], sizeof value);
+        for (size_t at = 0; at < LEN; at++) {
+            for (unsigned byte = 0; byte < 256; byte++) {
+                bool refused_byte = (byte < 0x20 && byte != '\t') || byte == 0x7f;
+                value[at] = (char)byte;
+                assert_int_equal(head_value_is_legal((struct str){value, LEN}), !refused_byte);
+                assert_true(head_value_is_legal((struct str){value, at}));
+            }
+            value[at] = around[fill];
+        }
+    }
+    assert_true(head_value_is_legal(STR_NONE));
+}
+
 /* Every way two readers have been made to disagree about a body's length. */
 static void test_smuggling(void **state)
 {
@@ -401,6 +424,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_framing),
+        cmocka_unit_test(test_value_bytes),
         cmocka_unit_test(test_smuggling),
         cmocka_unit_test(test_host),
         cmocka_unit_test(test_host_refused),
