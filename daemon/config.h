@@ -84,10 +84,10 @@ struct config {
     bool exists;
 
     uint32_t web_port;
-    char *web_host;     /* owned */
+    char *web_host;      /* owned */
     bool web_is_exposed; /* web.host is no loopback address: everything there needs the login */
     char *web_fault;     /* owned; why the web listener may not be opened; NULL: it may */
-    char *service_bind; /* owned; NULL = unset */
+    char *service_bind;  /* owned; NULL = unset */
 
     uint32_t health_timeout_ms;
     uint32_t health_start_period_ms;

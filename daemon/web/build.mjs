@@ -30,7 +30,7 @@ rmSync(dist, { recursive: true, force: true });
 mkdirSync(join(dist, 'assets'), { recursive: true });
 const result = await esbuild.build({
     absWorkingDir: here,
-    entryPoints: { app: 'src/main.tsx' },
+    entryPoints: { app: 'src/main.tsx', boot: 'src/boot.ts' },
     bundle: true,
     splitting: true,
     format: 'esm',
@@ -49,8 +49,9 @@ const result = await esbuild.build({
 
 const outputs = Object.entries(result.metafile.outputs);
 const entry = outputs.find(([, o]) => o.entryPoint === 'src/main.tsx');
+const boot = outputs.find(([, o]) => o.entryPoint === 'src/boot.ts');
 const url = (path) => '/' + resolve(here, path).slice(dist.length + 1);
-const initial = new Set();
+const initial = new Set([boot[0]]);
 (function walk(path) {
     if (!initial.has(path)) {
         initial.add(path);
@@ -63,6 +64,7 @@ const initial = new Set();
 })(entry[0]);
 
 const page = readFileSync(join(here, 'src/index.html'), 'utf8')
+    .replace('BOOT', url(boot[0]))
     .replace('SCRIPT', url(entry[0]))
     .replace('STYLE', url(entry[1].cssBundle));
 writeFileSync(join(dist, 'index.html'), page);

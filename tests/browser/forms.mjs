@@ -137,8 +137,9 @@ export function forms({ options, base, seen, look, card, status, open, ask }) {
                 await look(page, 'start-options');
             });
             await page.locator('.title .pill', { hasText: /running/ }).waitFor();
-            seen.target = await page.locator('.service .name b').allTextContents();
             await ask('started');
+            await page.getByRole('button', { name: 'Stop', exact: true }).waitFor();
+            seen.target = await page.locator('.service .name b').allTextContents();
             await page.getByRole('button', { name: 'Stop', exact: true }).click();
             await page.locator('.title .pill', { hasText: 'stopped' }).waitFor();
             await start(async () => {
@@ -147,6 +148,7 @@ export function forms({ options, base, seen, look, card, status, open, ask }) {
             });
             await page.locator('.title .pill', { hasText: /running/ }).waitFor();
             await page.getByText('init ran again').first().waitFor({ state: 'attached' });
+            await page.getByRole('button', { name: 'Stop', exact: true }).waitFor();
             seen.services = await page.locator('.service .name b').allTextContents();
             /* One service by itself. */
             await page.getByRole('button', { name: 'Restart worker' }).click();

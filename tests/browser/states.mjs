@@ -48,6 +48,15 @@ export function states({ options, base, seen, look }) {
             }
         },
 
+        /* A part of the page that is lost on its way. */
+        async halved({ page }) {
+            let lost = 0;
+            await page.route(/\/assets\/chunk/, (route) => (lost++ === 0 ? route.abort() : route.continue()));
+            await page.goto(`${base}/`);
+            await page.locator('.card').first().waitFor();
+            seen.lost = lost;
+        },
+
         /* With the keyboard alone: to a worktree, a dialog, and back to where it was opened. */
         async keyboard({ page }) {
             await page.goto(`${base}/`);

@@ -85,7 +85,9 @@ def test_add_rename_and_forget_a_project(ui):
 @WAYS
 def test_start_with_options(ui, way):
     def do(_):
-        assert ui.service_pids("gamma").keys() == {"web"}
+        # The page shows what runs before the operation that starts it is over.
+        ui.wait_route("gamma-web")
+        harness.until("only web runs", lambda: ui.service_pids("gamma").keys() == {"web"})
         assert ui.get("gamma-web", "/env").json["env"]["GIVEN"] == "from the form"
     seen = browse(ui, "options", do, path=str(ui.trees["gamma"]), **enter(ui, way))
     assert seen["target"] == ["web"]
@@ -120,6 +122,10 @@ def test_follow(ui):
 @pytest.mark.parametrize("state", ["loading", "failing", "away"])
 def test_every_view_has_its_states(ui, state):
     browse(ui, state, path=str(ui.trees["alpha"]))
+
+
+def test_a_page_that_does_not_arrive_whole(ui):
+    assert browse(ui, "halved")["lost"] >= 2
 
 
 def test_by_keyboard(ui):

@@ -10,7 +10,7 @@ import pytest
 
 import clients
 import harness
-from test_shell_bind import ip
+from other_host import ip
 from test_web_security import cookie_of, error
 
 SECRET = "a-long-secret-of-the-ui"
