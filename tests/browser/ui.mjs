@@ -9,6 +9,7 @@ import { chromium } from 'playwright-core';
 import { attacks } from './attacks.mjs';
 import { forms } from './forms.mjs';
 import { states } from './states.mjs';
+import { terminalScenarios } from './terminal.mjs';
 
 const options = JSON.parse(process.argv[2]);
 const base = new URL(options.url).origin;
@@ -343,6 +344,7 @@ const scenarios = {
 
 const tools = { options, base, seen, look, card, status, open, ask };
 Object.assign(scenarios, forms(tools), states(tools), attacks(tools));
+Object.assign(scenarios, terminalScenarios({ seen, options, base, open, ask, look }));
 
 let failure = null;
 const first = await open();
