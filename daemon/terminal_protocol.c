@@ -112,6 +112,9 @@ char *terminal_say_output(struct terminal_speaker *speaker, uint64_t seq,
                           enum terminal_stream stream, struct str data)
 {
     struct buf text = {0};
+    if (data.len == 0) {
+        return NULL;
+    }
     if (speaker->base64) {
         base64_encode(data, &text);
         char *message = output_text(seq, stream, "dataBase64", buf_cstr(&text));

@@ -1,6 +1,7 @@
 /* Scenarios of ui.mjs about terminals: typed into and read as a person does. */
 
 export function terminalScenarios({ seen, options, base, open, ask, look }) {
+    const patience = 120000; /* a slow machine is no failure */
     const href = (path, rest = '') => `${base}/terminal?path=${encodeURIComponent(path)}${rest}`;
     const box = (page, link) => page.locator(`.xtermbox[data-link=${link}]`);
     const screen = (page) => page.locator('.xterm-rows').innerText();
@@ -26,6 +27,7 @@ export function terminalScenarios({ seen, options, base, open, ask, look }) {
 
     return {
         async terminal({ page }) {
+            page.setDefaultTimeout(patience);
             await page.goto(`${base}/worktree?path=${encodeURIComponent(options.path)}`);
             await page.getByRole('link', { name: 'Terminal', exact: true }).click();
             await page.getByRole('heading', { name: 'No terminal is open here' }).waitFor();
@@ -92,11 +94,13 @@ export function terminalScenarios({ seen, options, base, open, ask, look }) {
         },
 
         async terminalTwo({ page }) {
+            page.setDefaultTimeout(patience);
             await page.goto(href(options.path));
             await newShell(page);
             await type(page, 'echo from-one-$((1+0))');
             await shows(page, 'from-one-1');
             const other = await open();
+            other.page.setDefaultTimeout(patience);
             await other.page.setViewportSize({ width: 700, height: 600 });
             await other.page.goto(page.url());
             await box(other.page, 'open').waitFor();
@@ -118,6 +122,7 @@ export function terminalScenarios({ seen, options, base, open, ask, look }) {
         },
 
         async terminalService({ page }) {
+            page.setDefaultTimeout(patience);
             await page.goto(`${base}/worktree?path=${encodeURIComponent(options.path)}`);
             await page.getByRole('button', { name: 'Shell in web' }).click();
             await box(page, 'open').waitFor();
@@ -126,6 +131,7 @@ export function terminalScenarios({ seen, options, base, open, ask, look }) {
         },
 
         async terminalPublic({ page }) {
+            page.setDefaultTimeout(patience);
             await page.goto(options.url);
             await page.getByLabel('Secret').fill(options.secret);
             await page.getByRole('button', { name: 'Sign in' }).click();
@@ -143,6 +149,21 @@ export function terminalScenarios({ seen, options, base, open, ask, look }) {
             await shows(page, 'outside-42');
             seen.protocol = await page.evaluate(() =>
                 performance.getEntriesByType('navigation')[0].nextHopProtocol);
+            /* A break: the terminal goes on, and what is missing comes, once. */
+            await page.evaluate(() => {
+                const view = document.querySelector('.xtermbox');
+                window.links = [];
+                new MutationObserver(() => window.links.push(view.dataset.link))
+                    .observe(view, { attributeFilter: ['data-link'] });
+            });
+            await type(page, '(sleep 1; echo meanwhile-$((3+3))) & echo begun-$((2+2))');
+            await shows(page, 'begun-4');
+            await ask('break');
+            await page.waitForFunction(() => window.links.join().includes('lost,open'));
+            await shows(page, 'meanwhile-6');
+            await type(page, 'echo back-$((1+1))');
+            await shows(page, 'back-2');
+            seen.once = (await screen(page)).match(/outside-42|meanwhile-6/g).length;
             await ask('off');
             await page.getByText('restricted to trusted local clients').first().waitFor();
         },

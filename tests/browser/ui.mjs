@@ -22,7 +22,9 @@ const browser = await chromium.launch({
     headless: true,
     args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage',
         '--disable-background-networking', '--host-resolver-rules=MAP evil.example 127.0.0.1',
-        '--disable-features=LocalNetworkAccessChecks,PrivateNetworkAccessRespectPreflightResults'],
+        '--disable-features=LocalNetworkAccessChecks,PrivateNetworkAccessRespectPreflightResults',
+        /* ignoreHTTPSErrors alone lets Chromium drop connections whenever it meets the certificate anew */
+        '--ignore-certificate-errors'],
 });
 
 async function open() {

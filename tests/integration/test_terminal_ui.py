@@ -1,4 +1,7 @@
 """Terminals of the web UI in a real browser: tabs, resizing, replay, two browsers, services, outside."""
+import os
+import signal
+
 import pytest
 
 import harness
@@ -45,8 +48,14 @@ def test_a_service(ui):
 
 def test_from_outside(ui):
     def do(what):
-        ui.ok("config", "set", KEY, "true" if what == "on" else "false")
+        if what == "break":
+            old = ui.gateway_pid()
+            os.kill(old, signal.SIGKILL)
+            harness.until("another gateway", lambda: ui.gateway_pid() not in (None, 0, old))
+            ui.wait_route("wos")
+        else:
+            ui.ok("config", "set", KEY, "true" if what == "on" else "false")
     ui.wait_route("wos")
     seen = browse(ui, "terminalPublic", do, url=ui.url("wos"), path=path(ui), secret=SECRET)
     assert seen["refused"] == 403 and seen["links"] == 0
-    assert seen["protocol"] == "h2"
+    assert seen["protocol"] == "h2" and seen["once"] == 2
