@@ -131,6 +131,9 @@ struct config {
     bool web_ui_terminal_enabled;
     struct config_ips web_ui_whitelist;
 
+    uint32_t terminals_max;
+    uint32_t terminals_scrollback_kb;
+    uint32_t terminals_idle_minutes;
     uint32_t terminal_backend; /* enum config_terminal */
     char *editor_command;      /* owned; NULL = unset */
 

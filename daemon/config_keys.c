@@ -253,6 +253,12 @@ const struct config_key config_keys[] = {
     INT("tunnel.limits.failedSecretsPerMinute", limits.failed_secrets_per_minute, 1, 1000000, "100",
         "Wrong secrets of all addresses in a minute before every address has to wait that was "
         "not right lately."),
+    INT("terminals.max", terminals_max, 1, 48, "24",
+        "Terminals of the web UI that are open at the same time, in all worktrees."),
+    INT("terminals.scrollbackKb", terminals_scrollback_kb, 16, 16384, "256",
+        "KiB of output that each of them keeps for those who come later. For new ones."),
+    INT("terminals.idleMinutes", terminals_idle_minutes, 1, 43200, "1440",
+        "How long one goes on that nobody looks at; then it is ended. For new ones."),
     WORD("terminalBackend", terminal_backend, "default|tmux", "default",
          "What terminals run in. Not used by this version."),
     STRING("editorCommand", editor_command, NULL,
@@ -300,6 +306,7 @@ const char *const config_live_keys[] = {
     "tunnel.proxyProtocol",   "tunnel.hsts",
     "tunnel.tls.minVersion",  "tunnel.webUi.whitelistIps",
     "healthcheck.",           "serviceBind",
+    "terminals.",             "tunnel.webUi.terminalEnabled",
     "terminalBackend", /* not used yet, like the next */
     "editorCommand",
 };

@@ -34,6 +34,7 @@
 #include "daemon/projects.h"
 #include "daemon/published.h"
 #include "daemon/sessions.h"
+#include "daemon/shells.h"
 #include "daemon/statuses.h"
 #include "daemon/supervisor.h"
 #include "daemon/terminal.h"
@@ -290,6 +291,7 @@ static int daemon_start(struct daemon *d, struct err *err)
     d->gitfacts = gitfacts_new(d->loop, daemon_on_gitfacts, d);
     d->usage = usage_new();
     d->terminals = terminals_new(d->loop);
+    d->shells = shells_new(d);
     d->publisher = publisher_new(d->loop, d->config, daemon_on_snapshot, d);
     d->certjobs = certjobs_new(d);
     certmodes_check(d->config);
@@ -348,6 +350,7 @@ static void daemon_fini(struct daemon *d)
     statuses_free(d->statuses);
     gitfacts_free(d->gitfacts);
     usage_free(d->usage);
+    shells_free(d->shells);
     terminals_free(d->terminals);
     fetch_client_free(d->fetch);
     loop_timer_fini(&d->end_timer);

@@ -29,6 +29,7 @@ struct gitfacts;
 struct logins;
 struct projects;
 struct sessions;
+struct shells;
 struct statuses;
 struct published;
 struct supervisor;
@@ -56,6 +57,7 @@ struct daemon {
     struct gitfacts *gitfacts;
     struct usage *usage;
     struct terminals *terminals;
+    struct shells *shells;
     struct publisher *publisher;
     struct certkeeper *certkeeper;
     struct certjobs *certjobs;

@@ -1,7 +1,8 @@
-/* terminal: see terminal.h. Called by the API's exec and attach endpoints; loop thread.
+/* terminal: see terminal.h. Called by shells.c and the API's exec and attach endpoints; loop
+ * thread.
  *
  * Output goes into `replay`, and from there to each attachment at its own position (pump).
- * Nothing is read while any attachment is paused or before there was one. */
+ * Nothing is read before there was an attachment, or while one is paused that may lose nothing. */
 #include "daemon/terminal.h"
 
 #include <errno.h>
@@ -16,113 +17,19 @@
 #include "base/file.h"
 #include "base/subprocess.h"
 #include "daemon/terminal_ends.h"
-
-#define TERMINAL_MAGIC 0x7465726du
-#define ATTACHMENT_MAGIC 0x61747463u
+#include "daemon/terminal_internal.h"
 
 enum {
     READ_MAX = 16384,
     READS_PER_TURN = 8,
-    SEGMENTS_MAX = 4096, /* changes between stdout and stderr that replay remembers */
+    REST_MS = 5, /* between full turns, where no reader's pace holds the program */
     END_GRACE_MS = 2000,
 };
 
-/* From `seq` on, up to the next segment, bytes are of this stream. */
-struct segment {
-    uint64_t seq;
-    enum terminal_stream stream;
-};
-
-struct terminal_attachment {
-    uint32_t magic;
-    struct terminal *terminal; /* borrowed: its owner */
-    struct terminal_ops ops;
-    void *arg; /* borrowed */
-    uint64_t seq;
-    bool paused;
-    bool told; /* on_exit was called */
-};
-
-struct source {
-    struct terminal *terminal; /* borrowed: its owner */
-    int fd;                    /* owned; -1: at its end */
-    struct event *event;       /* owned */
-    enum terminal_stream stream;
-};
-
-struct terminal {
-    uint32_t magic;
-    struct terminals *owner; /* borrowed */
-    char id[33];
-    char *session; /* owned or NULL */
-    bool use_pipes;
-    struct subprocess *process; /* owned; NULL once it ended */
-    int status;
-    bool drained; /* ended, and all it wrote is in replay */
-    struct source sources[2];
-    int input_fd;              /* owned with pipes; else that of sources[0] */
-    struct event *input_event; /* owned: writable */
-    struct buf input;
-    uint64_t input_taken; /* bytes, since the start */
-    bool input_closing;
-    struct buf replay;
-    uint64_t replay_seq; /* of its first byte */
-    struct segment *segments;
-    size_t segment_count;
-    struct terminal_attachment *attachments[TERMINAL_ATTACHMENTS_MAX];
-    bool was_attached;
-    uint32_t linger_ms;
-    struct loop_timer pump;
-    struct loop_timer linger;
-};
-
-struct terminals {
-    struct loop *loop; /* borrowed */
-    struct terminal *items[TERMINALS_MAX];
-};
-
-static void terminal_free(struct terminal *t);
-
-struct terminals *terminals_new(struct loop *loop)
+static void tell(struct terminal *t, enum terminal_change change)
 {
-    struct terminals *ts = xcalloc(1, sizeof(*ts));
-    ts->loop = loop;
-    return ts;
-}
-
-void terminals_free(struct terminals *ts)
-{
-    if (ts == NULL) {
-        return;
-    }
-    for (size_t i = 0; i < TERMINALS_MAX; i++) {
-        if (ts->items[i] != NULL) {
-            if (ts->items[i]->process != NULL) {
-                (void)subprocess_signal(ts->items[i]->process, SIGKILL, NULL);
-            }
-            terminal_free(ts->items[i]);
-        }
-    }
-    free(ts);
-}
-
-struct terminal *terminals_find(struct terminals *ts, const char *id)
-{
-    for (size_t i = 0; i < TERMINALS_MAX; i++) {
-        if (ts->items[i] != NULL && strcmp(ts->items[i]->id, id) == 0) {
-            return ts->items[i];
-        }
-    }
-    return NULL;
-}
-
-void terminals_end_session(struct terminals *ts, const char *session)
-{
-    for (size_t i = 0; i < TERMINALS_MAX; i++) {
-        struct terminal *t = ts->items[i];
-        if (t != NULL && t->session != NULL && strcmp(t->session, session) == 0) {
-            terminal_end(t);
-        }
+    if (t->owner->on_change != NULL) {
+        t->owner->on_change(t->owner->arg, t, change);
     }
 }
 
@@ -135,10 +42,16 @@ static size_t attachment_count(const struct terminal *t)
     return count;
 }
 
+/* One that gets every byte: the program goes at its pace. */
+static bool is_exact(const struct terminal_attachment *a)
+{
+    return a != NULL && a->ops.on_skip == NULL;
+}
+
 static bool may_read(const struct terminal *t)
 {
     for (size_t i = 0; i < TERMINAL_ATTACHMENTS_MAX; i++) {
-        if (t->attachments[i] != NULL && t->attachments[i]->paused) {
+        if (is_exact(t->attachments[i]) && t->attachments[i]->paused) {
             return false;
         }
     }
@@ -171,10 +84,11 @@ static void input_close(struct terminal *t)
     buf_consume(&t->input, t->input.len);
 }
 
-static void terminal_free(struct terminal *t)
+void terminal_free(struct terminal *t)
 {
     for (size_t i = 0; i < TERMINALS_MAX; i++) {
         if (t->owner->items[i] == t) {
+            tell(t, TERMINAL_REMOVED);
             t->owner->items[i] = NULL;
         }
     }
@@ -187,86 +101,76 @@ static void terminal_free(struct terminal *t)
     subprocess_release(t->process);
     loop_timer_fini(&t->pump);
     loop_timer_fini(&t->linger);
+    loop_timer_fini(&t->rest);
     buf_fini(&t->input);
-    buf_fini(&t->replay);
-    free(t->segments);
+    scrollback_fini(&t->replay);
     free(t->session);
     t->magic = 0;
     free(t);
 }
 
-/* Keeps the newest TERMINAL_REPLAY bytes; those who have not got the others come first. */
+/* Those who may lose nothing have had theirs before it is forgotten. */
 static void replay_trim(struct terminal *t)
 {
-    if (t->replay.len <= TERMINAL_REPLAY) {
-        return;
-    }
-    uint64_t keep_from = t->replay_seq + t->replay.len - TERMINAL_REPLAY;
+    uint64_t keep_from = UINT64_MAX;
     for (size_t i = 0; i < TERMINAL_ATTACHMENTS_MAX; i++) {
         const struct terminal_attachment *a = t->attachments[i];
-        keep_from = a != NULL && a->seq < keep_from ? a->seq : keep_from;
+        keep_from = is_exact(a) && a->seq < keep_from ? a->seq : keep_from;
     }
-    buf_consume(&t->replay, (size_t)(keep_from - t->replay_seq));
-    t->replay_seq = keep_from;
-    size_t first = 0;
-    while (first + 1 < t->segment_count && t->segments[first + 1].seq <= keep_from) {
-        first++;
-    }
-    t->segment_count -= first;
-    memmove(t->segments, t->segments + first, t->segment_count * sizeof(t->segments[0]));
+    scrollback_trim(&t->replay, keep_from);
 }
 
-static void replay_add(struct terminal *t, enum terminal_stream stream, struct str data)
+/* The next thing this one has not been told; false when there is none. It may detach itself. */
+static bool attachment_step(struct terminal *t, struct terminal_attachment *a)
 {
-    if (t->segment_count == 0 || t->segments[t->segment_count - 1].stream != stream) {
-        if (t->segment_count == SEGMENTS_MAX) {
-            /* The oldest two become one: a late reader may take some stderr for stdout. */
-            memmove(t->segments + 1, t->segments + 2,
-                    (t->segment_count - 2) * sizeof(t->segments[0]));
-            t->segment_count--;
-        }
-        t->segments = xrealloc(t->segments, (t->segment_count + 1) * sizeof(t->segments[0]));
-        t->segments[t->segment_count++] = (struct segment){t->replay_seq + t->replay.len, stream};
+    if (a->ops.on_size != NULL && (a->cols != t->cols || a->rows != t->rows)) {
+        a->cols = t->cols;
+        a->rows = t->rows;
+        a->ops.on_size(a->arg, t->cols, t->rows);
+        return true;
     }
-    buf_add_str(&t->replay, data);
+    if (a->seq < t->replay.start) {
+        CHECK(!is_exact(a));
+        a->seq = scrollback_resume(&t->replay, a->seq);
+        a->ops.on_skip(a->arg, a->seq);
+        return true;
+    }
+    unsigned stream;
+    uint64_t seq = a->seq;
+    struct str piece = scrollback_piece(&t->replay, seq, READ_MAX, &stream);
+    if (piece.len > 0) {
+        a->seq += piece.len;
+        a->ops.on_output(a->arg, seq, (enum terminal_stream)stream, piece);
+        return true;
+    }
+    if (t->drained && !a->told) {
+        a->told = true;
+        a->ops.on_exit(a->arg, t->status);
+    }
+    return false;
 }
 
-/* One piece of one stream from `seq` on. */
-static struct str replay_piece(const struct terminal *t, uint64_t seq,
-                               enum terminal_stream *out_stream)
-{
-    uint64_t end = t->replay_seq + t->replay.len;
-    *out_stream = TERMINAL_STDOUT;
-    for (size_t i = 0; i < t->segment_count; i++) {
-        if (t->segments[i].seq > seq) {
-            end = t->segments[i].seq;
-            break;
-        }
-        *out_stream = t->segments[i].stream;
-    }
-    uint64_t len = end - seq > READ_MAX ? READ_MAX : end - seq;
-    return (struct str){t->replay.ptr + (seq - t->replay_seq), (size_t)len};
-}
-
-/* Everything this one has not got yet; it may detach itself meanwhile. */
 static void attachment_pump(struct terminal *t, size_t index)
 {
     struct terminal_attachment *a = t->attachments[index];
     while (a != NULL && t->attachments[index] == a && !a->paused) {
         CHECK(a->magic == ATTACHMENT_MAGIC);
-        uint64_t seq = a->seq;
-        if (seq == t->replay_seq + t->replay.len) {
-            if (t->drained && !a->told) {
-                a->told = true;
-                a->ops.on_exit(a->arg, t->status);
-            }
+        if (!attachment_step(t, a)) {
             return;
         }
-        enum terminal_stream stream;
-        struct str piece = replay_piece(t, seq, &stream);
-        a->seq += piece.len;
-        a->ops.on_output(a->arg, seq, stream, piece);
     }
+}
+
+/* A program that writes without end, watched by those who may skip: the daemon has other work. */
+static void rest_after_full_turn(struct terminal *t)
+{
+    for (size_t i = 0; i < TERMINAL_ATTACHMENTS_MAX; i++) {
+        if (is_exact(t->attachments[i])) {
+            return;
+        }
+    }
+    t->is_resting = true;
+    loop_timer_set(&t->rest, REST_MS);
 }
 
 static void source_read(struct source *source)
@@ -276,7 +180,7 @@ static void source_read(struct source *source)
     for (int i = 0; i < READS_PER_TURN && source->fd >= 0 && may_read(t); i++) {
         ssize_t got = read(source->fd, piece, sizeof(piece));
         if (got > 0) {
-            replay_add(t, source->stream, (struct str){piece, (size_t)got});
+            scrollback_add(&t->replay, source->stream, (struct str){piece, (size_t)got});
             continue;
         }
         if (got < 0 && errno == EINTR) {
@@ -292,11 +196,12 @@ static void source_read(struct source *source)
         source_close(source);
         return;
     }
+    rest_after_full_turn(t);
 }
 
 static void sources_update(struct terminal *t)
 {
-    bool wanted = may_read(t);
+    bool wanted = may_read(t) && !t->is_resting;
     for (size_t i = 0; i < COUNT_OF(t->sources); i++) {
         if (t->sources[i].event != NULL) {
             CHECK((wanted ? event_add(t->sources[i].event, NULL)
@@ -311,7 +216,11 @@ static void terminal_pump(struct terminal *t)
     for (size_t i = 0; over && i < COUNT_OF(t->sources); i++) {
         source_read(&t->sources[i]);
     }
+    bool was_drained = t->drained;
     t->drained = over && t->sources[0].fd < 0 && t->sources[1].fd < 0;
+    if (t->drained && !was_drained) {
+        tell(t, TERMINAL_EXITED);
+    }
     for (size_t i = 0; i < TERMINAL_ATTACHMENTS_MAX; i++) {
         attachment_pump(t, i);
     }
@@ -320,8 +229,9 @@ static void terminal_pump(struct terminal *t)
     if (over && !t->drained && may_read(t)) {
         loop_timer_set(&t->pump, 0); /* more than one turn's reading is left */
     }
-    if (attachment_count(t) == 0 && t->drained && t->was_attached) {
-        loop_timer_set(&t->linger, 0);
+    if (attachment_count(t) == 0 && t->drained && (!was_drained || t->keep_ms == 0) &&
+        t->was_attached) {
+        loop_timer_set(&t->linger, t->keep_ms);
     }
 }
 
@@ -330,6 +240,14 @@ static void terminal_on_pump(void *arg)
     struct terminal *t = arg;
     CHECK(t->magic == TERMINAL_MAGIC);
     terminal_pump(t);
+}
+
+static void terminal_on_rest(void *arg)
+{
+    struct terminal *t = arg;
+    CHECK(t->magic == TERMINAL_MAGIC);
+    t->is_resting = false;
+    sources_update(t);
 }
 
 static void terminal_on_readable(evutil_socket_t fd, short what, void *arg)
@@ -362,6 +280,7 @@ static void terminal_on_linger(void *arg)
         return;
     }
     t->was_attached = true; /* what it still writes is read, so that it can end */
+    t->keep_ms = 0;
     terminal_end(t);
     sources_update(t);
     loop_timer_set(&t->linger, END_GRACE_MS);
@@ -458,11 +377,16 @@ struct terminal *terminal_open(struct terminals *ts, const struct terminal_spec 
                            .session = spec->session == NULL ? NULL : xstrdup(spec->session),
                            .use_pipes = spec->use_pipes,
                            .status = -1,
+                           .cols = spec->cols == 0 ? TERMINAL_COLS : spec->cols,
+                           .rows = spec->rows == 0 ? TERMINAL_ROWS : spec->rows,
                            .linger_ms =
-                               spec->linger_ms == 0 ? TERMINAL_LINGER_DEFAULT_MS : spec->linger_ms};
+                               spec->linger_ms == 0 ? TERMINAL_LINGER_DEFAULT_MS : spec->linger_ms,
+                           .keep_ms = spec->keep_ms};
     make_id(t->id);
+    scrollback_init(&t->replay, spec->replay_bytes == 0 ? TERMINAL_REPLAY : spec->replay_bytes);
     loop_timer_init(&t->pump, ts->loop, terminal_on_pump, t);
     loop_timer_init(&t->linger, ts->loop, terminal_on_linger, t);
+    loop_timer_init(&t->rest, ts->loop, terminal_on_rest, t);
     terminal_watch(t, &ends);
     struct subprocess_spec sub = {.argv = spec->argv,
                                   .env = spec->env,
@@ -497,9 +421,33 @@ bool terminal_uses_pipes(const struct terminal *t)
     return t->use_pipes;
 }
 
+bool terminal_is_running(const struct terminal *t)
+{
+    return !t->drained;
+}
+
+int terminal_status(const struct terminal *t)
+{
+    return t->status;
+}
+
+size_t terminal_viewers(const struct terminal *t)
+{
+    return attachment_count(t);
+}
+
+void terminal_size(const struct terminal *t, uint16_t *out_cols, uint16_t *out_rows)
+{
+    *out_cols = t->cols;
+    *out_rows = t->rows;
+}
+
 void terminal_end(struct terminal *t)
 {
     CHECK(t->magic == TERMINAL_MAGIC);
+    t->keep_ms = 0;
+    t->was_attached = true; /* what it still writes is read, so that it can end */
+    loop_timer_set(&t->pump, 0);
     if (t->process != NULL) {
         (void)subprocess_signal(t->process, SIGHUP, NULL); /* the stop below reaches all */
         subprocess_stop(t->process, END_GRACE_MS);
@@ -520,18 +468,19 @@ struct terminal_attachment *terminal_attach(struct terminal *t, uint64_t since,
                       TERMINAL_ATTACHMENTS_MAX);
         return NULL;
     }
-    uint64_t end = t->replay_seq + t->replay.len;
+    uint64_t end = scrollback_end(&t->replay);
+    uint64_t first = ops->on_skip == NULL ? t->replay.start : 0;
     struct terminal_attachment *a = xcalloc(1, sizeof(*a));
     *a = (struct terminal_attachment){.magic = ATTACHMENT_MAGIC,
                                       .terminal = t,
                                       .ops = *ops,
                                       .arg = arg,
-                                      .seq = since < t->replay_seq ? t->replay_seq
-                                                                   : (since > end ? end : since)};
+                                      .seq = since < first ? first : (since > end ? end : since)};
     t->attachments[slot] = a;
     t->was_attached = true;
     loop_timer_clear(&t->linger);
     loop_timer_set(&t->pump, 0);
+    tell(t, TERMINAL_ATTACHED);
     return a;
 }
 
@@ -550,9 +499,10 @@ void terminal_detach(struct terminal_attachment *a)
     a->magic = 0;
     free(a);
     if (attachment_count(t) == 0) {
-        loop_timer_set(&t->linger, t->drained ? 0 : t->linger_ms);
+        loop_timer_set(&t->linger, t->drained ? t->keep_ms : t->linger_ms);
     }
     loop_timer_set(&t->pump, 0); /* reading may go on */
+    tell(t, TERMINAL_DETACHED);
 }
 
 void terminal_pause(struct terminal_attachment *a, bool paused)
@@ -585,10 +535,18 @@ void terminal_close_input(struct terminal *t)
     }
 }
 
+static uint16_t size_clamp(uint16_t size)
+{
+    return size < 1 ? 1 : size > TERMINAL_SIZE_MAX ? TERMINAL_SIZE_MAX : size;
+}
+
 void terminal_resize(struct terminal *t, uint16_t cols, uint16_t rows)
 {
     CHECK(t->magic == TERMINAL_MAGIC);
     if (!t->use_pipes && t->input_fd >= 0) {
-        terminal_set_size(t->input_fd, cols, rows);
+        t->cols = size_clamp(cols);
+        t->rows = size_clamp(rows);
+        terminal_set_size(t->input_fd, t->cols, t->rows);
+        loop_timer_set(&t->pump, 0); /* the others are told */
     }
 }

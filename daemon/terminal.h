@@ -9,12 +9,13 @@
  *     terminal_detach(a);
  *
  * Nothing is read from the program before the first attachment, so a client that attaches
- * once gets every byte. The newest TERMINAL_REPLAY bytes are kept for those who come later.
+ * once gets every byte. The newest replay_bytes are kept for those who come later.
  * Output is numbered: `seq` is the number of bytes the program wrote before this chunk.
- * A paused attachment stops reading for all (the program blocks): nothing is dropped.
+ * A paused attachment stops reading for all (the program blocks): nothing is dropped. Unless it
+ * has on_skip: then the program goes on, and what this one missed beyond the replay is skipped.
  *
- * A terminal ends by itself: when its program has ended and nobody is attached any more, or
- * after linger_ms without any attachment (SIGHUP to its session, later SIGKILL). Then
+ * A terminal ends by itself: keep_ms after its program has ended and nobody is attached any more,
+ * or after linger_ms without any attachment (SIGHUP to its session, later SIGKILL). Then
  * its id is unknown. Clients never free it. All on the loop's thread; callbacks come from the
  * loop, never from inside a call, and terminal_detach may be called in them.
  */
@@ -29,9 +30,11 @@
 #include "base/str.h"
 
 enum {
-    TERMINAL_REPLAY = 256 * 1024,      /* bytes */
-    TERMINAL_INPUT_MAX = 256 * 1024,   /* bytes not yet taken by the program */
-    TERMINAL_SIZE_MAX = 1000,          /* columns, rows */
+    TERMINAL_REPLAY = 256 * 1024,    /* bytes */
+    TERMINAL_INPUT_MAX = 256 * 1024, /* bytes not yet taken by the program */
+    TERMINAL_SIZE_MAX = 1000,        /* columns, rows */
+    TERMINAL_COLS = 80,              /* where none are asked for */
+    TERMINAL_ROWS = 24,
     TERMINALS_MAX = 64,                /* at the same time */
     TERMINAL_ATTACHMENTS_MAX = 16,     /* per terminal */
     TERMINAL_LINGER_DEFAULT_MS = 10000 /* without anybody attached */
@@ -46,10 +49,12 @@ struct terminal_spec {
     const char *const *env;  /* "K=V"; NULL: the daemon's */
     const char *cwd;         /* NULL: the daemon's */
     const char *session;     /* whose it is; copied; may be NULL */
-    uint16_t cols;           /* 0: 80 */
-    uint16_t rows;           /* 0: 24 */
+    uint16_t cols;           /* 0: TERMINAL_COLS */
+    uint16_t rows;           /* 0: TERMINAL_ROWS */
     bool use_pipes;          /* no terminal: stdout and stderr apart, an end of input exists */
     uint32_t linger_ms;      /* 0: the default */
+    uint32_t keep_ms;        /* how long its end can be seen by those who come later */
+    size_t replay_bytes;     /* 0: TERMINAL_REPLAY */
 };
 
 enum terminal_stream { TERMINAL_STDOUT, TERMINAL_STDERR }; /* STDERR with use_pipes only */
@@ -62,11 +67,21 @@ struct terminal_ops {
     /* The program has taken all that terminal_write was given: `total` bytes since it began.
      * May be NULL. */
     void (*on_taken)(void *arg, uint64_t total);
+    /* The size, at first and when anybody changed it. May be NULL. */
+    void (*on_size)(void *arg, uint16_t cols, uint16_t rows);
+    /* Output goes on at `seq`: what is between is gone. NULL: nothing may be skipped. */
+    void (*on_skip)(void *arg, uint64_t seq);
 };
 
+enum terminal_change { TERMINAL_ATTACHED, TERMINAL_DETACHED, TERMINAL_EXITED, TERMINAL_REMOVED };
+/* REMOVED: the last time t is seen. Nothing may be done to t in it. */
+typedef void terminal_change_fn(void *arg, const struct terminal *t, enum terminal_change change);
+
 struct terminals *terminals_new(struct loop *loop);
-/* Ends every program. */
+/* Ends every program: those with a terminal have 300 ms after SIGHUP. */
 void terminals_free(struct terminals *ts);
+/* At most one observer; NULL ends it. */
+void terminals_observe(struct terminals *ts, terminal_change_fn *on_change, void *arg);
 /* NULL when there is none of that id (any more). */
 struct terminal *terminals_find(struct terminals *ts, const char *id);
 /* Ends those of a session. */
@@ -78,7 +93,12 @@ struct terminal *terminal_open(struct terminals *ts, const struct terminal_spec 
 const char *terminal_id(const struct terminal *t);
 const char *terminal_session(const struct terminal *t); /* or NULL */
 bool terminal_uses_pipes(const struct terminal *t);
-/* SIGHUP to the session, SIGKILL two seconds later. */
+/* False once it ended and all it wrote was read. */
+bool terminal_is_running(const struct terminal *t);
+int terminal_status(const struct terminal *t); /* then; as waitpid's, -1 if unknown */
+size_t terminal_viewers(const struct terminal *t);
+void terminal_size(const struct terminal *t, uint16_t *out_cols, uint16_t *out_rows);
+/* SIGHUP to the session, SIGKILL two seconds later. It is not kept when nobody is attached. */
 void terminal_end(struct terminal *t);
 
 /* What is kept from `since` on comes first, from the loop. NULL with ERR_BUSY at the limit. */

@@ -47,7 +47,7 @@ int terminal_open_pty(uint16_t cols, uint16_t rows, struct terminal_ends *out, s
         (void)close(master);
         return -1;
     }
-    terminal_set_size(master, cols == 0 ? 80 : cols, rows == 0 ? 24 : rows);
+    terminal_set_size(master, cols == 0 ? TERMINAL_COLS : cols, rows == 0 ? TERMINAL_ROWS : rows);
     *out = (struct terminal_ends){{slave, slave, slave}, {master, master, -1}};
     return 0;
 }

@@ -25,6 +25,8 @@ static int read_hello(const cJSON *message, struct terminal_message *out, struct
     }
     out->since = since < 0 ? 0 : (uint64_t)since;
     out->base64 = strcmp(json_get_str(message, "encoding", ""), "base64") == 0;
+    out->binary = strcmp(json_get_str(message, "encoding", ""), "binary") == 0;
+    out->skip = json_get_bool(message, "skip", false);
     return 0;
 }
 
@@ -110,6 +112,9 @@ char *terminal_say_output(struct terminal_speaker *speaker, uint64_t seq,
                           enum terminal_stream stream, struct str data)
 {
     struct buf text = {0};
+    if (data.len == 0) {
+        return NULL;
+    }
     if (speaker->base64) {
         base64_encode(data, &text);
         char *message = output_text(seq, stream, "dataBase64", buf_cstr(&text));
@@ -145,6 +150,30 @@ char *terminal_say_taken(uint64_t bytes)
     autojson cJSON *message = cJSON_CreateObject();
     json_add_str(message, "type", "taken");
     json_add_int(message, "bytes", (int64_t)bytes);
+    return json_print(message);
+}
+
+void terminal_binary_head(uint64_t seq, uint8_t out[TERMINAL_BINARY_HEAD])
+{
+    for (size_t i = 0; i < TERMINAL_BINARY_HEAD; i++) {
+        out[i] = (uint8_t)(seq >> (8 * (TERMINAL_BINARY_HEAD - 1 - i)));
+    }
+}
+
+char *terminal_say_size(uint16_t cols, uint16_t rows)
+{
+    autojson cJSON *message = cJSON_CreateObject();
+    json_add_str(message, "type", "size");
+    json_add_int(message, "cols", cols);
+    json_add_int(message, "rows", rows);
+    return json_print(message);
+}
+
+char *terminal_say_skipped(uint64_t seq)
+{
+    autojson cJSON *message = cJSON_CreateObject();
+    json_add_str(message, "type", "skipped");
+    json_add_int(message, "seq", (int64_t)seq);
     return json_print(message);
 }
 

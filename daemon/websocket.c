@@ -31,8 +31,9 @@ struct websocket {
     void *arg; /* borrowed */
     struct loop_timer timer;
     uint64_t heard_ms;
-    bool is_over;    /* on_close is due */
-    bool is_closing; /* the close frame was queued */
+    bool is_over;       /* on_close is due */
+    bool is_closing;    /* the close frame was queued */
+    unsigned fragments; /* frames of the message that is coming */
 };
 
 /* --- the handshake ------------------------------------------------------------------------ */
@@ -72,7 +73,8 @@ static bool handshake_is_good(struct api_request *r)
         reply_error(r, 426, "upgrade-required", "the WebSocket version must be 13", NULL);
     } else if (!key_is_good(request_header(r, "Sec-WebSocket-Key")) || !request_is_http11(r)) {
         reply_error(r, 400, "validation", "this is no WebSocket handshake (RFC 6455, 4.2.1)", NULL);
-    } else if (!access_origin_is_ours(request_header(r, "Origin"), request_header(r, "Host"))) {
+    } else if (!access_origin_is_ours(request_header(r, "Origin"), request_header(r, "Host")) ||
+               !access_fetch_is_ours(request_header(r, "Sec-Fetch-Site"))) {
         reply_error(r, 403, "forbidden", "requests from pages of other origins are refused", NULL);
     } else {
         return true;
@@ -115,6 +117,23 @@ static ssize_t ws_send(wslay_event_context_ptr ctx, const uint8_t *data, size_t 
     return (ssize_t)len;
 }
 
+/* Each frame of a message costs memory, whatever it carries. */
+static void ws_on_frame(wslay_event_context_ptr ctx,
+                        const struct wslay_event_on_frame_recv_start_arg *f, void *arg)
+{
+    struct websocket *ws = arg;
+    if (wslay_is_ctrl_frame(f->opcode)) {
+        return;
+    }
+    ws->fragments = f->opcode == WSLAY_CONTINUATION_FRAME ? ws->fragments + 1 : 1;
+    if (ws->fragments > WEBSOCKET_FRAGMENTS_MAX) {
+        static const char reason[] = "a message in too many frames";
+        (void)wslay_event_queue_close(ctx, WEBSOCKET_POLICY, (const uint8_t *)reason,
+                                      sizeof reason - 1);
+        wslay_event_shutdown_read(ctx);
+    }
+}
+
 static void ws_on_message(wslay_event_context_ptr ctx, const struct wslay_event_on_msg_recv_arg *m,
                           void *arg)
 {
@@ -122,12 +141,15 @@ static void ws_on_message(wslay_event_context_ptr ctx, const struct wslay_event_
     (void)ctx;
     if (m->opcode == WSLAY_TEXT_FRAME && !ws->is_closing) {
         ws->ops->on_text(ws->arg, (struct str){(const char *)m->msg, m->msg_length});
+    } else if (m->opcode == WSLAY_BINARY_FRAME && !ws->is_closing && ws->ops->on_binary != NULL) {
+        ws->ops->on_binary(ws->arg, (struct str){(const char *)m->msg, m->msg_length});
     }
 }
 
 static const struct wslay_event_callbacks ws_callbacks = {
     .recv_callback = ws_recv,
     .send_callback = ws_send,
+    .on_frame_recv_start_callback = ws_on_frame,
     .on_msg_recv_callback = ws_on_message,
 };
 
@@ -165,6 +187,9 @@ static void ws_flush(struct websocket *ws)
         ws->is_closing = true;
         loop_timer_set(&ws->timer, CLOSE_WAIT_MS);
     }
+    if (!ws->is_over && websocket_backlog(ws) > WEBSOCKET_STOP_BYTES) {
+        (void)bufferevent_disable(ws->bev, EV_READ);
+    }
 }
 
 static void ws_on_read(struct bufferevent *bev, void *arg)
@@ -185,6 +210,7 @@ static void ws_on_write(struct bufferevent *bev, void *arg)
     struct websocket *ws = arg;
     (void)bev;
     CHECK(ws->magic == WS_MAGIC);
+    (void)bufferevent_enable(ws->bev, EV_READ);
     ws_flush(ws);
     if (!ws->is_over && !ws->is_closing && ws->ops->on_drain != NULL) {
         ws->ops->on_drain(ws->arg);
@@ -262,6 +288,22 @@ void websocket_send(struct websocket *ws, struct str text)
     const struct wslay_event_msg message = {
         .opcode = WSLAY_TEXT_FRAME, .msg = (const uint8_t *)text.ptr, .msg_length = text.len};
     (void)wslay_event_queue_msg(ws->ctx, &message);
+    ws_flush(ws);
+}
+
+void websocket_send_binary(struct websocket *ws, struct str head, struct str data)
+{
+    CHECK(ws->magic == WS_MAGIC);
+    if (ws->is_over || ws->is_closing) {
+        return;
+    }
+    struct buf both = {0};
+    buf_add_str(&both, head);
+    buf_add_str(&both, data);
+    const struct wslay_event_msg message = {
+        .opcode = WSLAY_BINARY_FRAME, .msg = (const uint8_t *)both.ptr, .msg_length = both.len};
+    (void)wslay_event_queue_msg(ws->ctx, &message);
+    buf_fini(&both);
     ws_flush(ws);
 }
 

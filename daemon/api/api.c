@@ -67,7 +67,7 @@ static const struct api_endpoint *const tables[] = {
     api_auth_endpoints,        api_access_endpoints,    api_settings_endpoints,
     api_stats_endpoints,       api_project_endpoints,   api_setup_endpoints,
     api_event_endpoints,       api_action_endpoints,    api_exec_endpoints,
-    api_certificate_endpoints, api_board_endpoints,
+    api_certificate_endpoints, api_board_endpoints,     api_terminal_endpoints,
 };
 
 /* --- dispatch -------------------------------------------------------------------- */

@@ -62,5 +62,6 @@ extern const struct api_endpoint api_event_endpoints[];
 extern const struct api_endpoint api_action_endpoints[];
 extern const struct api_endpoint api_exec_endpoints[];
 extern const struct api_endpoint api_board_endpoints[];
+extern const struct api_endpoint api_terminal_endpoints[];
 
 #endif

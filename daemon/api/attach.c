@@ -13,8 +13,10 @@
 
 enum {
     ATTACH_MAGIC = 0x61747463,
-    PAUSE_BYTES = 1 << 20, /* waiting for the client: the program waits too */
+    PAUSE_BYTES = 1 << 20,      /* waiting for the client: the program waits too */
+    SKIP_PAUSE_BYTES = 1 << 17, /* of one that may skip: the program does not wait */
     HELLO_MS = 10000,
+    GUARD_MS = 2000, /* how soon a public client learns that terminals are not for it any more */
 };
 
 struct attach {
@@ -24,8 +26,12 @@ struct attach {
     struct websocket *ws;                   /* owned until its on_close */
     struct terminal_attachment *attachment; /* owned; NULL before the hello and after the end */
     struct terminal_speaker speaker;
-    struct loop_timer hello_timer;
-    uint64_t seq; /* of what comes next */
+    struct loop_timer timer; /* for the hello; then, of a public client, for the guard */
+    uint64_t seq;            /* of what comes next */
+    uint64_t written;        /* bytes of input, of this client */
+    bool is_public;
+    bool is_binary;
+    bool may_skip;
     bool is_paused;
 };
 
@@ -33,6 +39,7 @@ static void attach_detach(struct attach *a)
 {
     struct terminal_attachment *attachment = a->attachment;
     a->attachment = NULL;
+    loop_timer_clear(&a->timer);
     terminal_detach(attachment);
 }
 
@@ -59,8 +66,15 @@ static void attach_on_output(void *arg, uint64_t seq, enum terminal_stream strea
     struct attach *a = arg;
     CHECK(a->magic == ATTACH_MAGIC);
     a->seq = seq + data.len;
-    attach_say(a, terminal_say_output(&a->speaker, seq, stream, data));
-    if (!a->is_paused && websocket_backlog(a->ws) > PAUSE_BYTES) {
+    if (a->is_binary) {
+        uint8_t head[TERMINAL_BINARY_HEAD];
+        terminal_binary_head(seq, head);
+        websocket_send_binary(a->ws, (struct str){(const char *)head, sizeof head}, data);
+    } else {
+        attach_say(a, terminal_say_output(&a->speaker, seq, stream, data));
+    }
+    size_t most = a->may_skip ? SKIP_PAUSE_BYTES : PAUSE_BYTES;
+    if (!a->is_paused && websocket_backlog(a->ws) > most) {
         a->is_paused = true;
         terminal_pause(a->attachment, true);
     }
@@ -79,16 +93,41 @@ static void attach_on_exit(void *arg, int status)
 static void attach_on_taken(void *arg, uint64_t total)
 {
     struct attach *a = arg;
+    (void)total; /* of all clients */
     CHECK(a->magic == ATTACH_MAGIC);
-    if (a->speaker.base64) { /* others were written before there was such a message */
-        attach_say(a, terminal_say_taken(total));
+    /* Others were written before there was such a message. */
+    if (a->speaker.base64 || a->is_binary) {
+        attach_say(a, terminal_say_taken(a->written));
     }
+}
+
+static void attach_on_size(void *arg, uint16_t cols, uint16_t rows)
+{
+    struct attach *a = arg;
+    CHECK(a->magic == ATTACH_MAGIC);
+    attach_say(a, terminal_say_size(cols, rows));
+}
+
+static void attach_on_skip(void *arg, uint64_t seq)
+{
+    struct attach *a = arg;
+    CHECK(a->magic == ATTACH_MAGIC);
+    a->speaker.held_len = 0; /* of a character whose rest is gone */
+    attach_say(a, terminal_say_skipped(seq));
 }
 
 static const struct terminal_ops attach_terminal_ops = {
     .on_output = attach_on_output,
     .on_exit = attach_on_exit,
     .on_taken = attach_on_taken,
+};
+
+static const struct terminal_ops skipping_terminal_ops = {
+    .on_output = attach_on_output,
+    .on_exit = attach_on_exit,
+    .on_taken = attach_on_taken,
+    .on_size = attach_on_size,
+    .on_skip = attach_on_skip,
 };
 
 /* --- from the client ------------------------------------------------------------------------ */
@@ -100,15 +139,30 @@ static void on_hello(struct attach *a, struct terminal *t, const struct terminal
         attach_fail(a, "hello is said once");
         return;
     }
-    loop_timer_clear(&a->hello_timer);
+    loop_timer_clear(&a->timer);
+    if (a->is_public) {
+        loop_timer_set(&a->timer, GUARD_MS);
+    }
     a->speaker.base64 = message->base64;
+    a->is_binary = message->binary;
+    a->may_skip = message->skip;
     if (message->cols > 0 && message->rows > 0) {
         terminal_resize(t, message->cols, message->rows);
     }
-    a->attachment = terminal_attach(t, message->since, &attach_terminal_ops, a, &err);
+    a->attachment = terminal_attach(
+        t, message->since, a->may_skip ? &skipping_terminal_ops : &attach_terminal_ops, a, &err);
     if (a->attachment == NULL) {
         attach_fail(a, err.msg);
     }
+}
+
+static void on_input(struct attach *a, struct terminal *t, struct str data)
+{
+    if (!terminal_write(t, data)) {
+        attach_fail(a, "the program does not take its input");
+        return;
+    }
+    a->written += data.len;
 }
 
 static void on_message(struct attach *a, struct terminal *t, const struct terminal_message *message)
@@ -123,9 +177,7 @@ static void on_message(struct attach *a, struct terminal *t, const struct termin
     }
     switch (message->kind) {
     case TERMINAL_MESSAGE_INPUT:
-        if (!terminal_write(t, buf_str(&message->data))) {
-            attach_fail(a, "the program does not take its input");
-        }
+        on_input(a, t, buf_str(&message->data));
         break;
     case TERMINAL_MESSAGE_EOF:
         terminal_close_input(t);
@@ -139,20 +191,50 @@ static void on_message(struct attach *a, struct terminal *t, const struct termin
     }
 }
 
+/* NULL after having refused. */
+static struct terminal *attach_terminal(struct attach *a)
+{
+    struct terminal *t = terminals_find(a->d->terminals, a->id);
+    if (!guard_terminal_is_open(a->d, a->is_public)) {
+        attach_fail(a, GUARD_TERMINAL_REFUSAL);
+        return NULL;
+    }
+    if (t == NULL) {
+        attach_fail(a, "the program has ended");
+    }
+    return t;
+}
+
 static void attach_on_text(void *arg, struct str text)
 {
     struct attach *a = arg;
     CHECK(a->magic == ATTACH_MAGIC);
     struct terminal_message message = {0};
     struct err err = {.msg = ""};
-    struct terminal *t = terminals_find(a->d->terminals, a->id);
+    struct terminal *t = attach_terminal(a);
     if (t == NULL) {
-        attach_fail(a, "the program has ended");
-    } else if (terminal_message_parse(text, &message, &err) < 0) {
+        return;
+    }
+    if (terminal_message_parse(text, &message, &err) < 0) {
         attach_fail(a, err.msg);
     } else {
         on_message(a, t, &message);
         terminal_message_fini(&message);
+    }
+}
+
+static void attach_on_binary(void *arg, struct str data)
+{
+    struct attach *a = arg;
+    CHECK(a->magic == ATTACH_MAGIC);
+    struct terminal *t = attach_terminal(a);
+    if (t == NULL) {
+        return;
+    }
+    if (a->attachment == NULL || !a->is_binary) {
+        attach_fail(a, "binary messages come after a hello that says so");
+    } else {
+        on_input(a, t, data);
     }
 }
 
@@ -171,7 +253,7 @@ static void attach_on_close(void *arg)
     struct attach *a = arg;
     CHECK(a->magic == ATTACH_MAGIC);
     attach_detach(a);
-    loop_timer_fini(&a->hello_timer);
+    loop_timer_fini(&a->timer);
     free(a->id);
     a->magic = 0;
     free(a);
@@ -179,13 +261,22 @@ static void attach_on_close(void *arg)
 
 static const struct websocket_ops attach_ops = {
     .on_text = attach_on_text,
+    .on_binary = attach_on_binary,
     .on_drain = attach_on_drain,
     .on_close = attach_on_close,
 };
 
-static void attach_on_hello_timer(void *arg)
+static void attach_on_timer(void *arg)
 {
-    attach_fail(arg, "no hello came");
+    struct attach *a = arg;
+    CHECK(a->magic == ATTACH_MAGIC);
+    if (a->attachment == NULL) {
+        attach_fail(a, "no hello came");
+    } else if (!guard_terminal_is_open(a->d, a->is_public)) {
+        attach_fail(a, GUARD_TERMINAL_REFUSAL);
+    } else {
+        loop_timer_set(&a->timer, GUARD_MS);
+    }
 }
 
 void attach_handle(struct api_request *r)
@@ -198,12 +289,13 @@ void attach_handle(struct api_request *r)
         return;
     }
     struct attach *a = xcalloc(1, sizeof *a);
-    *a = (struct attach){.magic = ATTACH_MAGIC, .d = r->d, .id = xstrdup(r->param)};
-    loop_timer_init(&a->hello_timer, r->d->loop, attach_on_hello_timer, a);
-    loop_timer_set(&a->hello_timer, HELLO_MS);
+    *a = (struct attach){
+        .magic = ATTACH_MAGIC, .d = r->d, .id = xstrdup(r->param), .is_public = r->is_public};
+    loop_timer_init(&a->timer, r->d->loop, attach_on_timer, a);
+    loop_timer_set(&a->timer, HELLO_MS);
     a->ws = websocket_accept(r, &attach_ops, a);
     if (a->ws == NULL) {
-        loop_timer_fini(&a->hello_timer);
+        loop_timer_fini(&a->timer);
         free(a->id);
         free(a);
     }

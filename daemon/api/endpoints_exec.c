@@ -10,8 +10,8 @@
 #include "daemon/api/lookup.h"
 #include "daemon/api/request.h"
 #include "daemon/daemon.h"
-#include "daemon/deploy/compose_exec.h"
 #include "daemon/deploy/deployment_exec.h"
+#include "daemon/service_command.h"
 #include "daemon/sessions.h"
 #include "daemon/terminal.h"
 
@@ -57,28 +57,6 @@ static void reply_terminal(struct api_request *r, const struct terminal *t, cons
     reply_json(r, 201, out);
 }
 
-/* Beside a process, or in the service's container. */
-static int plan_make(const struct deployment *d, const char *service, const char *const *argv,
-                     bool is_tty, struct exec_plan *out, struct err *err)
-{
-    if (!compose_exec_applies(d)) {
-        return deployment_exec_plan(d, service, argv, is_tty, out, err);
-    }
-    struct docker_args words = {0};
-    struct docker_args env = {0};
-    int rc = compose_exec_plan(d, service, argv, is_tty, &words, &env, err);
-    if (rc < 0) {
-        docker_args_fini(&words);
-        docker_args_fini(&env);
-        return rc;
-    }
-    (void)docker_args_argv(&words); /* NULL at the end */
-    (void)docker_args_argv(&env);
-    *out = (struct exec_plan){
-        .argv = words.items, .env = env.items, .cwd = xstrdup(deployment_worktree(d)->root)};
-    return 0;
-}
-
 static void exec_go_on(struct api_request *r, const struct worktree *wt)
 {
     const struct session *session = sessions_find(r->d->sessions, wt->session_name);
@@ -97,7 +75,7 @@ static void exec_go_on(struct api_request *r, const struct worktree *wt)
     }
     bool is_tty = json_get_bool(r->body, "tty", true);
     struct exec_plan plan = {0};
-    if (plan_make(session_deployment(session), service, argv, is_tty, &plan, &err) < 0) {
+    if (service_command_plan(session_deployment(session), service, argv, is_tty, &plan, &err) < 0) {
         reply_error(r, 400, err.code == ERR_NOT_FOUND ? "unknown-service" : "service-not-running",
                     err.msg, NULL);
         return;

@@ -6,12 +6,16 @@
 #include "daemon/api/request.h"
 #include "daemon/daemon.h"
 
+bool guard_terminal_is_open(const struct daemon *d, bool is_public)
+{
+    return !is_public || d->config->web_ui_terminal_enabled;
+}
+
 bool guard_terminal(struct api_request *r)
 {
-    if (!r->is_public || r->d->config->web_ui_terminal_enabled) {
+    if (guard_terminal_is_open(r->d, r->is_public)) {
         return true;
     }
-    reply_error(r, 403, "forbidden", "terminal access is restricted to trusted local clients",
-                NULL);
+    reply_error(r, 403, "forbidden", GUARD_TERMINAL_REFUSAL, NULL);
     return false;
 }

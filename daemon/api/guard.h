@@ -7,7 +7,11 @@
 #include <stdbool.h>
 
 struct api_request;
+struct daemon;
 
+#define GUARD_TERMINAL_REFUSAL "terminal access is restricted to trusted local clients"
+
+bool guard_terminal_is_open(const struct daemon *d, bool is_public);
 /* False after having answered 403. */
 bool guard_terminal(struct api_request *r);
 

@@ -15,7 +15,8 @@ static const char POLICY[] =
     "require-trusted-types-for 'script'; trusted-types 'none'";
 
 /* Pages of the UI: main.tsx shows what belongs to each. */
-static const char *const pages[] = {"/", "/worktree", "/edge", "/settings", "/devices"};
+static const char *const pages[] = {"/",         "/worktree", "/edge",
+                                    "/settings", "/devices",  "/terminal"};
 
 static const struct web_asset *asset_find(const char *path)
 {

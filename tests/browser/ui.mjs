@@ -9,6 +9,7 @@ import { chromium } from 'playwright-core';
 import { attacks } from './attacks.mjs';
 import { forms } from './forms.mjs';
 import { states } from './states.mjs';
+import { terminalScenarios } from './terminal.mjs';
 
 const options = JSON.parse(process.argv[2]);
 const base = new URL(options.url).origin;
@@ -21,7 +22,9 @@ const browser = await chromium.launch({
     headless: true,
     args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage',
         '--disable-background-networking', '--host-resolver-rules=MAP evil.example 127.0.0.1',
-        '--disable-features=LocalNetworkAccessChecks,PrivateNetworkAccessRespectPreflightResults'],
+        '--disable-features=LocalNetworkAccessChecks,PrivateNetworkAccessRespectPreflightResults',
+        /* ignoreHTTPSErrors alone lets Chromium drop connections whenever it meets the certificate anew */
+        '--ignore-certificate-errors'],
 });
 
 async function open() {
@@ -343,6 +346,7 @@ const scenarios = {
 
 const tools = { options, base, seen, look, card, status, open, ask };
 Object.assign(scenarios, forms(tools), states(tools), attacks(tools));
+Object.assign(scenarios, terminalScenarios({ seen, options, base, open, ask, look }));
 
 let failure = null;
 const first = await open();

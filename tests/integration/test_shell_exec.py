@@ -71,7 +71,7 @@ def test_terminal(running):
     proc = subprocess.Popen(
         [str(harness.BIN), "exec", "web", "sh", "-c",
          "stty size; read x; echo got $x; trap 'stty size; echo resized' WINCH; echo armed;"
-         "while ! read y; do :; done; sleep 1000"],
+         "while ! read y; do :; done; exec cat"],
         cwd=running.source, env=running.env(), stdin=slave, stdout=slave, stderr=slave,
         start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
     seen = b""
@@ -90,7 +90,9 @@ def test_terminal(running):
         expect(b"armed")
         fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 12, 34, 0, 0))
         os.write(master, b"\r")
-        expect(b"12 34")
+        expect(b"12 34\r\nresized")
+        os.write(master, b"cat\r")
+        expect(b"cat\r\ncat\r\n")  # a shell may overhear the key between two commands
         os.write(master, b"\x03")
         assert proc.wait(60) == 128 + signal.SIGINT
         assert termios.tcgetattr(slave) == before

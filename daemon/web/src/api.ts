@@ -101,6 +101,7 @@ const EVENTS = [
     'certificate.issued', 'certificate.renewed', 'certificate.activated', 'certificate.failed',
     'config.changed', 'compose.status.changed', 'worktree.board.changed', 'worktree.comment.changed',
     'status.catalog.changed',
+    'terminal.started', 'terminal.updated', 'terminal.exited', 'terminal.removed',
 ];
 
 const listeners = new Set<() => void>();

@@ -9,6 +9,7 @@ import { Login } from './login';
 import { Empty, Note } from './parts';
 import { useLocation } from './router';
 import { Settings } from './settings';
+import { Terminals } from './terminals';
 import { Worktree } from './worktree';
 import type { AuthSession } from './types';
 import './style.css';
@@ -20,6 +21,10 @@ function Page({ at, isPublic }: { at: URL; isPublic: boolean }) {
     case '/worktree': {
         const path = at.searchParams.get('path') ?? '';
         return <Worktree key={path} path={path} />;
+    }
+    case '/terminal': {
+        const path = at.searchParams.get('path') ?? '';
+        return <Terminals key={path} path={path} id={at.searchParams.get('id')} />;
     }
     case '/edge':
         return <Edge isPublic={isPublic} />;
@@ -39,7 +44,8 @@ function Frame({ isPublic }: { isPublic: boolean }) {
     if (!isPublic) {
         pages.push(['/settings', 'Settings']);
     }
-    const name = pages.find(([path]) => path === at.pathname)?.[1] ?? 'Worktree';
+    const name = pages.find(([path]) => path === at.pathname)?.[1]
+        ?? (at.pathname === '/terminal' ? 'Terminal' : 'Worktree');
     useEffect(() => {
         document.title = `${name} – wos`;
     }, [name]);

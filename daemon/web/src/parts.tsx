@@ -74,6 +74,7 @@ const ICONS = {
     restart: 'M19 12a7 7 0 1 1-2-5M19 4v4h-4',
     down: 'M12 4v12M6 11l6 6 6-6M5 20h14',
     pause: 'M8 5v14M16 5v14',
+    terminal: 'M4 5h16v14H4zM8 10l3 2-3 2M13 14h4',
     close: 'M6 6l12 12M18 6L6 18',
     plus: 'M12 5v14M5 12h14',
     edit: 'M4 20h4L19 9l-4-4L4 16zM13 7l4 4',

@@ -218,4 +218,10 @@ export interface SettingKey {
     doc: string;
 }
 
+export interface Shell {
+    id: string; attachPath: string; title: string; path: string; sessionName: string; service?: string;
+    createdAt: string; cols: number; rows: number; viewers: number; state: 'running' | 'exited';
+    exit?: { exitCode?: number; signal?: number };
+}
+
 export interface AuthSession { authenticated: boolean; requiresAuth: boolean }

@@ -8,6 +8,7 @@ import { EditWorktree, FormDialog, RemoveWorktree } from './changes';
 import { Comments } from './comments';
 import { Logs } from './logs';
 import { Action, Await, Dot, Empty, ErrorNote, Icon, Pill } from './parts';
+import { openTerminal, TerminalLink } from './terminals';
 import { ProgressView, stepName, useProgress } from './progress';
 import type { Detail, WorkflowStatus } from './types';
 
@@ -94,6 +95,9 @@ function ServiceRow({ name, of, canAct, reload, onError }:
         <span class="addresses">{of.tunnels.filter((t) => t.service === name).map((t) =>
             <Address key={t.containerPort} of={t} />)}</span>
         <span class="actions">
+            <Action kind="icon" disabled={service.state !== 'running'} onError={onError}
+                run={() => openTerminal(of.worktree.path, name)} label={`Shell in ${name}`}>
+                <Icon name="terminal" /></Action>
             <Action kind="icon" disabled={!canAct} run={act('restart')} onError={onError}
                 label={`Restart ${name}`}><Icon name="restart" /></Action>
             <Action kind="icon" disabled={!canAct || service.state === 'stopped'} run={act('stop')}
@@ -172,6 +176,7 @@ function Page({ of, reload }: { of: Detail; reload: () => void }) {
         <p class="crumb"><a href="/">Worktrees</a></p>
         <div class="title work"><h1 class="clip">{of.worktree.displayName ?? basename(of.worktree.path)}</h1>
             <Pill status={of.worktree.status} />{label !== undefined && <Label of={label} />}<span class="grow" />
+            <TerminalLink path={of.worktree.path} />
             <Actions of={of} reload={reload} onError={setError} /></div>
         <Facts of={of} />
         {of.worktree.note && <p class="note-text">{of.worktree.note}</p>}

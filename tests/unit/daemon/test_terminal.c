@@ -20,6 +20,8 @@ struct watcher {
     uint64_t taken;
     int exits;
     int status;
+    int skips;
+    uint16_t cols, rows;
     struct terminal_attachment *attachment;
     size_t detach_after; /* bytes; 0: never */
 };
@@ -56,7 +58,24 @@ static void on_taken(void *arg, uint64_t total)
     w->taken = total;
 }
 
-static const struct terminal_ops ops = {on_output, on_exit_seen, on_taken};
+static const struct terminal_ops ops = {on_output, on_exit_seen, on_taken, NULL, NULL};
+
+static void on_size(void *arg, uint16_t cols, uint16_t rows)
+{
+    struct watcher *w = arg;
+    w->cols = cols;
+    w->rows = rows;
+}
+
+static void on_skip(void *arg, uint64_t seq)
+{
+    struct watcher *w = arg;
+    assert_true(seq > w->next);
+    w->skips++;
+    w->next = seq;
+}
+
+static const struct terminal_ops skipping = {on_output, on_exit_seen, on_taken, on_size, on_skip};
 
 static int set_up(void **state)
 {
@@ -242,6 +261,79 @@ static void test_much_output(void **state)
                         TERMINAL_REPLAY);
 }
 
+static void attach_skipping(struct terminal *t, struct watcher *w)
+{
+    w->attachment = terminal_attach(t, 0, &skipping, w, NULL);
+    assert_non_null(w->attachment);
+}
+
+/* One that may skip and does not read holds up neither the program nor the other. */
+static void test_a_slow_watcher_skips(void **state)
+{
+    struct world *w = *state;
+    struct terminal *t = open_shell(
+        w, "stty -echo; read x; yes 123456789 | head -c 3000000; echo END; read x", false);
+    attach_skipping(t, &w->a);
+    attach_skipping(t, &w->b);
+    terminal_pause(w->a.attachment, true);
+    assert_true(terminal_write(t, STR("\r")));
+    run_until_text(w, &w->b, "END");
+    assert_int_equal(w->a.out.len, 0);
+    terminal_pause(w->a.attachment, false);
+    run_until_text(w, &w->a, "END");
+    assert_int_equal(w->a.skips, 1);
+    assert_int_equal(w->b.skips, 0);
+    assert_true(w->a.out.len <= TERMINAL_REPLAY);
+    assert_memory_equal(w->a.out.ptr, "123456789\r\n", 11); /* from the start of a line */
+    assert_int_equal(w->a.cols, 100);
+    terminal_resize(t, 0, 50);
+    while (w->a.rows != 50 || w->b.rows != 50) {
+        loop_turn(w->loop, true);
+    }
+    assert_true(w->a.cols == 1 && w->b.cols == 1);
+}
+
+struct changes_seen {
+    int of[TERMINAL_REMOVED + 1];
+};
+
+static void on_change(void *arg, const struct terminal *t, enum terminal_change change)
+{
+    struct changes_seen *seen = arg;
+    assert_string_equal(terminal_session(t), "s");
+    seen->of[change]++;
+}
+
+static void test_an_end_is_kept(void **state)
+{
+    struct world *w = *state;
+    struct changes_seen seen = {0};
+    const char *const argv[] = {"sh", "-c", "echo bye; exit 5", NULL};
+    struct terminal_spec spec = {.argv = argv, .session = "s", .keep_ms = 3600000};
+    terminals_observe(w->ts, on_change, &seen);
+    struct terminal *t = terminal_open(w->ts, &spec, NULL);
+    autofree char *id = xstrdup(terminal_id(t));
+    attach_skipping(t, &w->a);
+    run_until_exit(w, &w->a);
+    terminal_detach(w->a.attachment);
+    loop_turn(w->loop, false);
+    loop_turn(w->loop, false);
+    assert_ptr_equal(terminals_find(w->ts, id), t);
+    assert_false(terminal_is_running(t));
+    attach_skipping(t, &w->b);
+    run_until_exit(w, &w->b);
+    assert_int_equal(WEXITSTATUS(w->b.status), 5);
+    assert_string_equal(buf_cstr(&w->b.out), "bye\r\n");
+    terminal_detach(w->b.attachment);
+    terminal_end(t); /* closed: it is not kept any more */
+    run_until_gone(w, id);
+    assert_int_equal(seen.of[TERMINAL_ATTACHED], 2);
+    assert_int_equal(seen.of[TERMINAL_DETACHED], 2);
+    assert_int_equal(seen.of[TERMINAL_EXITED], 1);
+    assert_int_equal(seen.of[TERMINAL_REMOVED], 1);
+    terminals_observe(w->ts, NULL, NULL);
+}
+
 static void test_detach_in_callback_and_linger(void **state)
 {
     struct world *w = *state;
@@ -281,6 +373,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_pipes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_input_is_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_much_output, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_slow_watcher_skips, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_an_end_is_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_detach_in_callback_and_linger, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_limits_and_errors, set_up, tear_down),
     };

@@ -1,0 +1,69 @@
+/* terminal_internal: what terminal.c (one terminal) and terminals.c (all of them) share. */
+#ifndef WOS_DAEMON_TERMINAL_INTERNAL_H
+#define WOS_DAEMON_TERMINAL_INTERNAL_H
+
+#include "daemon/scrollback.h"
+#include "daemon/terminal.h"
+
+#define TERMINAL_MAGIC 0x7465726du
+#define ATTACHMENT_MAGIC 0x61747463u
+
+struct event;
+struct subprocess;
+
+struct terminal_attachment {
+    uint32_t magic;
+    struct terminal *terminal; /* borrowed: its owner */
+    struct terminal_ops ops;
+    void *arg; /* borrowed */
+    uint64_t seq;
+    uint16_t cols, rows; /* what on_size was told */
+    bool paused;
+    bool told; /* on_exit was called */
+};
+
+struct source {
+    struct terminal *terminal; /* borrowed: its owner */
+    int fd;                    /* owned; -1: at its end */
+    struct event *event;       /* owned */
+    enum terminal_stream stream;
+};
+
+struct terminal {
+    uint32_t magic;
+    struct terminals *owner; /* borrowed */
+    char id[33];
+    char *session; /* owned or NULL */
+    bool use_pipes;
+    struct subprocess *process; /* owned; NULL once it ended */
+    int status;
+    bool drained; /* ended, and all it wrote is in replay */
+    struct source sources[2];
+    int input_fd;              /* owned with pipes; else that of sources[0] */
+    struct event *input_event; /* owned: writable */
+    struct buf input;
+    uint64_t input_taken; /* bytes, since the start */
+    bool input_closing;
+    struct scrollback replay;
+    struct terminal_attachment *attachments[TERMINAL_ATTACHMENTS_MAX];
+    uint16_t cols, rows;
+    bool was_attached;
+    bool is_resting; /* until the timer: nothing is read */
+    uint32_t linger_ms;
+    uint32_t keep_ms;
+    struct loop_timer pump;
+    struct loop_timer linger;
+    struct loop_timer rest;
+};
+
+struct terminals {
+    struct loop *loop; /* borrowed */
+    struct terminal *items[TERMINALS_MAX];
+    terminal_change_fn *on_change;
+    void *arg; /* borrowed */
+};
+
+/* Signals nobody. */
+void terminal_free(struct terminal *t);
+
+#endif
