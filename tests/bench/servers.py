@@ -125,7 +125,8 @@ class Server:
         (self.dir / "config").write_text(text)
         self.log = open(self.dir / "output", "wb")  # pylint: disable=consider-using-with
         self.process = subprocess.Popen(  # pylint: disable=consider-using-with
-            self.command(), cwd=self.dir, env=self.env(), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+            self.command(), cwd=self.dir, env=self.env(), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+            start_new_session=True)  # as wos has: the scheduler shares a busy machine out by session
         until("%s listens" % self.name, self.ready)
         return self
 
