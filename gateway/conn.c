@@ -496,21 +496,6 @@ static bool send_out(struct conn *c)
     return true;
 }
 
-void conn_push(struct conn *c)
-{
-    if (c->state != CONN_OPEN) {
-        return;
-    }
-    size_t staged = wbuf_len(&c->stage);
-    if (c->ssl != NULL && staged > 0) {
-        (void)tls_write(c, wbuf_data(&c->stage), staged); /* it ends in any case */
-        wbuf_release(&c->worker->wbufs, &c->stage);
-    }
-    size_t len = wbuf_len(&c->out);
-    ssize_t n = c->can_write && len > 0 ? send(c->fd, wbuf_data(&c->out), len, MSG_NOSIGNAL) : 0;
-    c->bytes_out += n > 0 ? (uint64_t)n : 0;
-}
-
 void conn_flush(struct conn *c)
 {
     CHECK(c->magic == CONN_MAGIC);

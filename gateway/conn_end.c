@@ -195,6 +195,21 @@ const char *conn_error_text(const struct conn *c)
     return c->error == 0 ? "connection closed" : strerrordesc_np(c->error);
 }
 
+void conn_push(struct conn *c)
+{
+    if (c->state != CONN_OPEN) {
+        return;
+    }
+    size_t staged = wbuf_len(&c->stage);
+    if (c->ssl != NULL && staged > 0) {
+        (void)tls_write(c, wbuf_data(&c->stage), staged); /* it ends in any case */
+        wbuf_release(&c->worker->wbufs, &c->stage);
+    }
+    size_t len = wbuf_len(&c->out);
+    ssize_t n = c->can_write && len > 0 ? send(c->fd, wbuf_data(&c->out), len, MSG_NOSIGNAL) : 0;
+    c->bytes_out += n > 0 ? (uint64_t)n : 0;
+}
+
 /* After the last byte: FIN, and wait for the peer's so that no reset eats it. */
 void conn_start_linger(struct conn *c)
 {
