@@ -214,27 +214,30 @@ static void bash_script(struct buf *out)
                       "complete -F _wos wos\n");
 }
 
-/* In single quotes: ' is left out, and what zsh and fish take for syntax. */
-static void add_quoted(struct buf *out, struct str text)
+/* What all three shells take inside single quotes: ' is written outside of them, \ left out. */
+static void add_quotable(struct buf *out, struct str text)
 {
-    buf_add_char(out, '\'');
     for (size_t i = 0; i < text.len; i++) {
-        if (strchr("'[]:\\\n", text.ptr[i]) == NULL) {
+        if (text.ptr[i] == '\'') {
+            buf_add_text(out, "'\\''");
+        } else if (text.ptr[i] != '\\' && text.ptr[i] != '\n') {
             buf_add_char(out, text.ptr[i]);
         }
     }
+}
+
+static void add_quoted(struct buf *out, struct str text)
+{
+    buf_add_char(out, '\'');
+    add_quotable(out, text);
     buf_add_char(out, '\'');
 }
 
-/* 'word:what it does', for _describe. */
+/* 'word:what it does', for _describe, which looks for the first colon. */
 static void add_pair(struct buf *out, struct str word, struct str doc)
 {
     buf_printf(out, "'%.*s:", STR_ARG(word));
-    for (size_t i = 0; i < doc.len; i++) {
-        if (strchr("':\\", doc.ptr[i]) == NULL) {
-            buf_add_char(out, doc.ptr[i]);
-        }
-    }
+    add_quotable(out, doc);
     buf_add_text(out, "' ");
 }
 

@@ -1,4 +1,5 @@
 """docs/CLI.md, man pages and shell completion: all from the command table, and of now."""
+import os
 import re
 import shutil
 import subprocess
@@ -83,6 +84,40 @@ def test_the_scripts_are_programs_of_their_shell(commands, shell):
     done = subprocess.run([shell, "-n"], input=text, text=True, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, check=False)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_fish_completes(tmp_path):
+    if shutil.which("fish") is None:
+        pytest.skip("no fish is installed")
+    (tmp_path / "wos.fish").write_text(wos("completion", "fish"))
+
+    def offered(line):
+        done = subprocess.run(["fish", "-N", "-c", "source wos.fish; complete -C '%s'" % line],
+                              stdout=subprocess.PIPE, text=True, check=True, cwd=tmp_path,
+                              env=dict(os.environ, HOME=str(tmp_path)))
+        return dict(row.partition("\t")[::2] for row in done.stdout.splitlines())
+
+    assert offered("wos unp").keys() == {"unpublish"}
+    assert "this worktree's services" in offered("wos status")["status"]
+    assert {"--target", "--no-tunnel", "--arg"} <= offered("wos up --").keys()
+
+
+def test_zsh_completes(tmp_path):
+    """The words as compadd gets them: _describe stands in for zsh's own."""
+    if shutil.which("zsh") is None:
+        pytest.skip("no zsh is installed")
+    script = tmp_path / "_wos"
+    script.write_text(wos("completion", "zsh"))
+
+    def offered(*words):
+        line = ("_describe() { print -rl -- ${(P)2} }; _directories() { print directories }; "
+                "words=(%s); CURRENT=$#words; source %s" % (" ".join("'%s'" % w for w in words), script))
+        done = subprocess.run(["zsh", "-f", "-c", line], stdout=subprocess.PIPE, text=True, check=True)
+        return dict(row.partition(":")[::2] for row in done.stdout.splitlines())
+
+    assert "this worktree's services" in offered("wos", "st")["status"]
+    assert {"--target", "--no-tunnel", "--arg"} <= offered("wos", "--json", "up", "-").keys()
+    assert "directories" in offered("wos", "--cwd", "")
 
 
 def test_unknown_shells():
