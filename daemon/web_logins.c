@@ -262,7 +262,7 @@ char *web_logins_add(struct web_logins *l, const char *secret, const char *addre
 const char *web_logins_find(struct web_logins *l, const char *secret, struct str token,
                             int64_t now_ms)
 {
-    if (token.len != sizeof TOKEN_START - 1 + TOKEN_BYTES * 2 || !take_secret(l, secret)) {
+    if (token.len != sizeof TOKEN_START - 1 + (size_t)TOKEN_BYTES * 2 || !take_secret(l, secret)) {
         return NULL;
     }
     char digest[SHA256_DIGEST_LENGTH * 2 + 1];

@@ -97,7 +97,9 @@ void h2_memory_end(struct h2_memory *m, nghttp2_session *session)
     if (!m->failed) {
         nghttp2_session_del(session);
     }
-    while (m->blocks != NULL) {
-        on_free(m->blocks->data, m);
+    for (struct h2_block *block = m->blocks, *next; block != NULL; block = next) {
+        next = block->next;
+        free(block);
     }
+    m->blocks = NULL;
 }
