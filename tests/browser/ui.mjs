@@ -82,6 +82,11 @@ async function look(page, name, kinds = KINDS.map((k) => k[0])) {
         if (wide > 0) {
             seen.errors.push(`${name} on ${kind} is ${wide} px too wide`);
         }
+        const cut = await page.evaluate(() => [...document.querySelectorAll('h3.clip')].map((h) =>
+            (h.scrollWidth > h.clientWidth && h.textContent.length < 16 ? h.textContent : '')).join(''));
+        if (cut !== '') {
+            seen.errors.push(`${name} on ${kind} cuts the short name ${cut}`);
+        }
         if (options.axe) {
             await page.evaluate(readFileSync(options.axe, 'utf8'));
             const found = await page.evaluate(() => window.axe.run(document,
