@@ -95,10 +95,19 @@ static void entries_free(struct entry *entries, size_t count)
     free(entries);
 }
 
+enum route_class owner_class_of(const char *name)
+{
+    if (strcmp(name, PUBLISHER_OWNER_PUBLISH) == 0) {
+        return ROUTE_PUBLISHED;
+    }
+    return strcmp(name, PUBLISHER_OWNER_DAEMON) == 0 ? ROUTE_WEB_UI : ROUTE_SERVICE;
+}
+
 struct owner *owner_new(const char *name)
 {
     struct owner *owner = xcalloc(1, sizeof *owner);
     owner->name = xstrdup(name);
+    owner->route_class = owner_class_of(name);
     return owner;
 }
 

@@ -24,12 +24,15 @@ struct entry {
 };
 
 struct owner {
-    char *name;            /* owned */
-    char *phase;           /* owned: what its starting routes are doing; NULL: not said */
-    struct entry *entries; /* owned; in the order they were given */
+    char *name;                   /* owned */
+    enum route_class route_class; /* of all its routes; the name says it */
+    char *phase;                  /* owned: what its starting routes are doing; NULL: not said */
+    struct entry *entries;        /* owned; in the order they were given */
     size_t count;
 };
 
+/* The class of all routes of the owner of that name. */
+enum route_class owner_class_of(const char *name);
 /* Without routes. */
 struct owner *owner_new(const char *name);
 void owner_free(struct owner *owner);

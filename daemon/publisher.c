@@ -60,23 +60,11 @@ static void publisher_wait(struct publisher *p, publisher_done_fn *done, void *a
 
 /* --- the snapshot ------------------------------------------------------------ */
 
-static enum route_class class_of(const char *owner)
-{
-    if (strcmp(owner, PUBLISHER_OWNER_PUBLISH) == 0) {
-        return ROUTE_PUBLISHED;
-    }
-    return strcmp(owner, PUBLISHER_OWNER_DAEMON) == 0 ? ROUTE_WEB_UI : ROUTE_SERVICE;
-}
-
-enum route_class owner_class(const struct owner *owner)
-{
-    return class_of(owner->name);
-}
-
 bool publisher_is_private(const struct publisher *p, const char *owner,
                           const struct publish_options *options)
 {
-    return route_access_of(p->config, class_of(owner), options).access == PUBLISH_ACCESS_PRIVATE;
+    return route_access_of(p->config, owner_class_of(owner), options).access ==
+           PUBLISH_ACCESS_PRIVATE;
 }
 
 static struct route route_of(const struct publisher *p, const struct owner *owner,
@@ -89,7 +77,7 @@ static struct route route_of(const struct publisher *p, const struct owner *owne
         .service = str_of(e->service),
         .service_port = e->service_port,
         .port = e->port,
-        .route_class = (uint8_t)owner_class(owner),
+        .route_class = (uint8_t)owner->route_class,
         .state = (uint8_t)e->state,
         .host_mode = (uint8_t)route_host_mode_of(p->config, &e->options),
         .backend = (uint8_t)e->options.backend,
@@ -103,8 +91,8 @@ static struct route route_of(const struct publisher *p, const struct owner *owne
 static bool entry_policy(const struct publisher *p, const struct owner *owner,
                          const struct entry *e, struct policy_table *policies, uint32_t *out_index)
 {
-    enum route_class route_class = owner_class(owner);
-    if (publisher_is_private(p, owner->name, &e->options)) {
+    enum route_class route_class = owner->route_class;
+    if (route_access_of(p->config, route_class, &e->options).access == PUBLISH_ACCESS_PRIVATE) {
         return false;
     }
     struct policy policy = route_policy_of(p->config, route_class, &e->options);
@@ -126,7 +114,7 @@ static struct route *collect_routes(const struct publisher *p, struct policy_tab
     at = 0;
     while ((item = map_next(&p->owners, &at)) != NULL) {
         const struct owner *owner = item->value;
-        if (owner_class(owner) == ROUTE_SERVICE && !publisher_serves_services(p)) {
+        if (owner->route_class == ROUTE_SERVICE && !publisher_serves_services(p)) {
             continue;
         }
         for (size_t i = 0; i < owner->count && count < SNAPSHOT_ROUTES_MAX; i++) {
@@ -334,7 +322,7 @@ char *publisher_url(const struct publisher *p, const char *host)
 /* Tells the log once when a route does not get the access it asks for, or is closed. */
 static void entry_note(const struct publisher *p, const struct owner *owner, struct entry *e)
 {
-    struct route_access now = route_access_of(p->config, owner_class(owner), &e->options);
+    struct route_access now = route_access_of(p->config, owner->route_class, &e->options);
     bool is_new = now.access != e->noted.access || now.is_capped != e->noted.is_capped ||
                   now.is_closed != e->noted.is_closed;
     e->noted = now;

@@ -36,8 +36,6 @@ struct publisher {
     uint32_t revoked_count;
 };
 
-/* publisher.c: the class of all routes of the owner. */
-enum route_class owner_class(const struct owner *owner);
 /* publisher_json.c: route_access_warning of an entry, which names its place. malloc'ed; NULL when
  * there is nothing to say. */
 char *entry_warning(const struct publisher *p, const struct owner *owner, const struct entry *e);
