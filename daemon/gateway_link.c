@@ -12,6 +12,7 @@
 #include "base/frame.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/memfile.h"
 #include "gateway/link_protocol.h"
 
 enum { GATEWAY_LINK_MAGIC = 0x676c6e6b };
@@ -177,7 +178,14 @@ void gateway_link_send_setup(struct gateway_link *link, const struct socket_set 
 
 void gateway_link_send_snapshot(struct gateway_link *link, struct str snapshot)
 {
-    frame_send(link->channel, LINK_SNAPSHOT, snapshot, NULL, 0);
+    struct err err = {.msg = ""};
+    int fd = snapshot.len < LINK_SNAPSHOT_FILE_MIN ? -1 : memfile_new(snapshot, &err);
+    if (fd < 0) { /* small, or it goes the slower way */
+        frame_send(link->channel, LINK_SNAPSHOT, snapshot, NULL, 0);
+        return;
+    }
+    frame_send(link->channel, LINK_SNAPSHOT, STR_NONE, &fd, 1);
+    (void)close(fd);
 }
 
 void gateway_link_send_drain(struct gateway_link *link, uint32_t limit_ms)

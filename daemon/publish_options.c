@@ -74,6 +74,25 @@ void publish_options_copy(struct publish_options *out, const struct publish_opti
     }
 }
 
+static bool prefixes_are_equal(const struct ip_prefix *a, const struct ip_prefix *b, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (a[i].family != b[i].family || a[i].bits != b[i].bits ||
+            memcmp(a[i].bytes, b[i].bytes, sizeof a[i].bytes) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool publish_options_equal(const struct publish_options *a, const struct publish_options *b)
+{
+    return a->host_mode == b->host_mode && a->access == b->access && a->backend == b->backend &&
+           a->rate_per_second == b->rate_per_second && a->rate_burst == b->rate_burst &&
+           a->exchanges_max == b->exchanges_max && a->whitelist_count == b->whitelist_count &&
+           prefixes_are_equal(a->whitelist, b->whitelist, a->whitelist_count);
+}
+
 void publish_options_fini(struct publish_options *options)
 {
     free((struct ip_prefix *)(uintptr_t)options->whitelist);

@@ -59,6 +59,8 @@ bool publish_access_parse(const char *word, enum publish_access *out);
 bool publish_backend_parse(const char *word, bool insecure, enum route_backend *out);
 
 void publish_options_copy(struct publish_options *out, const struct publish_options *from);
+/* Same values; whitelists the same prefixes in the same order. */
+bool publish_options_equal(const struct publish_options *a, const struct publish_options *b);
 /* For copies, and for what publish_options_read filled in. */
 void publish_options_fini(struct publish_options *options);
 

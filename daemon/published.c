@@ -10,13 +10,14 @@
 #include "base/log.h"
 #include "daemon/config.h"
 
-enum { FILE_MAX = 4 << 20, NAME_MAX_BYTES = 63 };
+enum { FILE_MAX = 256 << 20, NAME_MAX_BYTES = 63 };
 
 struct item {
     char *name; /* owned */
     char *host; /* owned; NULL while the tunnel is disabled */
     uint16_t port;
     struct publish_options options; /* a copy of its own */
+    char *row;                      /* owned: its object in the file; NULL: made when saved */
 };
 
 struct published {
@@ -35,14 +36,26 @@ static bool name_is_label(const char *name)
     return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
 }
 
-static struct item *find(const struct published *p, const char *name)
+/* Where the name is, or would be inserted. */
+static size_t place_of(const struct published *p, const char *name)
 {
-    for (size_t i = 0; i < p->count; i++) {
-        if (strcmp(p->items[i].name, name) == 0) {
-            return &p->items[i];
+    size_t low = 0;
+    size_t high = p->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(p->items[middle].name, name) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
         }
     }
-    return NULL;
+    return low;
+}
+
+static struct item *find(const struct published *p, const char *name)
+{
+    size_t at = place_of(p, name);
+    return at < p->count && strcmp(p->items[at].name, name) == 0 ? &p->items[at] : NULL;
 }
 
 /* Names its host with the publisher. */
@@ -63,42 +76,62 @@ static int item_claim(struct published *p, struct item *item, struct err *err)
     return 0;
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct item *)a)->name, ((const struct item *)b)->name);
-}
-
 static struct item *insert(struct published *p, const char *name)
 {
+    size_t at = place_of(p, name);
     p->items = xrealloc(p->items, (p->count + 1) * sizeof *p->items);
-    p->items[p->count++] = (struct item){.name = xstrdup(name)};
-    qsort(p->items, p->count, sizeof *p->items, by_name);
-    return find(p, name);
+    memmove(&p->items[at + 1], &p->items[at], (p->count - at) * sizeof *p->items);
+    p->count++;
+    p->items[at] = (struct item){.name = xstrdup(name)};
+    return &p->items[at];
+}
+
+/* The item has other values: its row in the file is to be made again. */
+static void item_changed(struct item *item)
+{
+    free(item->row);
+    item->row = NULL;
 }
 
 static void item_drop(struct published *p, struct item *item)
 {
     free(item->name);
     free(item->host);
+    free(item->row);
     publish_options_fini(&item->options);
     size_t index = (size_t)(item - p->items);
     memmove(item, item + 1, (p->count - index - 1) * sizeof *item);
     p->count--;
 }
 
-static int save(const struct published *p, struct err *err)
+static char *item_row(const struct item *item)
 {
-    autojson cJSON *root = cJSON_CreateObject();
-    cJSON *list = cJSON_AddArrayToObject(root, "published");
+    autojson cJSON *row = cJSON_CreateObject();
+    (void)json_add_str(row, "name", item->name);
+    (void)json_add_int(row, "port", item->port);
+    publish_options_add(&item->options, row);
+    return json_print(row);
+}
+
+/* Only the rows of changed items are made: with thousands of names one changes at a time. */
+static int save(struct published *p, struct err *err)
+{
+    struct buf text = {0};
+    buf_add_text(&text, "{\"published\":[");
     for (size_t i = 0; i < p->count; i++) {
-        cJSON *row = cJSON_CreateObject();
-        (void)json_add_str(row, "name", p->items[i].name);
-        (void)json_add_int(row, "port", p->items[i].port);
-        publish_options_add(&p->items[i].options, row);
-        (void)cJSON_AddItemToArray(list, row);
+        struct item *item = &p->items[i];
+        if (item->row == NULL) {
+            item->row = item_row(item);
+        }
+        if (i > 0) {
+            buf_add_char(&text, ',');
+        }
+        buf_add_text(&text, item->row);
     }
-    autofree char *text = json_print(root);
-    return file_write_atomic(p->path, str_of(text), 0600, err);
+    buf_add_text(&text, "]}");
+    int rc = file_write_atomic(p->path, buf_str(&text), 0600, err);
+    buf_fini(&text);
+    return rc;
 }
 
 static void publish_all(struct published *p, publisher_done_fn *done, void *arg)
@@ -215,7 +248,9 @@ int published_add(struct published *p, const char *name, uint16_t port,
     struct publish_options before = item->options;
     publish_options_copy(&item->options, options);
     publish_options_fini(&before);
+    item_changed(item);
     publish_all(p, done, arg);
+    publisher_flush(p->publisher); /* the gateway is at it while the disk is */
     if (save(p, err) < 0) {
         log_error("publish", "a published name is served but will not outlive the daemon",
                   LOG_STR("name", name), LOG_STR("error", err->msg));

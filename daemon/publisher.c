@@ -60,23 +60,11 @@ static void publisher_wait(struct publisher *p, publisher_done_fn *done, void *a
 
 /* --- the snapshot ------------------------------------------------------------ */
 
-static enum route_class class_of(const char *owner)
-{
-    if (strcmp(owner, PUBLISHER_OWNER_PUBLISH) == 0) {
-        return ROUTE_PUBLISHED;
-    }
-    return strcmp(owner, PUBLISHER_OWNER_DAEMON) == 0 ? ROUTE_WEB_UI : ROUTE_SERVICE;
-}
-
-enum route_class owner_class(const struct owner *owner)
-{
-    return class_of(owner->name);
-}
-
 bool publisher_is_private(const struct publisher *p, const char *owner,
                           const struct publish_options *options)
 {
-    return route_access_of(p->config, class_of(owner), options).access == PUBLISH_ACCESS_PRIVATE;
+    return route_access_of(p->config, owner_class_of(owner), options).access ==
+           PUBLISH_ACCESS_PRIVATE;
 }
 
 static struct route route_of(const struct publisher *p, const struct owner *owner,
@@ -89,7 +77,7 @@ static struct route route_of(const struct publisher *p, const struct owner *owne
         .service = str_of(e->service),
         .service_port = e->service_port,
         .port = e->port,
-        .route_class = (uint8_t)owner_class(owner),
+        .route_class = (uint8_t)owner->route_class,
         .state = (uint8_t)e->state,
         .host_mode = (uint8_t)route_host_mode_of(p->config, &e->options),
         .backend = (uint8_t)e->options.backend,
@@ -103,8 +91,8 @@ static struct route route_of(const struct publisher *p, const struct owner *owne
 static bool entry_policy(const struct publisher *p, const struct owner *owner,
                          const struct entry *e, struct policy_table *policies, uint32_t *out_index)
 {
-    enum route_class route_class = owner_class(owner);
-    if (publisher_is_private(p, owner->name, &e->options)) {
+    enum route_class route_class = owner->route_class;
+    if (route_access_of(p->config, route_class, &e->options).access == PUBLISH_ACCESS_PRIVATE) {
         return false;
     }
     struct policy policy = route_policy_of(p->config, route_class, &e->options);
@@ -126,7 +114,7 @@ static struct route *collect_routes(const struct publisher *p, struct policy_tab
     at = 0;
     while ((item = map_next(&p->owners, &at)) != NULL) {
         const struct owner *owner = item->value;
-        if (owner_class(owner) == ROUTE_SERVICE && !publisher_serves_services(p)) {
+        if (owner->route_class == ROUTE_SERVICE && !publisher_serves_services(p)) {
             continue;
         }
         for (size_t i = 0; i < owner->count && count < SNAPSHOT_ROUTES_MAX; i++) {
@@ -195,7 +183,7 @@ static bool snapshot_build(struct publisher *p)
     struct buf ca_pem = {0};
     trust_read(c->home, routes, route_count, &ca_pem);
     spec.ca_pem = buf_str(&ca_pem);
-    secret_fini(&p->encoded);
+    secret_clear(&p->encoded); /* its memory serves again: fresh pages cost more than encoding */
     snapshot_encode(&spec, &p->encoded);
     OPENSSL_cleanse(&spec.access, sizeof spec.access);
     policy_table_fini(&policies);
@@ -205,13 +193,18 @@ static bool snapshot_build(struct publisher *p)
     return true;
 }
 
-static void publisher_on_flush(void *arg)
+void publisher_flush(struct publisher *p)
 {
-    struct publisher *p = arg;
     CHECK(p->magic == PUBLISHER_MAGIC);
     if (p->is_stale && snapshot_build(p)) {
         p->sink(p->sink_arg, p->generation, buf_str(&p->encoded));
     }
+}
+
+static void publisher_on_flush(void *arg)
+{
+    struct publisher *p = arg;
+    publisher_flush(p);
     waiters_run(&p->waiters, p->served);
 }
 
@@ -241,27 +234,6 @@ struct publisher *publisher_new(struct loop *loop, const struct config *config,
     /* A gateway without a route still answers, with 404, in the right protocol. */
     publisher_touch(p);
     return p;
-}
-
-static void entries_free(struct owner *owner)
-{
-    for (size_t i = 0; i < owner->count; i++) {
-        free(owner->entries[i].host);
-        free(owner->entries[i].worktree);
-        free(owner->entries[i].service);
-        publish_options_fini(&owner->entries[i].options);
-    }
-    free(owner->entries);
-    owner->entries = NULL;
-    owner->count = 0;
-}
-
-static void owner_free(struct owner *owner)
-{
-    entries_free(owner);
-    free(owner->phase);
-    free(owner->name);
-    free(owner);
 }
 
 void publisher_free(struct publisher *p)
@@ -347,37 +319,10 @@ char *publisher_url(const struct publisher *p, const char *host)
 
 /* --- routes -------------------------------------------------------------------- */
 
-static struct entry entry_copy(const struct publish_route *r)
-{
-    struct publish_options options;
-    publish_options_copy(&options, &r->options);
-    return (struct entry){
-        .host = xstrdup(r->host),
-        .worktree = xstrdup(r->worktree == NULL ? "" : r->worktree),
-        .service = xstrdup(r->service),
-        .service_port = r->service_port,
-        .port = r->port,
-        .state = r->state,
-        .options = options,
-        .since_ms = (uint64_t)clock_wall_ms(),
-    };
-}
-
-/* The owner's entry before, by its host; or NULL. */
-static const struct entry *entry_find(const struct owner *owner, const char *host)
-{
-    for (size_t i = 0; i < owner->count; i++) {
-        if (strcmp(owner->entries[i].host, host) == 0) {
-            return &owner->entries[i];
-        }
-    }
-    return NULL;
-}
-
 /* Tells the log once when a route does not get the access it asks for, or is closed. */
 static void entry_note(const struct publisher *p, const struct owner *owner, struct entry *e)
 {
-    struct route_access now = route_access_of(p->config, owner_class(owner), &e->options);
+    struct route_access now = route_access_of(p->config, owner->route_class, &e->options);
     bool is_new = now.access != e->noted.access || now.is_capped != e->noted.is_capped ||
                   now.is_closed != e->noted.is_closed;
     e->noted = now;
@@ -395,25 +340,13 @@ void publisher_set_routes(struct publisher *p, const char *owner_name,
     CHECK(p->magic == PUBLISHER_MAGIC);
     struct owner *owner = map_get(&p->owners, str_of(owner_name));
     if (owner == NULL) {
-        owner = xcalloc(1, sizeof *owner);
-        owner->name = xstrdup(owner_name);
+        owner = owner_new(owner_name);
         (void)map_set(&p->owners, str_of(owner_name), owner);
     }
-    struct entry *entries = xcalloc(count + 1, sizeof *entries);
-    for (size_t i = 0; i < count; i++) {
-        entries[i] = entry_copy(&routes[i]);
-        const struct entry *before = entry_find(owner, routes[i].host);
-        if (before != NULL) {
-            entries[i].noted = before->noted;
-            if (before->state == entries[i].state) {
-                entries[i].since_ms = before->since_ms;
-            }
-        }
-        entry_note(p, owner, &entries[i]);
+    owner_set(owner, routes, count, (uint64_t)clock_wall_ms());
+    for (size_t i = 0; i < owner->count; i++) {
+        entry_note(p, owner, &owner->entries[i]);
     }
-    entries_free(owner);
-    owner->entries = entries;
-    owner->count = count;
     if (done != NULL) {
         publisher_wait(p, done, arg);
     }

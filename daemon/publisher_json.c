@@ -9,7 +9,7 @@
 
 char *entry_warning(const struct publisher *p, const struct owner *owner, const struct entry *e)
 {
-    enum route_class route_class = owner_class(owner);
+    enum route_class route_class = owner->route_class;
     autofree char *place =
         route_class == ROUTE_PUBLISHED
             ? xasprintf("wos publish %s", e->service)
@@ -21,7 +21,7 @@ char *entry_warning(const struct publisher *p, const struct owner *owner, const 
 static void add_policy(cJSON *out, const struct publisher *p, const struct owner *owner,
                        const struct entry *e)
 {
-    enum route_class route_class = owner_class(owner);
+    enum route_class route_class = owner->route_class;
     struct route_access access = route_access_of(p->config, route_class, &e->options);
     struct policy policy = route_policy_of(p->config, route_class, &e->options);
     (void)json_add_str(out, "access", publish_access_name(access.access));
@@ -52,7 +52,7 @@ void publisher_add_access(const struct publisher *p, const char *owner_name, con
             continue;
         }
         enum publish_access access =
-            route_access_of(p->config, owner_class(owner), &e->options).access;
+            route_access_of(p->config, owner->route_class, &e->options).access;
         autofree char *warning = entry_warning(p, owner, e);
         (void)json_add_str(out, "effectiveAccess", publish_access_name(access));
         if (warning != NULL) {
@@ -70,7 +70,7 @@ static cJSON *route_json(const struct publisher *p, const struct owner *owner,
         autofree char *url = publisher_url(p, e->host);
         (void)json_add_str(out, "url", url);
     }
-    (void)json_add_str(out, "class", route_class_name(owner_class(owner)));
+    (void)json_add_str(out, "class", route_class_name(owner->route_class));
     (void)json_add_str(out, "owner", owner->name);
     (void)json_add_str(out, "worktree", e->worktree);
     (void)json_add_str(out, "service", e->service);

@@ -4,29 +4,11 @@
 
 #include "base/map.h"
 #include "daemon/names.h"
+#include "daemon/owner.h"
 #include "daemon/pem_pair.h"
 #include "daemon/publisher.h"
 #include "daemon/route_policy.h"
 #include "daemon/waiters.h"
-
-struct entry {
-    char *host; /* owned, like the other strings */
-    char *worktree;
-    char *service;
-    uint16_t service_port;
-    uint16_t port;
-    enum route_state state;
-    struct publish_options options; /* a copy of its own */
-    struct route_access noted;      /* what the log was told of */
-    uint64_t since_ms;              /* wall clock: when the state began */
-};
-
-struct owner {
-    char *name;            /* owned */
-    char *phase;           /* owned: what its starting routes are doing; NULL: not said */
-    struct entry *entries; /* owned */
-    size_t count;
-};
 
 struct publisher {
     uint32_t magic;
@@ -54,8 +36,6 @@ struct publisher {
     uint32_t revoked_count;
 };
 
-/* publisher.c: the class of all routes of the owner. */
-enum route_class owner_class(const struct owner *owner);
 /* publisher_json.c: route_access_warning of an entry, which names its place. malloc'ed; NULL when
  * there is nothing to say. */
 char *entry_warning(const struct publisher *p, const struct owner *owner, const struct entry *e);

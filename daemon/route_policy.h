@@ -39,6 +39,7 @@ struct policy route_policy_of(const struct config *config, enum route_class rout
 struct policy_table {
     struct policy *items; /* owned; their lists are borrowed */
     uint32_t count;
+    uint32_t last;      /* the index given last: the next route has the same one, mostly */
     struct map indexes; /* the policy's bytes → index + 1, as a pointer */
 };
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <openssl/crypto.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -18,7 +19,9 @@
 #include "base/build.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/memfile.h"
 #include "gateway/link_protocol.h"
+#include "gateway/review.h"
 #include "gateway/seen.h"
 #include "gateway/throttle.h"
 #include "gateway/tls.h"
@@ -152,6 +155,7 @@ void gateway_publish(struct gateway *g, struct str bytes)
     }
     SSL_CTX *client = make_client(g, spec);
     struct quota_set *quotas = quota_set_new(snapshot, g->snapshot, g->quotas);
+    bool needs_review = g->snapshot != NULL && review_is_needed(g->snapshot, snapshot);
     warn_if_capped(g, &spec->limits);
     struct publish *p = xcalloc(1, sizeof *p);
     *p = (struct publish){.gateway = g, .generation = spec->generation, .waiting = g->worker_count};
@@ -160,6 +164,8 @@ void gateway_publish(struct gateway *g, struct str bytes)
         letter->worker = g->workers[i];
         letter->view = view_new(snapshot_ref(snapshot), certs == NULL ? NULL : certset_ref(certs),
                                 client_ref(client), quota_set_ref(quotas));
+        letter->view->needs_review = needs_review;
+        letter->view->home = g->mail;
         letter->publish = p;
         mail_post(g->workers[i]->mail, worker_on_view, letter);
     }
@@ -175,6 +181,21 @@ void gateway_publish(struct gateway *g, struct str bytes)
     g->certs = certs;
     g->client = client;
     g->quotas = quotas;
+}
+
+void gateway_publish_file(struct gateway *g, int fd)
+{
+    struct err err = {0};
+    struct buf bytes = {0};
+    if (memfile_read(fd, LINK_FRAME_MAX, &bytes, &err) == 0) {
+        gateway_publish(g, buf_str(&bytes));
+    } else {
+        nack(g, 0, &err);
+    }
+    if (bytes.len > 0) {
+        OPENSSL_cleanse(bytes.ptr, bytes.len);
+    }
+    buf_fini(&bytes);
 }
 
 /* Writes what the workers have handed over. */
@@ -414,9 +435,9 @@ static int gateway_init(struct gateway *g, struct err *err)
     return g->tlsctx == NULL ? -1 : link_open(g, err);
 }
 
-/* A worker's heap ends where its buffers come and go: given back at once, as glibc does from 128 KiB
- * on, their pages fault in again with the next transfer or handshake. Setting one threshold ends
- * glibc's own adapting of both. */
+/* A worker's heap ends where its buffers come and go: given back at once, as glibc does from 128
+ * KiB on, their pages fault in again with the next transfer or handshake. Setting one threshold
+ * ends glibc's own adapting of both. */
 static void tune_allocator(void)
 {
     enum { KEPT_BYTES = 4 << 20, MAPPED_BYTES = 1 << 20 };

@@ -61,6 +61,8 @@ void gateway_setup(struct gateway *g, unsigned workers);
 void gateway_add_listeners(struct gateway *g, unsigned worker, const cJSON *addresses,
                            const int *fds, size_t count);
 void gateway_publish(struct gateway *g, struct str bytes);
+/* The same of what is in a file (base/memfile.h); the descriptor stays the caller's. */
+void gateway_publish_file(struct gateway *g, int fd);
 void gateway_drain(struct gateway *g, uint64_t limit_ms);
 /* Takes the descriptor that access lines go to from now on; -1: nowhere. */
 void gateway_set_access_log(struct gateway *g, int fd);

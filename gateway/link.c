@@ -116,8 +116,12 @@ static void on_frame(void *arg, uint32_t type, struct str payload, const int *fd
     struct gateway *g = arg;
     CHECK(g->magic == GATEWAY_MAGIC);
     if (type == LINK_SNAPSHOT) {
+        if (payload.len == 0 && fd_count == 1) {
+            gateway_publish_file(g, fds[0]);
+        } else {
+            gateway_publish(g, payload);
+        }
         close_all(fds, fd_count);
-        gateway_publish(g, payload);
         return;
     }
     struct err err = {0};

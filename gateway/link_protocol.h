@@ -11,8 +11,10 @@
  *                      READY     {}
  *   daemon → gateway   SETUP     {workers}, once per gateway process, then
  *                      LISTENERS {worker, addresses[]} + fds, one per worker,
- *                      then SNAPSHOT (routing/snapshot.h bytes), any number;
- *                      more LISTENERS at any time
+ *                      then SNAPSHOT (routing/snapshot.h bytes), any number: in the frame, or
+ *                      an empty frame + one fd of a file in memory (base/memfile.h) that has
+ *                      them: the socket takes a large one in parts only, each a change of
+ *                      processes; more LISTENERS at any time
  *   gateway → daemon   ACK {generation} once every worker serves it,
  *                      or NACK {generation, error}: the old one stays
  *   daemon → gateway   STATS {routes} → gateway → daemon STATS {…}
@@ -37,7 +39,12 @@
 #ifndef WOS_GATEWAY_LINK_PROTOCOL_H
 #define WOS_GATEWAY_LINK_PROTOCOL_H
 
-enum { LINK_PROTOCOL = 3, LINK_FRAME_MAX = 512 << 20, LINK_FD = 3 };
+enum {
+    LINK_PROTOCOL = 4,
+    LINK_FRAME_MAX = 512 << 20, /* also of a snapshot in a file */
+    LINK_FD = 3,
+    LINK_SNAPSHOT_FILE_MIN = 64 * 1024, /* a smaller snapshot travels in its frame */
+};
 
 #define LINK_REDIRECT "redirect "
 

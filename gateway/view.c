@@ -9,8 +9,12 @@ struct view *view_new(struct snapshot *snapshot, struct certset *certs, SSL_CTX 
                       struct quota_set *quotas)
 {
     struct view *view = xcalloc(1, sizeof *view);
-    *view = (struct view){
-        .pins = 1, .snapshot = snapshot, .certs = certs, .client = client, .quotas = quotas};
+    *view = (struct view){.pins = 1,
+                          .snapshot = snapshot,
+                          .certs = certs,
+                          .client = client,
+                          .quotas = quotas,
+                          .needs_review = true};
     return view;
 }
 
@@ -20,17 +24,29 @@ struct view *view_pin(struct view *view)
     return view;
 }
 
+/* On the worker's thread, or on that of the mailbox. */
+static void view_free(void *arg)
+{
+    struct view *view = arg;
+    snapshot_unref(view->snapshot);
+    certset_unref(view->certs);
+    SSL_CTX_free(view->client);
+    quota_set_unref(view->quotas);
+    free(view);
+}
+
 void view_unpin(struct view *view)
 {
     if (view == NULL) {
         return;
     }
     CHECK(view->pins > 0);
-    if (--view->pins == 0) {
-        snapshot_unref(view->snapshot);
-        certset_unref(view->certs);
-        SSL_CTX_free(view->client);
-        quota_set_unref(view->quotas);
-        free(view);
+    if (--view->pins > 0) {
+        return;
+    }
+    if (view->home != NULL) {
+        mail_post(view->home, view_free, view);
+    } else {
+        view_free(view);
     }
 }

@@ -7,8 +7,10 @@
 #ifndef WOS_GATEWAY_VIEW_H
 #define WOS_GATEWAY_VIEW_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
+#include "base/mail.h"
 #include "certs/certset.h"
 #include "gateway/quota.h"
 #include "routing/snapshot.h"
@@ -19,6 +21,9 @@ struct view {
     struct certset *certs;     /* shared; NULL without TLS */
     SSL_CTX *client;           /* shared: checks services' certificates; NULL without CAs */
     struct quota_set *quotas;  /* shared; NULL without limits per route */
+    bool needs_review;         /* gateway/review.h: true until its maker knows better */
+    struct mailbox *home;      /* borrowed: whose owner frees it, which takes a while with many
+                                  routes; NULL: the worker does */
 };
 
 /* Takes over one reference on each, all but the snapshot may be NULL; pinned once, for the worker.

@@ -152,6 +152,38 @@ bool host_parse(struct str value, struct host *out)
     return true;
 }
 
+/* In one pass: lower-case labels, the last with something else than digits. False when it is not
+ * or only perhaps canonical. */
+static bool is_plainly_canonical(struct str name)
+{
+    size_t label = 0;
+    bool is_numeric = true;
+    char before = '.';
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+        if (c == '.') {
+            if (label == 0 || before == '-') {
+                return false;
+            }
+            label = 0;
+            is_numeric = true;
+        } else if (!is_label_byte(c) || (c == '-' && label == 0) || ++label > LABEL_MAX_BYTES) {
+            return false;
+        } else {
+            is_numeric = is_numeric && ascii_is_digit(c);
+        }
+        before = c;
+    }
+    return name.len <= NAME_MAX_BYTES && label > 0 && before != '-' && !is_numeric;
+}
+
+bool host_is_canonical(struct str name)
+{
+    struct host host;
+    return is_plainly_canonical(name) ||
+           (host_parse(name, &host) && str_eq((struct str){host.name, host.len}, name));
+}
+
 uint64_t host_hash(struct str name)
 {
     /* FNV-1a mixes its low bits badly and the index takes just those. */

@@ -26,6 +26,9 @@ struct host {
 
 /* False when not a legal Host value; *out is then untouched. */
 bool host_parse(struct str value, struct host *out);
+/* True for the one spelling that host_parse gives as a name: lower-case, canonical, without a port
+ * or a dot at the end. */
+bool host_is_canonical(struct str name);
 /* Hash and equality for lower-case names. */
 uint64_t host_hash(struct str name);
 /* True if `name` is `suffix` or ends in "." + suffix; both lower-case. */

@@ -118,13 +118,6 @@ static void *alloc_array(struct arena *arena, size_t count, size_t size, struct 
     return array;
 }
 
-/* The one spelling the index knows: lower-case, canonical, no port, no dot at the end. */
-static bool host_is_canonical(struct str name)
-{
-    struct host host;
-    return host_parse(name, &host) && str_eq((struct str){host.name, host.len}, name);
-}
-
 /* Limits where 0 says something: none, or nothing kept. */
 static bool limit_may_be_zero(unsigned index)
 {

@@ -38,6 +38,12 @@ static void put_blob(struct buf *out, struct str s)
     buf_add_str(out, s);
 }
 
+static size_t route_size(const struct route *r)
+{
+    return ROUTE_BYTES_MIN + r->host.len + r->owner.len + r->worktree.len + r->service.len +
+           r->phase.len;
+}
+
 /* Reserved at once: growing by realloc would leave copies of keys behind. */
 static size_t encoded_size(const struct snapshot_spec *spec)
 {
@@ -55,9 +61,7 @@ static size_t encoded_size(const struct snapshot_spec *spec)
     }
     size += (size_t)spec->ticket_key_count * TICKET_BYTES + 4 + spec->ca_pem.len;
     for (uint32_t i = 0; i < spec->route_count; i++) {
-        const struct route *r = &spec->routes[i];
-        size += ROUTE_BYTES_MIN + r->host.len + r->owner.len + r->worktree.len + r->service.len +
-                r->phase.len;
+        size += route_size(&spec->routes[i]);
     }
     return size;
 }
@@ -96,24 +100,52 @@ static void put_access(struct buf *out, const struct snapshot_access *access)
     }
 }
 
+/* Routes are many: theirs are written to reserved room, without a call a number. */
+static uint8_t *write_uint(uint8_t *at, uint64_t value, unsigned bytes)
+{
+    for (unsigned i = 0; i < bytes; i++) {
+        at[i] = (uint8_t)(value >> (8 * i));
+    }
+    return at + bytes;
+}
+
+static uint8_t *write_str(uint8_t *at, struct str s)
+{
+    CHECK(s.len <= UINT16_MAX);
+    at = write_uint(at, s.len, 2);
+    if (s.len > 0) {
+        memcpy(at, s.ptr, s.len);
+    }
+    return at + s.len;
+}
+
+static void put_route(struct buf *out, const struct route *r)
+{
+    size_t size = route_size(r);
+    buf_reserve(out, size);
+    uint8_t *begin = (uint8_t *)out->ptr + out->len;
+    uint8_t *at = write_str(begin, r->host);
+    at = write_str(at, r->owner);
+    at = write_str(at, r->worktree);
+    at = write_str(at, r->service);
+    at = write_uint(at, r->service_port, 2);
+    at = write_uint(at, r->port, 2);
+    at = write_uint(at, r->route_class, 1);
+    at = write_uint(at, r->state, 1);
+    at = write_uint(at, r->host_mode, 1);
+    at = write_uint(at, r->backend, 1);
+    at = write_uint(at, r->policy, 4);
+    at = write_uint(at, r->since_ms, 8);
+    at = write_str(at, r->phase);
+    CHECK((size_t)(at - begin) == size);
+    out->len += size;
+}
+
 static void put_routes(struct buf *out, const struct snapshot_spec *spec)
 {
     put_uint(out, spec->route_count, 4);
     for (uint32_t i = 0; i < spec->route_count; i++) {
-        const struct route *r = &spec->routes[i];
-        put_str(out, r->host);
-        put_str(out, r->owner);
-        put_str(out, r->worktree);
-        put_str(out, r->service);
-        put_uint(out, r->service_port, 2);
-        put_uint(out, r->port, 2);
-        put_uint(out, r->route_class, 1);
-        put_uint(out, r->state, 1);
-        put_uint(out, r->host_mode, 1);
-        put_uint(out, r->backend, 1);
-        put_uint(out, r->policy, 4);
-        put_uint(out, r->since_ms, 8);
-        put_str(out, r->phase);
+        put_route(out, &spec->routes[i]);
     }
 }
 

@@ -1,0 +1,66 @@
+/* memfile: see memfile.h. The daemon makes one for each snapshot, the gateway reads it. Any thread.
+ */
+#include "base/memfile.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+
+int memfile_new(struct str bytes, struct err *err)
+{
+    int fd = memfd_create("wos", MFD_CLOEXEC);
+    if (fd < 0) {
+        return err_set_sys(err, "cannot make a file in memory");
+    }
+    while (bytes.len > 0) {
+        ssize_t put = write(fd, bytes.ptr, bytes.len);
+        if (put < 0 && errno == EINTR) {
+            continue;
+        }
+        if (put <= 0) {
+            (void)err_set_sys(err, "cannot fill a file in memory"); /* -1 tells the caller */
+            goto fail_fd;
+        }
+        bytes.ptr += put;
+        bytes.len -= (size_t)put;
+    }
+    if (lseek(fd, 0, SEEK_SET) != 0) {
+        (void)err_set_sys(err, "cannot rewind a file in memory"); /* -1 tells the caller */
+        goto fail_fd;
+    }
+    return fd;
+fail_fd:
+    (void)close(fd);
+    return -1;
+}
+
+int memfile_read(int fd, size_t limit, struct buf *out, struct err *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0) {
+        return err_set_sys(err, "cannot look at a file in memory");
+    }
+    if (!S_ISREG(st.st_mode) || st.st_size < 0 || (uint64_t)st.st_size > limit) {
+        return err_set(err, ERR_REFUSED, "no regular file of at most %zu bytes", limit);
+    }
+    size_t left = (size_t)st.st_size;
+    buf_reserve(out, left);
+    while (left > 0) {
+        ssize_t got = read(fd, out->ptr + out->len, left);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            return err_set_sys(err, "cannot read a file in memory");
+        }
+        if (got == 0) {
+            return err_set(err, ERR_REFUSED, "a file in memory ends %zu bytes early", left);
+        }
+        out->len += (size_t)got;
+        left -= (size_t)got;
+    }
+    return 0;
+}
