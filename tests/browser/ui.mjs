@@ -33,10 +33,11 @@ async function open() {
     });
     const page = await context.newPage();
     page.setDefaultTimeout(options.patienceMs ?? 60000);
-    /* Chromium gives up what is under way when any interface of the machine comes or goes. */
+    /* Chromium gives up what is under way when any interface of the machine comes or goes; the page
+     * may be loading itself again just then. */
     const goto = page.goto.bind(page);
     page.goto = (url) => goto(url).catch((error) => {
-        if (!/ERR_NETWORK_CHANGED|interrupted by .*chrome-error/.test(String(error))) {
+        if (!/ERR_NETWORK_CHANGED|interrupted by/.test(String(error))) {
             throw error;
         }
         return page.goto(url);
@@ -146,6 +147,7 @@ const scenarios = {
         await look(page, 'worktree');
         await page.getByLabel('Search the log').fill('needle');
         await page.getByText(/^\d+ lines$/).waitFor();
+        await log.locator('.logline', { hasText: 'needle' }).first().waitFor(); /* it may be loading still */
         seen.found = await log.locator('.logline').allTextContents();
         const [download] = await Promise.all([
             page.waitForEvent('download'), page.getByRole('button', { name: 'Download' }).click()]);

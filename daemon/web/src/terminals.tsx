@@ -116,9 +116,9 @@ function Page({ path, id, all, reload }: { path: string; id: string | null; all:
         <ErrorNote error={error} />
         {all.length > 0 && <Tabs path={path} all={all} shown={shown} reload={reload} onError={setError} />}
         {shown !== undefined ? <View key={shown.id} shell={shown} readerMode={reader} />
-            : <Empty title={all.length === 0 ? 'No terminal is open here' : 'This terminal is no more'}>
-                <p>{all.length === 0 ? `A new shell starts in ${path}.`
-                    : 'It was closed, or the daemon was restarted.'}</p></Empty>}
+            : <Empty title={id === null ? 'No terminal is open here' : 'This terminal is no more'}>
+                <p>{id === null ? '' : 'It was closed, or the daemon was restarted. '}A new shell starts in {path}.</p>
+            </Empty>}
     </div>;
 }
 
