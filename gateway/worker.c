@@ -189,8 +189,8 @@ void worker_set_view(struct worker *w, struct view *view)
     struct view *old = w->view;
     w->view = view;
     view_unpin(old);
+    route_stats_prune(w->routes, view->snapshot);
     if (old != NULL && view->needs_review) {
-        route_stats_prune(w->routes, view->snapshot);
         review_worker(w);
     }
     for (size_t i = 0; i < w->listener_count; i++) {

@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -512,9 +513,49 @@ static void test_authorities_for_https(void **state)
     fixture_free(f);
 }
 
+/* Thousands of routes, policies in turn: each route has its own in the snapshot. */
+static void test_policies_of_many(void **state)
+{
+    (void)state;
+    enum { MANY = 3000 };
+    struct fixture *f = fixture_new(CONFIG);
+    const struct ip_prefix one = {.family = 4, .bits = 32, .bytes = {192, 0, 2, 1}};
+    autofree struct publish_route *routes = xcalloc(MANY, sizeof *routes);
+    autofree char(*hosts)[24] = xcalloc(MANY, sizeof *hosts);
+    for (uint32_t i = 0; i < MANY; i++) {
+        (void)snprintf(hosts[i], sizeof hosts[i], "r%u.d.test", i);
+        routes[i] = (struct publish_route){
+            .host = hosts[i], .service = "s", .port = (uint16_t)(1 + i), .state = ROUTE_LIVE};
+        routes[i].options.rate_per_second = i % 3 == 1 ? 7 : 0;
+        routes[i].options.whitelist = i % 3 == 2 ? &one : NULL;
+        routes[i].options.whitelist_count = i % 3 == 2 ? 1 : 0;
+    }
+    publisher_set_routes(f->publisher, "publish", routes, MANY, NULL, NULL);
+    publisher_flush(f->publisher); /* at once, and not again at the end of the turn */
+    assert_int_equal(f->published, 1);
+    turns(f);
+    assert_int_equal(f->published, 1);
+    routes[5].port = 9;
+    publisher_set_routes(f->publisher, "publish", routes, MANY, NULL, NULL);
+    turns(f);
+    assert_int_equal(f->published, 2);
+    const struct snapshot_spec *spec = &f->snapshot->spec;
+    assert_int_equal(spec->route_count, MANY);
+    assert_int_equal(spec->policy_count, 3);
+    for (uint32_t i = 0; i < MANY; i++) {
+        const struct route *route = route_match(f->snapshot, str_of(hosts[i]));
+        const struct policy *policy = &spec->policies[route->policy];
+        assert_int_equal(route->port, i == 5 ? 9 : 1 + i);
+        assert_int_equal(policy->rate_per_second, i % 3 == 1 ? 7 : 0);
+        assert_int_equal(policy->route_allow_count, i % 3 == 2 ? 1 : 0);
+    }
+    fixture_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_policies_of_many),
         cmocka_unit_test(test_phase_and_since_of_starting_routes),
         cmocka_unit_test(test_authorities_for_https),
         cmocka_unit_test(test_names),

@@ -19,6 +19,8 @@ static void legal(const char *value, const char *name, uint16_t port, bool is_ip
     assert_int_equal(host.len, strlen(name));
     assert_int_equal(host.port, port);
     assert_int_equal(host.is_ip, is_ip);
+    assert_int_equal(host_is_canonical(str_of(value)), strcmp(value, name) == 0);
+    assert_true(host_is_canonical(str_of(name)));
 }
 
 static void test_legal(void **state)
@@ -92,6 +94,7 @@ static void test_illegal(void **state)
             fail_msg("\"%s\" was accepted as %s", values[i], host.name);
         }
         assert_int_equal(host.len, 77);
+        assert_false(host_is_canonical(str_of(values[i])));
     }
     struct host host;
     assert_false(host_parse((struct str){"a\0b", 3}, &host));
@@ -108,6 +111,8 @@ static void test_lengths(void **state)
     assert_true(host_parse(str_of(label63), &host));
     autofree char *label64 = xasprintf("%sa", label63);
     assert_false(host_parse(str_of(label64), &host));
+    assert_true(host_is_canonical(str_of(label63)));
+    assert_false(host_is_canonical(str_of(label64)));
     autofree char *name253 = xasprintf("%s.%s.%s.%.61s", label63, label63, label63, label63);
     assert_int_equal(strlen(name253), 253);
     assert_true(host_parse(str_of(name253), &host));
@@ -115,6 +120,9 @@ static void test_lengths(void **state)
     assert_true(host_parse(str_of(dotted), &host));
     autofree char *name254 = xasprintf("%s.%s.%s.%.62s", label63, label63, label63, label63);
     assert_false(host_parse(str_of(name254), &host));
+    assert_true(host_is_canonical(str_of(name253)));
+    assert_false(host_is_canonical(str_of(dotted)));
+    assert_false(host_is_canonical(str_of(name254)));
 }
 
 static void test_under(void **state)
