@@ -137,7 +137,8 @@ char *arena_strdup(struct arena *a, const char *text)
     return memcpy(arena_alloc(a, size), text, size);
 }
 
-static char *print(struct arena *a, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static char *print(struct arena *a, const char *fmt,
+                                                         va_list ap)
 {
     static char none[1];
     va_list again;

@@ -267,12 +267,15 @@ static void on_deadline(struct back_h2 *b)
 
 static void on_progress(struct back_h2 *b, bool blocked)
 {
+    if (!blocked) {
+        conn_mark_dirty(b->conn);
+    }
+    if (!b->settled) {
+        return; /* until then the time to connect counts, whatever it takes of our preface */
+    }
     if (blocked) {
         conn_set_deadline(b->conn, worker_limits(b->worker)->write_timeout_ms);
-        return;
-    }
-    conn_mark_dirty(b->conn);
-    if (b->settled) {
+    } else {
         rearm(b);
     }
 }

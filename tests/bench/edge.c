@@ -17,6 +17,7 @@
  * as the daemon does. Lines on standard input: "secret TEXT" changes the
  * secret ("secret" alone: there is none), "key" the signing key. Ends the
  * gateway on SIGTERM or SIGINT. */
+#include <errno.h>
 #include <arpa/inet.h>
 #include <event2/event.h>
 #include <fcntl.h>
@@ -50,6 +51,7 @@ struct edge {
     char **argv; /* CERT KEY host=port… */
     uint8_t key[SNAPSHOT_ACCESS_KEY];
     struct buf secret;
+    struct buf typed; /* of a command that has not all come */
     struct event *input;
     uint64_t revoked[REVOKED_MAX];
     uint32_t revoked_count;
@@ -341,17 +343,8 @@ static void on_frame(void *arg, uint32_t type, struct str payload, const int *fd
     }
 }
 
-static void on_input(evutil_socket_t fd, short what, void *arg)
+static void take_command(struct edge *e, struct str line)
 {
-    struct edge *e = arg;
-    char text[1024];
-    (void)what;
-    ssize_t len = read(fd, text, sizeof text);
-    if (len <= 0) {
-        (void)event_del(e->input);
-        return;
-    }
-    struct str line = str_trim((struct str){text, str_find((struct str){text, (size_t)len}, '\n')});
     if (str_starts(line, STR("secret"))) {
         line = str_trim((struct str){line.ptr + 6, line.len - 6});
         buf_consume(&e->secret, e->secret.len);
@@ -360,6 +353,27 @@ static void on_input(evutil_socket_t fd, short what, void *arg)
         e->key[0] ^= 1;
     }
     send_snapshot(e);
+}
+
+static void on_input(evutil_socket_t fd, short what, void *arg)
+{
+    struct edge *e = arg;
+    char text[1024];
+    (void)what;
+    ssize_t len = read(fd, text, sizeof text);
+    if (len < 0 && (errno == EINTR || errno == EAGAIN)) {
+        return;
+    }
+    if (len <= 0) {
+        (void)event_del(e->input);
+        return;
+    }
+    buf_add_str(&e->typed, (struct str){text, (size_t)len});
+    size_t end;
+    while ((end = str_find(buf_str(&e->typed), '\n')) < e->typed.len) {
+        take_command(e, str_trim((struct str){e->typed.ptr, end}));
+        buf_consume(&e->typed, end + 1);
+    }
 }
 
 int main(int argc, char **argv)
@@ -406,6 +420,7 @@ int main(int argc, char **argv)
     frame_free(e.link);
     event_free(e.input);
     buf_fini(&e.secret);
+    buf_fini(&e.typed);
     (void)waitpid(e.gateway, NULL, 0);
     (void)unlink(at.sun_path);
     loop_free(e.loop);
