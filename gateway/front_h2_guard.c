@@ -225,17 +225,18 @@ static size_t wanted(const struct h2_guard *g)
     return FRAME_HEAD;
 }
 
-/* A string that is too long does not fit one frame; and who pads such a block gets what nghttp2
- * says. */
+/* A string that is too long does not fit one frame. */
 static void watch_block(struct h2_guard *g, const struct frame *frame)
 {
     if (frame->type == NGHTTP2_HEADERS) {
-        g->walking = (frame->flags & (NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_PADDED)) == 0;
+        g->walking = (frame->flags & NGHTTP2_FLAG_END_HEADERS) == 0;
+        g->pad_follows = (frame->flags & NGHTTP2_FLAG_PADDED) != 0;
         g->lead = (frame->flags & NGHTTP2_FLAG_PRIORITY) != 0 ? 5 : 0;
         g->walk = (struct hpack_walk){0};
     } else if (frame->type != NGHTTP2_CONTINUATION) {
         g->walking = false;
     }
+    g->pad = 0;
 }
 
 /* Payload of the present frame: len, or as much of it as nghttp2 may have. */
@@ -245,13 +246,27 @@ static size_t pass_payload(struct h2_guard *g, const uint8_t *data, size_t len, 
         return len;
     }
     bool too_long;
-    size_t lead = len < g->lead ? len : g->lead;
-    size_t used = lead + hpack_walk(&g->walk, data + lead, len - lead, &too_long);
+    size_t at = 0;
+    if (g->pad_follows) {
+        g->pad_follows = false;
+        g->pad = data[at++];
+    }
+    size_t lead = len - at < g->lead ? len - at : g->lead;
     g->lead = (uint8_t)(g->lead - lead);
+    at += lead;
+    /* g->skip bytes of the frame come after these; its last g->pad are none of the block. */
+    size_t rest = len + g->skip;
+    size_t end = rest > g->pad ? rest - g->pad : 0;
+    end = end < len ? end : len;
+    if (end <= at) {
+        return len;
+    }
+    size_t used = at + hpack_walk(&g->walk, data + at, end - at, &too_long);
     if (too_long) {
         *out_error = H2_GUARD_FIELD_TOO_LONG;
+        return used;
     }
-    return used;
+    return len;
 }
 
 size_t h2_guard_check(struct h2_guard *g, const struct limits *limits, uint64_t now_ms,

@@ -40,8 +40,10 @@ struct h2_guard {
     uint32_t last_id;     /* highest stream the client opened */
     uint64_t block_bytes; /* of the present header block */
     uint32_t block_frames;
-    bool walking; /* the block goes on in CONTINUATION, so it may have such a field */
-    uint8_t lead; /* payload bytes before the block: RFC 7540's priority */
+    bool walking;     /* the block goes on in CONTINUATION, so it may have such a field */
+    bool pad_follows; /* the next byte of payload is its length */
+    uint8_t pad;      /* last bytes of the frame's payload, none of the block */
+    uint8_t lead;     /* payload bytes before the block: RFC 7540's priority */
     struct hpack_walk walk;
     uint32_t control;
     uint32_t resets;

@@ -60,6 +60,25 @@ def test_long_string_cut_into_frames(wire, piece):
     assert wire.answer(1).status == 431
 
 
+@pytest.mark.parametrize("pad", (0, 1, 255))
+@pytest.mark.parametrize("cut", (1, 12, 1000))
+def test_long_string_in_a_padded_block(wire, pad, cut):
+    """A padded HEADERS frame ended in COMPRESSION_ERROR."""
+    text = h.block(wire.get()) + h.literal(b"x-long", b"~" * 70000)
+    first = len(text) - 70010 + cut
+    wire.frame(h.HEADERS, h.END_STREAM | h.PADDED, 1, bytes([pad]) + text[:first] + b"\xff" * pad)
+    for at in range(first, len(text), 16384):
+        wire.frame(h.CONTINUATION, 0, 1, text[at:at + 16384])
+    assert wire.answer(1).status == 431
+
+
+def test_a_padded_block_is_read(wire):
+    text = h.block(wire.get())
+    wire.frame(h.HEADERS, h.END_STREAM | h.PADDED, 1, b"\x05" + text[:7] + b"\xff" * 5)
+    wire.frame(h.CONTINUATION, h.END_HEADERS, 1, text[7:])
+    assert wire.answer(1).status == 200
+
+
 def test_a_string_of_64_kib_is_still_read(wire):
     """… and as its field is over the limit, its stream alone gets 431."""
     wire.headers(1, wire.get(extra=[("x-long", "~" * 65000)]), end=True)
