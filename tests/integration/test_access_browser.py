@@ -1,7 +1,6 @@
 """The login page in a real browser, without JavaScript."""
 import json
 import os
-import subprocess
 
 import pytest
 
@@ -20,9 +19,7 @@ def test_a_person_gets_in_and_out(backend, node_modules, tls):  # noqa: F811
         url = edge.origin(APP) + "/hello"
         options = {"url": url, "other": edge.origin(OTHER), "secret": SECRET,
                    "chromium": CHROMIUM, "shots": os.environ.get("WOS_TEST_SHOTS")}
-        done = subprocess.run(["node", str(harness.BROWSER / "login.mjs"), json.dumps(options)],
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              timeout=180, check=False)
+        done = harness.browser_script("login.mjs", options)
         assert done.returncode == 0, done.stdout + done.stderr
         seen = json.loads(done.stdout)
         assert seen["title"] == seen["after"] == "Secret needed"
