@@ -33,11 +33,10 @@ async function open() {
     });
     const page = await context.newPage();
     page.setDefaultTimeout(options.patienceMs ?? 60000);
-    /* Chromium gives up what is under way when any interface of the machine comes or goes; the page
-     * may be loading itself again just then. */
+    /* The page may be loading itself again just then. */
     const goto = page.goto.bind(page);
     page.goto = (url) => goto(url).catch((error) => {
-        if (!/ERR_NETWORK_CHANGED|interrupted by/.test(String(error))) {
+        if (!/interrupted by/.test(String(error))) {
             throw error;
         }
         return page.goto(url);

@@ -11,6 +11,7 @@ sys.path.insert(0, str(HERE.parent / "fakes"))
 import pytest  # noqa: E402
 
 import harness  # noqa: E402
+import network  # noqa: E402
 
 faulthandler.enable()
 
@@ -46,6 +47,17 @@ def pytest_runtest_makereport(item, call):
         for value in getattr(item, "funcargs", {}).values():
             if isinstance(value, harness.Wos):
                 report.sections.append(("wos %s" % value.dir, value.logs()))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_network(request):
+    """Chromium gives up what is under way when any interface of the machine comes or goes (a
+    container's, another test's): files marked own_network run where none does."""
+    if request.node.get_closest_marker("own_network") is None:
+        yield
+        return
+    with network.own():
+        yield
 
 
 def finish(wos):
@@ -103,6 +115,14 @@ def gateway_pid(gate):
 def http(request):
     """Runs the test once over HTTP/1.1 and once over HTTP/2."""
     return request.param
+
+
+def pytest_runtest_logreport(report):
+    """The node ids of what failed, for scripts/test."""
+    path = os.environ.get("WOS_TEST_FAILED")
+    if report.failed and path and "PYTEST_XDIST_WORKER" not in os.environ:
+        with open(path, "a", encoding="utf-8") as out:
+            out.write(report.nodeid + "\n")
 
 
 def pytest_sessionstart(session):

@@ -94,17 +94,11 @@ def rss_bytes(pid):
     return 0
 
 
-def browser_script(name, options, prepare=lambda: None, **keys):
-    """Runs tests/browser/NAME. Chromium gives up what is under way when any interface of the machine
-    comes or goes (a container's, another test's): then it is run again."""
-    for _ in range(4):
-        prepare()
-        done = subprocess.run(["node", str(BROWSER / name), json.dumps(options)], cwd=BROWSER,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True, timeout=220, check=False, **keys)
-        if done.returncode == 0 or "ERR_NETWORK_CHANGED" not in done.stdout + done.stderr:
-            break
-    return done
+def browser_script(name, options, **keys):
+    """Runs tests/browser/NAME."""
+    return subprocess.run(["node", str(BROWSER / name), json.dumps(options)], cwd=BROWSER,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=220, check=False, **keys)
 
 
 class Result:

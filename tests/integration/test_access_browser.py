@@ -9,6 +9,8 @@ from edge import Edge
 from test_access import APP, OTHER, SECRET, backend  # noqa: F401 (a fixture)
 from test_realworld import CHROMIUM, node_modules  # noqa: F401 (a fixture)
 
+pytestmark = pytest.mark.own_network
+
 
 @pytest.mark.parametrize("tls", [True, False])
 def test_a_person_gets_in_and_out(backend, node_modules, tls):  # noqa: F811

@@ -378,8 +378,8 @@ def health(wos):
 
 
 def test_failed_healthcheck_fails_up_and_leaves_it_running(wos):
-    check = {"url": "/status/500", "timeout": "20s", "start_period": "0.1s", "interval": "100ms",
-             "retries": 2}
+    check = {"url": "/status/500", "timeout": "60s", "start_period": "0.1s", "interval": "100ms",
+             "retries": 60}  # time to come up
     wos.deploy(harness.shell_app(web=harness.python_service(
         "web", ports=[{"port": 3000, "healthcheck": check}])))
     result = wos.run("up", cwd="alpha")

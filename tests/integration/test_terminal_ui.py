@@ -8,6 +8,7 @@ import harness
 from test_realworld import CHROMIUM, node_modules  # noqa: F401 (a fixture)
 from test_web_ui import browse
 
+pytestmark = pytest.mark.own_network
 SECRET = "a-long-secret-of-the-ui"
 KEY = "tunnel.webUi.terminalEnabled"
 

@@ -10,6 +10,7 @@ from test_realworld import CHROMIUM
 
 CERTUTIL = shutil.which("certutil")
 UPDATE = shutil.which("update-ca-certificates", path=os.environ.get("PATH", "") + ":/usr/sbin")
+pytestmark = pytest.mark.own_network
 needs_certutil = pytest.mark.skipif(CERTUTIL is None, reason="certutil is not installed")
 needs_update = pytest.mark.skipif(UPDATE is None, reason="update-ca-certificates is not installed")
 

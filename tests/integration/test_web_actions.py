@@ -9,6 +9,8 @@ import harness
 from test_realworld import CHROMIUM, node_modules  # noqa: F401 (a fixture)
 from test_web_ui import COLOURS, SECRET, browse, local
 
+pytestmark = pytest.mark.own_network
+
 
 def app():
     out = harness.shell_app(

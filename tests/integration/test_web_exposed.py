@@ -1,6 +1,5 @@
 """A web.host beyond loopback: everything there needs the login, from wherever it is asked. Asked
 from another host too: both are network namespaces."""
-import ctypes
 import json
 import os
 import shutil
@@ -10,6 +9,7 @@ import pytest
 
 import clients
 import harness
+import network
 from other_host import ip
 from test_web_security import cookie_of, error
 
@@ -19,17 +19,6 @@ JSON = ("Content-Type", "application/json")
 CLOSED = [("GET", "/sessions"), ("GET", "/status/all"), ("GET", "/settings/config"),
           ("GET", "/events"), ("POST", "/daemon/stop"), ("POST", "/auth/connect"),
           ("POST", "/worktrees/down"), ("GET", "/stats"), ("GET", "/nothing")]
-
-
-def enter_namespace(path):
-    """This thread, and what it starts, is in that network from now on."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.setns(fd, 0x40000000) != 0:  # CLONE_NEWNET
-            raise OSError(ctypes.get_errno(), "setns")
-    finally:
-        os.close(fd)
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +41,10 @@ def other_host():
             ip("-n", name, "-6", "addr", "add", v6 + "/64", "dev", link, "nodad")
             ip("-n", name, "link", "set", link, "up")
             ip("-n", name, "link", "set", "lo", "up")
-        enter_namespace("/run/netns/" + here)
+        network.enter("/run/netns/" + here)
         yield there
     finally:
-        enter_namespace("/proc/self/fd/%d" % before)
+        network.enter("/proc/self/fd/%d" % before)
         os.close(before)
         ip("netns", "del", here, check=False)
         ip("netns", "del", there, check=False)

@@ -10,7 +10,8 @@ from test_acme import dns, folder  # noqa: F401 (fixtures)
 from test_realworld import CHROMIUM, node_modules  # noqa: F401 (a fixture)
 from test_web_ui import browse
 
-pytestmark = pytest.mark.skipif(shutil.which("pebble") is None, reason="pebble is not installed")
+pytestmark = [pytest.mark.own_network, pytest.mark.skipif(
+    shutil.which("pebble") is None, reason="pebble is not installed")]
 
 
 def test_renew_from_the_page(make_wos, folder, dns, node_modules):  # noqa: F811

@@ -15,6 +15,7 @@ import clients
 import harness
 from test_realworld import CHROMIUM, node_modules  # noqa: F401 (a fixture)
 
+pytestmark = pytest.mark.own_network
 SECRET = "a-long-secret-of-the-ui"
 AXE = harness.BROWSER / "node_modules" / "axe-core" / "axe.min.js"
 
