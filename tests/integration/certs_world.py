@@ -64,10 +64,18 @@ def certificate(wos, kind="tunnel"):
     return next(c for c in certs if c["listenerKind"] == kind)
 
 
+def until_shown(wos, cert):
+    """The tunnel's is active some milliseconds before every worker shows it."""
+    if cert["listenerKind"] == "tunnel":
+        harness.until("it is shown", lambda: cert["fingerprint"] ==
+                      shown(wos.port)["fingerprint"].replace(":", "").lower())
+    return cert
+
+
 def until_issued(wos, kind="tunnel"):
-    return harness.until("a certificate of the CA", lambda: (
+    return until_shown(wos, harness.until("a certificate of the CA", lambda: (
         lambda c: c if c["state"] == "active" and "Pebble" in c.get("issuer", "") else None
-    )(certificate(wos, kind)), timeout=45, pause=0.2)
+    )(certificate(wos, kind)), timeout=45, pause=0.2))
 
 
 def until_failed(wos, kind="tunnel"):

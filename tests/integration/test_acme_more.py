@@ -18,7 +18,7 @@ import harness
 from acme_fake import Fake, urn
 from acme_peers import Dns, Pebble, tls_pair
 from certs_world import (NAME, RECORD, assert_bundle, certificate, everything_said, is_pebble,
-                         letsencrypt, shown, until_failed, until_issued, verify)
+                         letsencrypt, shown, until_failed, until_issued, until_shown, verify)
 
 pytestmark = pytest.mark.skipif(shutil.which("pebble") is None, reason="pebble is not installed")
 TOKEN = "kMGeX2sbN6_7xhk0Ct7U-token-of-the-tests"
@@ -160,8 +160,9 @@ def ca(fake):
 
 
 def until_fake(wos):
-    return harness.until("issued", lambda: (lambda c: c if c["state"] == "active" and
-                         "Fake Root" in c["issuer"] else None)(certificate(wos)), timeout=60)
+    return until_shown(wos, harness.until("issued", lambda: (
+        lambda c: c if c["state"] == "active" and "Fake Root" in c["issuer"] else None
+    )(certificate(wos)), timeout=60))
 
 
 def window(start_hours, end_hours):
@@ -221,7 +222,7 @@ def test_the_ca_suggests_now(make_wos, ca, dns):
     renewed = harness.until("renewed", lambda: (lambda c: c if c["fingerprint"] != first["fingerprint"]
                                                 and c["state"] == "active" else None)(certificate(wos)))
     assert ca.count("/newOrder") == 2 and "replaces" in ca.payloads("/newOrder")[1]
-    assert shown(wos.port)["fingerprint"].replace(":", "").lower() == renewed["fingerprint"]
+    until_shown(wos, renewed)
 
 
 def test_profile(make_wos, ca, dns):
