@@ -46,10 +46,33 @@ static int64_t open_files(void)
     return count - 3; /* ".", ".." and the directory itself */
 }
 
+enum service_class { CLASS_RUNNING, CLASS_STARTING, CLASS_FAILED, CLASS_STOPPED };
+
+/* Of a service's state (docs/API.md, SERVICE). */
+static enum service_class class_of(const char *state)
+{
+    static const struct {
+        const char *state;
+        enum service_class class;
+    } classes[] = {
+        {"running", CLASS_RUNNING},     {"created", CLASS_STARTING}, {"paused", CLASS_STARTING},
+        {"restarting", CLASS_STARTING}, {"exited", CLASS_FAILED},
+    };
+    for (size_t i = 0; i < COUNT_OF(classes); i++) {
+        if (strcmp(state, classes[i].state) == 0) {
+            return classes[i].class;
+        }
+    }
+    return CLASS_STOPPED;
+}
+
 static void add_services(const struct daemon *d, cJSON *out)
 {
-    static const char *const states[] = {"running", "starting", "failed", "stopped"};
-    int64_t counts[COUNT_OF(states)] = {0};
+    static const char *const names[] = {[CLASS_RUNNING] = "running",
+                                        [CLASS_STARTING] = "starting",
+                                        [CLASS_FAILED] = "failed",
+                                        [CLASS_STOPPED] = "stopped"};
+    int64_t counts[COUNT_OF(names)] = {0};
     autojson cJSON *sessions = sessions_status_json(d->sessions);
     const cJSON *session;
     cJSON_ArrayForEach(session, sessions)
@@ -57,17 +80,13 @@ static void add_services(const struct daemon *d, cJSON *out)
         const cJSON *service;
         cJSON_ArrayForEach(service, json_get(session, "services"))
         {
-            for (size_t i = 0; i < COUNT_OF(states); i++) {
-                if (strcmp(json_get_str(service, "state", ""), states[i]) == 0) {
-                    counts[i]++;
-                }
-            }
+            counts[class_of(json_get_str(service, "state", ""))]++;
         }
     }
     (void)json_add_int(out, "sessions", cJSON_GetArraySize(sessions));
     cJSON *services = cJSON_AddObjectToObject(out, "services");
-    for (size_t i = 0; i < COUNT_OF(states); i++) {
-        (void)json_add_int(services, states[i], counts[i]);
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        (void)json_add_int(services, names[i], counts[i]);
     }
 }
 

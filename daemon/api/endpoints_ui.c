@@ -31,9 +31,9 @@ static void handle_sessions(struct api_request *r)
 static const char *type_name(enum config_type type)
 {
     static const char *const names[] = {
-        [KEY_BOOL] = "bool",     [KEY_INT] = "int",   [KEY_DURATION] = "duration",
-        [KEY_STRING] = "string", [KEY_WORD] = "word", [KEY_IPS] = "ips",
-        [KEY_OTHER] = "other",
+        [KEY_BOOL] = "bool",     [KEY_INT] = "int",     [KEY_DURATION] = "duration",
+        [KEY_STRING] = "string", [KEY_WORD] = "word",   [KEY_IPS] = "ips",
+        [KEY_TEXTS] = "texts",   [KEY_OTHER] = "other",
     };
     return names[type];
 }

@@ -35,7 +35,8 @@ cJSON *settings_config_json(const struct daemon *d, cJSON **out_secrets)
     (void)cJSON_AddItemToObject(out, "raw", raw);
     (void)cJSON_AddItemToObject(out, "effective", config_effective_json(d->config));
     cJSON *ssl = cJSON_AddObjectToObject(out, "effectiveSsl");
-    (void)json_add_str(cJSON_AddObjectToObject(ssl, "web"), "source", "disabled");
+    (void)json_add_str(cJSON_AddObjectToObject(ssl, "web"), "source",
+                       source_name(&d->config->web_ssl));
     (void)json_add_str(cJSON_AddObjectToObject(ssl, "tunnel"), "source",
                        source_name(&d->config->tunnel_ssl));
     if (out_secrets != NULL) {

@@ -833,6 +833,9 @@ def test_settings(wos, api):
     assert effective["healthcheck"]["retries"] == 20 and effective["web"]["host"] == "127.0.0.1"
     assert body["config"]["effectiveSsl"] == {"web": {"source": "disabled"},
                                               "tunnel": {"source": "self-signed"}}
+    types = {k["key"]: k["type"] for k in api.get("/settings/keys").json["keys"]}
+    assert None not in types.values(), types
+    assert types["tunnel.ssl.letsencrypt.resolvers"] == "texts"
     status = body["certificateStatus"]
     assert (status["web"]["state"], status["web"]["active"]) == ("disabled", False)
     assert (status["tunnel"]["state"], status["tunnel"]["active"]) == ("active", True)

@@ -207,6 +207,18 @@ def test_failures_are_counted_by_kind(gate):
     until_counted(gate, check)
 
 
+def test_a_crashed_service_counts_as_failed(wos):
+    wos.deploy(harness.shell_app(web=harness.python_service("web"),
+                                 worker={"script": ["while [ ! -e gone ]; do sleep 0.1; done; exit 3"]}))
+    wos.up("alpha")
+    (wos.trees["alpha"] / "gone").touch()
+
+    def probe():
+        samples = parse(wos.ok("metrics").out)[0]
+        return [value(samples, "wos_services", state=s) for s in ("running", "failed")] == [1, 1]
+    harness.until("it is counted", probe)
+
+
 def test_open_connections_and_websockets(gate, http):
     before = metrics(gate)
     ws = gate.ws(WEB, "/ws", http=http)

@@ -37,6 +37,8 @@ def test_https_on_the_web_port(world):
     for host in ("127.0.0.1", "[::1]"):  # both are in the certificate; the listener has the first
         assert host.strip("[]") in certificate(world, "web")["names"]
     assert world.curl("https://127.0.0.1:%d/ui/v1/health" % world.web)[0] == 0
+    body = world.curl("https://127.0.0.1:%d/ui/v1/settings/config" % world.web)[1]
+    assert json.loads(body)["config"]["effectiveSsl"]["web"] == {"source": "self-signed"}
 
 
 def test_never_in_the_clear(world):

@@ -73,11 +73,12 @@ export function tone(status: string): Tone {
     case 'running': case 'healthy': case 'active': case 'serving': case 'live': case 'succeeded':
     case 'done':
         return 'good';
-    case 'failed':
+    case 'failed': case 'exited':
         return 'bad';
-    case 'pending': case 'checking': case 'stopping': case 'starting': case 'queued':
+    case 'pending': case 'checking': case 'stopping': case 'starting': case 'queued': case 'created':
+    case 'restarting':
         return 'busy';
-    case 'running_partial': case 'stale': case 'failed-allowed': case 'waiting': case 'failing':
+    case 'running_partial': case 'stale': case 'failed-allowed': case 'waiting': case 'failing': case 'paused':
         return 'warn';
     default:
         return 'idle';

@@ -33,6 +33,10 @@ function valueAt(config: Record<string, unknown>, key: string): Value {
         at !== null && typeof at === 'object' ? at[name] : undefined, config);
 }
 
+function isList(key: SettingKey): boolean {
+    return key.type === 'ips' || key.type === 'texts';
+}
+
 /* What is typed, as the key's type; text that does not fit goes as it is: the daemon says why not. */
 function typed(key: SettingKey, text: string): Value {
     if (text === '') {
@@ -44,7 +48,7 @@ function typed(key: SettingKey, text: string): Value {
     if (key.type === 'duration') {
         return /^\d+$/.test(text.trim()) ? Number(text) : text;
     }
-    return key.type === 'ips' ? text.split(/[\s,]+/).filter(Boolean) : text;
+    return isList(key) ? text.split(/[\s,]+/).filter(Boolean) : text;
 }
 
 function shown(value: Value): string {
@@ -64,8 +68,8 @@ function Control({ of, id, value, isSet, onChange }:
         }}><option value="">{of.default === undefined ? 'not set' : `default (${of.default})`}</option>
             {words.map((w) => <option value={w}>{w}</option>)}</select>;
     }
-    if (of.type === 'ips') {
-        return <textarea {...common} rows={3} spellcheck={false} placeholder="one address or prefix a line"
+    if (isList(of)) {
+        return <textarea {...common} rows={3} spellcheck={false} placeholder="one a line"
             onInput={(e) => onChange(typed(of, e.currentTarget.value))}>{shown(value)}</textarea>;
     }
     const onInput = (e: { currentTarget: HTMLInputElement }) => onChange(typed(of, e.currentTarget.value));

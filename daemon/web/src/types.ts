@@ -18,7 +18,7 @@ export interface Usage { cpuPercent?: number; memUsedBytes?: number }
 
 export interface Service {
     service: string;
-    state: 'running' | 'starting' | 'failed' | 'stopped';
+    state: 'created' | 'running' | 'stopping' | 'stopped' | 'exited' | 'restarting' | 'paused' | 'unknown';
     status?: string;
     pid?: number;
     ports: { containerPort: number; hostPort?: number }[];
@@ -207,7 +207,7 @@ export interface Device {
 
 export interface SettingKey {
     key: string;
-    type: 'bool' | 'int' | 'duration' | 'string' | 'word' | 'ips';
+    type: 'bool' | 'int' | 'duration' | 'string' | 'word' | 'ips' | 'texts';
     min?: number;
     max?: number;
     words?: string[];
