@@ -320,8 +320,9 @@ void exchange_start(struct exchange *x, bool has_body)
         answer_last_hop(x);
         return;
     }
-    if (has_body && str_eq(h->method, STR("TRACE"))) {
-        exchange_reply(x, 400, "tunnel: TRACE has no content");
+    /* RFC 9110 9.3.2, 9.3.8. Not every service reads it, and then takes it for the next request. */
+    if (has_body && (str_eq(h->method, STR("HEAD")) || str_eq(h->method, STR("TRACE")))) {
+        exchange_reply(x, 400, "tunnel: HEAD and TRACE have no content");
         return;
     }
     if (quota_is_needed(policy) && !enter_quota(x, route)) {

@@ -193,6 +193,19 @@ static bool peer_is_us(struct evhttp_request *http)
     return peer.uid == geteuid() || peer.uid == 0;
 }
 
+/* True where evhttp has not read the content and would take it for the next request. */
+static bool has_unread_content(struct api_request *r)
+{
+    const char *length = request_header(r, "Content-Length");
+    bool has = request_header(r, "Transfer-Encoding") != NULL ||
+               (length != NULL && strspn(length, "0") != strlen(length));
+    enum evhttp_cmd_type method = evhttp_request_get_command(r->http);
+    bool is_read = method == EVHTTP_REQ_POST || method == EVHTTP_REQ_PUT ||
+                   method == EVHTTP_REQ_PATCH ||
+                   evbuffer_get_length(evhttp_request_get_input_buffer(r->http)) > 0;
+    return has && !is_read;
+}
+
 /* False after having answered 403. */
 static bool request_is_allowed(struct mount *m, struct api_request *r)
 {
@@ -227,6 +240,11 @@ static void api_on_request(struct evhttp_request *http, void *arg)
     struct mount *m = arg;
     CHECK(m->api->magic == API_MAGIC);
     struct api_request *r = request_new(m->api->d, http, &m->api->requests);
+    if (has_unread_content(r)) {
+        (void)evhttp_add_header(evhttp_request_get_output_headers(http), "Connection", "close");
+        reply_error(r, 400, "validation", "this method has no content", NULL);
+        return;
+    }
     if (!request_is_allowed(m, r)) {
         return;
     }

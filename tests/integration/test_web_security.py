@@ -3,6 +3,7 @@ cookies. Each test does what an attacker would do and looks at what came of it."
 import gzip
 import json
 import re
+import socket
 import stat
 import subprocess
 
@@ -147,6 +148,41 @@ def test_who_is_logged_in_cannot_touch_the_machine(ui, fresh, method, path):
     [("X-Forwarded-For", "127.0.0.1")], [("Forwarded", "for=127.0.0.1;host=localhost")]])
 def test_no_header_makes_the_outside_local(ui, fresh, headers):
     assert error(public(ui, "GET", "/ui/v1/status/all", [fresh, *headers])) == (403, "forbidden")
+
+
+SMUGGLED = (b"POST /ui/v1/settings/config HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 36\r\n\r\n" + b'{"set":{"healthcheck.retries":7777}}')
+FRAMINGS = [b"Content-Length: %d\r\n\r\n%s" % (len(SMUGGLED), SMUGGLED),
+            b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED),
+            b"Transfer-Encoding: chunked\r\n\r\n" + SMUGGLED]
+METHODS = [b"HEAD", b"GET", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT", b"PROPFIND"]
+
+
+@pytest.mark.parametrize("framing", FRAMINGS, ids=["length", "chunked", "bad-chunk"])
+@pytest.mark.parametrize("method", METHODS)
+def test_content_is_never_the_next_request(ui, method, framing):
+    """HEAD's content was, from outside and without a login (at the daemon, by evhttp)."""
+    target = b"localhost:%d" % ui.web_port if method == b"CONNECT" else b"/ui/v1/health"
+    head = method + b" " + target + b" HTTP/1.1\r\nHost: localhost:%d\r\n" % ui.web_port
+    with socket.create_connection(("127.0.0.1", ui.web_port), 20) as raw:
+        raw.sendall(head + framing)
+        raw.shutdown(socket.SHUT_WR)
+        raw.settimeout(20)
+        data = b""
+        try:
+            while piece := raw.recv(65536):
+                data += piece
+        except ConnectionResetError:  # it closed before it had read all
+            pass
+    assert data.count(b"HTTP/1.1 ") <= 1, data
+    assert data.startswith(b"HTTP/1.1 400 ") or method != b"HEAD", data
+    assert "7777" not in (ui.home / "config.json").read_text()
+
+
+@pytest.mark.parametrize("path", ["/ui/v1/health", "/"])
+def test_the_content_of_head_goes_nowhere(ui, http, path):
+    assert public(ui, "HEAD", path, body=SMUGGLED, http=http).status == 400
+    assert "7777" not in (ui.home / "config.json").read_text()
 
 
 def test_a_sibling_service_cannot_use_the_cookie(ui, fresh):
