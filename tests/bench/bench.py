@@ -101,7 +101,7 @@ def arguments():
         "on) and, beside it, the peers with one worker each, the same ECDSA P-256 certificate and the same\n"
         "service. What counts is the CPU time of a server's own processes per unit of work; the median of\n"
         "the rounds; its ratio to the best peer of the run. docs/PERFORMANCE.md says how, and has the figures.",
-        epilog="Cases: %s.\nWithout any: all but latency, bulk and scale.\nPeers: %s.\n\n"
+        epilog="Cases: %s.\nWithout any: all; with --short all but latency, bulk and scale.\nPeers: %s.\n\n"
         "A missed aim is no failure. Exit 1: a measurement was broken." % (
             ", ".join(ALL), ", ".join(servers.PEERS)))
     parser.add_argument("cases", nargs="*", metavar="CASE")
@@ -121,8 +121,7 @@ def arguments():
             parser.error("there is no peer '%s'; the peers are: %s" % (name, ", ".join(servers.PEERS)))
     if not 1 <= options.rounds <= 99:
         parser.error("--rounds %d: 1 to 99 are possible" % options.rounds)
-    options.cases = options.cases or (SHORT if options.short else [n for n in ALL if n not in (
-        "latency", "bulk", "scale")])
+    options.cases = options.cases or (SHORT if options.short else list(ALL))
     return options
 
 

@@ -1,6 +1,6 @@
 """What a service may answer, and what must not get through (RFC 9112, RFC 9110)."""
 from conformance.check import (Check, FOLLOW, answered, bad_gateway, both, either, has, incomplete,
-                               lacks, lacks_bytes, request, served)
+                               lacks, lacks_bytes, post, request, served)
 from conformance.recorder import Reply
 
 INJECTED = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\nX-Injected: yes\r\n\r\nINJECTED"
@@ -106,7 +106,9 @@ CUT = [
              close=True, rfc="9112 8"),
     response("ends inside its head", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", bad_gateway,
              answered(502), close=True, rfc="9112 8"),
-    response("nothing at all", b"", bad_gateway, answered(502), close=True, rfc="9110 15.6.3"),
+    # Not repeated on another connection, as a GET would be where this one was used before.
+    response("nothing at all", b"", bad_gateway, answered(502), close=True, rfc="9110 15.6.3",
+             send=post(b"Content-Length: 2", body=b"hi")),
 ] + [response("chunk " + name, head(b"Transfer-Encoding: chunked", body=body), incomplete,
               rfc="9112 7.1", close=True)
      for name, body in [
