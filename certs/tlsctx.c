@@ -22,6 +22,7 @@
 
 #include "base/auto.h"
 #include "certs/sslerr.h"
+#include "certs/tlskdf.h"
 #include "certs/tlspeer.h"
 
 enum {
@@ -294,7 +295,7 @@ void tlsctx_prepare(SSL_CTX *ssl_ctx)
 
 static SSL_CTX *server_make(struct tlsctx *ctx)
 {
-    SSL_CTX *ssl_ctx = SSL_CTX_new(TLS_server_method());
+    SSL_CTX *ssl_ctx = SSL_CTX_new_ex(NULL, TLSKDF_QUERY, TLS_server_method());
     if (ssl_ctx == NULL) {
         return NULL;
     }
@@ -318,7 +319,7 @@ static SSL_CTX *server_make(struct tlsctx *ctx)
 static SSL_CTX *client_make(int verify)
 {
     static const unsigned char alpn[] = "\x08http/1.1";
-    SSL_CTX *ssl_ctx = SSL_CTX_new(TLS_client_method());
+    SSL_CTX *ssl_ctx = SSL_CTX_new_ex(NULL, TLSKDF_QUERY, TLS_client_method());
     if (ssl_ctx == NULL) {
         return NULL;
     }
@@ -340,7 +341,7 @@ static bool load_algorithms(void)
     EVP_MD *md = EVP_MD_fetch(NULL, "SHA256", NULL);
     EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, "AES-128-GCM", NULL);
     EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "TLS13-KDF", TLSKDF_QUERY);
     EVP_RAND *rand = EVP_RAND_fetch(NULL, "CTR-DRBG", NULL);
     EVP_KEYMGMT *keys = EVP_KEYMGMT_fetch(NULL, "X25519", NULL);
     EVP_KEYEXCH *exchange = EVP_KEYEXCH_fetch(NULL, "X25519", NULL);
@@ -368,6 +369,7 @@ struct tlsctx *tlsctx_new(tlsctx_find_fn *find, struct err *err)
     atomic_init(&ctx->min_version, TLS1_2_VERSION);
     CHECK(pthread_mutex_init(&ctx->writer, NULL) == 0);
     tlsctx_set_ticket_keys(ctx, NULL, 0);
+    tlskdf_load();
     ctx->server = server_make(ctx);
     ctx->client = client_make(SSL_VERIFY_NONE);
     if (ctx->server == NULL || ctx->client == NULL || ex_index < 0 || !load_algorithms()) {
