@@ -168,6 +168,16 @@ static int ticket_decrypt(const struct key_slot *slot, SSL *ssl, const unsigned 
     return 0;
 }
 
+/* A session has an id by which a cache would find it. There is none here, and no client sees it: it
+ * lies in the encrypted ticket. So it need not be 32 random bytes. */
+static int ticket_on_id(SSL *ssl, unsigned char *id, unsigned int *len)
+{
+    (void)ssl;
+    id[0] = 1;
+    *len = 1; /* 0 is not allowed */
+    return 1;
+}
+
 static int ticket_on_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
                          EVP_MAC_CTX *mac, int encrypt)
 {
@@ -275,9 +285,12 @@ static int alpn_on_select(SSL *ssl, const unsigned char **out, unsigned char *ou
 
 static void modes_set(SSL_CTX *ssl_ctx)
 {
+    /* NO_AUTO_CHAIN: what is sent is what was configured. A leaf alone would be looked up, in a
+     * store that is empty, in every handshake. */
     (void)SSL_CTX_set_mode(ssl_ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                                        SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER); /* a bit mask back */
-    (void)SSL_CTX_set_session_cache_mode(ssl_ctx, SSL_SESS_CACHE_OFF);        /* the old mode */
+                                        SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                        SSL_MODE_NO_AUTO_CHAIN);       /* a bit mask back */
+    (void)SSL_CTX_set_session_cache_mode(ssl_ctx, SSL_SESS_CACHE_OFF); /* the old mode */
     (void)SSL_CTX_set_options(ssl_ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                            SSL_OP_CIPHER_SERVER_PREFERENCE |
                                            SSL_OP_PRIORITIZE_CHACHA); /* a bit mask back */
@@ -306,6 +319,7 @@ static SSL_CTX *server_make(struct tlsctx *ctx)
                 SSL_CTX_set_max_proto_version(ssl_ctx, 0) == 1 &&
                 SSL_CTX_set_num_tickets(ssl_ctx, 1) == 1 &&
                 SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl_ctx, ticket_on_key) == 1 &&
+                SSL_CTX_set_generate_session_id(ssl_ctx, ticket_on_id) == 1 &&
                 (SSL_CTX_set1_groups_list(ssl_ctx, groups_hybrid) == 1 ||
                  SSL_CTX_set1_groups_list(ssl_ctx, groups) == 1);
     if (!done) {
