@@ -13,6 +13,7 @@
 #include "certs/cert.h"
 #include "certs/sslerr.h"
 #include "certs/tlsctx.h"
+#include "certs/tlskdf.h"
 
 enum { DIGEST_BYTES = 32, SNI_MAX = 255 };
 
@@ -198,7 +199,7 @@ static int entry_make_ctx(struct certset *set, size_t at, const struct certset_p
         return sslerr_set(err, ERR_FAILED, "SHA-256");
     }
     if (!ctx_reuse(entry, old)) {
-        entry->ctx = SSL_CTX_new(TLS_server_method());
+        entry->ctx = SSL_CTX_new_ex(NULL, TLSKDF_QUERY, TLS_server_method());
         if (entry->ctx == NULL) {
             return sslerr_set(err, ERR_FAILED, "TLS context");
         }

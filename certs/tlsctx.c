@@ -22,6 +22,7 @@
 
 #include "base/auto.h"
 #include "certs/sslerr.h"
+#include "certs/tlskdf.h"
 #include "certs/tlspeer.h"
 
 enum {
@@ -167,6 +168,16 @@ static int ticket_decrypt(const struct key_slot *slot, SSL *ssl, const unsigned 
     return 0;
 }
 
+/* A session has an id by which a cache would find it. There is none here, and no client sees it: it
+ * lies in the encrypted ticket. So it need not be 32 random bytes. */
+static int ticket_on_id(SSL *ssl, unsigned char *id, unsigned int *len)
+{
+    (void)ssl;
+    id[0] = 1;
+    *len = 1; /* 0 is not allowed */
+    return 1;
+}
+
 static int ticket_on_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
                          EVP_MAC_CTX *mac, int encrypt)
 {
@@ -274,9 +285,12 @@ static int alpn_on_select(SSL *ssl, const unsigned char **out, unsigned char *ou
 
 static void modes_set(SSL_CTX *ssl_ctx)
 {
+    /* NO_AUTO_CHAIN: what is sent is what was configured. A leaf alone would be looked up, in a
+     * store that is empty, in every handshake. */
     (void)SSL_CTX_set_mode(ssl_ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                                        SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER); /* a bit mask back */
-    (void)SSL_CTX_set_session_cache_mode(ssl_ctx, SSL_SESS_CACHE_OFF);        /* the old mode */
+                                        SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                        SSL_MODE_NO_AUTO_CHAIN);       /* a bit mask back */
+    (void)SSL_CTX_set_session_cache_mode(ssl_ctx, SSL_SESS_CACHE_OFF); /* the old mode */
     (void)SSL_CTX_set_options(ssl_ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                            SSL_OP_CIPHER_SERVER_PREFERENCE |
                                            SSL_OP_PRIORITIZE_CHACHA); /* a bit mask back */
@@ -294,7 +308,7 @@ void tlsctx_prepare(SSL_CTX *ssl_ctx)
 
 static SSL_CTX *server_make(struct tlsctx *ctx)
 {
-    SSL_CTX *ssl_ctx = SSL_CTX_new(TLS_server_method());
+    SSL_CTX *ssl_ctx = SSL_CTX_new_ex(NULL, TLSKDF_QUERY, TLS_server_method());
     if (ssl_ctx == NULL) {
         return NULL;
     }
@@ -305,6 +319,7 @@ static SSL_CTX *server_make(struct tlsctx *ctx)
                 SSL_CTX_set_max_proto_version(ssl_ctx, 0) == 1 &&
                 SSL_CTX_set_num_tickets(ssl_ctx, 1) == 1 &&
                 SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl_ctx, ticket_on_key) == 1 &&
+                SSL_CTX_set_generate_session_id(ssl_ctx, ticket_on_id) == 1 &&
                 (SSL_CTX_set1_groups_list(ssl_ctx, groups_hybrid) == 1 ||
                  SSL_CTX_set1_groups_list(ssl_ctx, groups) == 1);
     if (!done) {
@@ -318,7 +333,7 @@ static SSL_CTX *server_make(struct tlsctx *ctx)
 static SSL_CTX *client_make(int verify)
 {
     static const unsigned char alpn[] = "\x08http/1.1";
-    SSL_CTX *ssl_ctx = SSL_CTX_new(TLS_client_method());
+    SSL_CTX *ssl_ctx = SSL_CTX_new_ex(NULL, TLSKDF_QUERY, TLS_client_method());
     if (ssl_ctx == NULL) {
         return NULL;
     }
@@ -340,7 +355,7 @@ static bool load_algorithms(void)
     EVP_MD *md = EVP_MD_fetch(NULL, "SHA256", NULL);
     EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, "AES-128-GCM", NULL);
     EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "TLS13-KDF", TLSKDF_QUERY);
     EVP_RAND *rand = EVP_RAND_fetch(NULL, "CTR-DRBG", NULL);
     EVP_KEYMGMT *keys = EVP_KEYMGMT_fetch(NULL, "X25519", NULL);
     EVP_KEYEXCH *exchange = EVP_KEYEXCH_fetch(NULL, "X25519", NULL);
@@ -368,6 +383,7 @@ struct tlsctx *tlsctx_new(tlsctx_find_fn *find, struct err *err)
     atomic_init(&ctx->min_version, TLS1_2_VERSION);
     CHECK(pthread_mutex_init(&ctx->writer, NULL) == 0);
     tlsctx_set_ticket_keys(ctx, NULL, 0);
+    tlskdf_load();
     ctx->server = server_make(ctx);
     ctx->client = client_make(SSL_VERIFY_NONE);
     if (ctx->server == NULL || ctx->client == NULL || ex_index < 0 || !load_algorithms()) {

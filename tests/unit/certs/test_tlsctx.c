@@ -359,6 +359,39 @@ static void test_resumption(void **state)
     }
 }
 
+/* The id of a session is not random: nobody must meet it, with tickets or without. */
+static void test_no_session_id(void **state)
+{
+    struct fixture *f = *state;
+    for (int tickets = 0; tickets <= 1; tickets++) {
+        struct ends e = ends_make(f, "a.wos.localhost");
+        SSL_set_max_proto_version(e.client, TLS1_2_VERSION);
+        SSL_set_options(e.client, tickets ? 0 : SSL_OP_NO_TICKET);
+        assert_true(handshake(&e));
+        SSL_SESSION *session = SSL_get1_session(e.client);
+        unsigned len = 0;
+        if (!tickets) { /* with one the client makes its own */
+            (void)SSL_SESSION_get_id(session, &len);
+            assert_int_equal(len, 0);
+        }
+        (void)SSL_SESSION_get_id(SSL_get_session(e.server), &len);
+        assert_int_equal(len, 0);
+        assert_int_equal(SSL_SESSION_has_ticket(session), tickets);
+        SSL_SESSION_free(session);
+        ends_free(&e);
+    }
+}
+
+/* What was configured is sent: here a leaf alone, whatever else could be found. */
+static void test_chain(void **state)
+{
+    struct fixture *f = *state;
+    struct ends e = ends_make(f, "a.wos.localhost");
+    assert_true(handshake(&e));
+    assert_int_equal(sk_X509_num(SSL_get_peer_cert_chain(e.client)), 1);
+    ends_free(&e);
+}
+
 static void test_no_resumption_under_another_certificate(void **state)
 {
     struct fixture *f = *state;
@@ -464,6 +497,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_min_version, setup, teardown),
         cmocka_unit_test_setup_teardown(test_malformed_sni, setup, teardown),
         cmocka_unit_test_setup_teardown(test_resumption, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_session_id, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_chain, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_resumption_under_another_certificate, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_ticket_keys, setup, teardown),
