@@ -180,7 +180,9 @@ void conn_write(struct conn *c, const void *data, size_t len)
     if (len == 0 || c->state == CONN_GONE || c->shut_write) {
         return;
     }
-    conn_mark_dirty(c);
+    if (!c->in_flush) { /* else it leaves behind on_flush */
+        conn_mark_dirty(c);
+    }
     c->answer_follows = false;
     if (c->ssl == NULL) {
         wbuf_add(&c->worker->wbufs, &c->out, data, len);
@@ -501,7 +503,9 @@ void conn_flush(struct conn *c)
     CHECK(c->magic == CONN_MAGIC);
     conn_leave_dirty(c);
     if (c->state == CONN_OPEN) {
+        c->in_flush = true;
         c->ops->on_flush(c);
+        c->in_flush = false;
     }
     if (c->failed || c->out.failed) {
         conn_cut(c);

@@ -82,6 +82,7 @@ struct conn {
     bool blocked;
     bool in_dirty;
     bool in_again;
+    bool in_flush;
     bool try_v6; /* dialling: ::1 not tried yet */
     bool shut_write;
     bool alpn_h2;
