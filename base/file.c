@@ -70,8 +70,7 @@ static int write_all(int fd, struct str bytes)
     return 0;
 }
 
-/* Makes the rename itself durable. Some file systems cannot; nothing to do. */
-static void sync_parent(const char *path)
+void file_sync_parent(const char *path)
 {
     const char *slash = strrchr(path, '/');
     autofree char *parent = slash == NULL   ? xstrdup(".")
@@ -96,7 +95,7 @@ int file_write_atomic(const char *path, struct str bytes, mode_t mode, struct er
         (void)unlink(temp); /* the failure above is the one to report */
         return -1;
     }
-    sync_parent(path);
+    file_sync_parent(path);
     return 0;
 }
 

@@ -18,6 +18,8 @@
 int file_read(const char *path, size_t limit, struct buf *out, struct err *err);
 /* Replaces path with the bytes; the file gets exactly `mode`. */
 int file_write_atomic(const char *path, struct str bytes, mode_t mode, struct err *err);
+/* Makes it durable that path is there, or gone. Some file systems cannot; nothing to do. */
+void file_sync_parent(const char *path);
 bool file_exists(const char *path);
 /* mkdir -p; directories made get `mode`, existing ones are left alone. */
 int dir_make(const char *path, mode_t mode, struct err *err);

@@ -1,7 +1,8 @@
 /* owner: see owner.h. Called by publisher.c on the daemon's loop.
  *
  * A change is of one route among thousands, as a rule: those that stay come in the order they had,
- * so the one before is looked for where the last was found. Only what is not there needs a map. */
+ * so the one before is looked for where the last was found. Only what is not there needs a map.
+ * Who knows which one changes puts just that. */
 #include "daemon/owner.h"
 
 #include <stdlib.h>
@@ -82,17 +83,36 @@ static struct entry entry_new(const struct publish_route *r, const struct entry 
     return e;
 }
 
+static void entry_fini(struct entry *e)
+{
+    if (e->host != NULL) {
+        free(e->host);
+        free(e->worktree);
+        free(e->service);
+        publish_options_fini(&e->options);
+    }
+}
+
 static void entries_free(struct entry *entries, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (entries[i].host != NULL) {
-            free(entries[i].host);
-            free(entries[i].worktree);
-            free(entries[i].service);
-            publish_options_fini(&entries[i].options);
-        }
+        entry_fini(&entries[i]);
     }
     free(entries);
+}
+
+static void places_forget(struct owner *owner)
+{
+    map_fini(&owner->places);
+    owner->has_places = false;
+}
+
+static void places_make(struct owner *owner)
+{
+    for (size_t i = 0; i < owner->count; i++) {
+        (void)map_set(&owner->places, str_of(owner->entries[i].host), (void *)(uintptr_t)(i + 1));
+    }
+    owner->has_places = true;
 }
 
 enum route_class owner_class_of(const char *name)
@@ -114,6 +134,7 @@ struct owner *owner_new(const char *name)
 void owner_free(struct owner *owner)
 {
     entries_free(owner->entries, owner->count);
+    places_forget(owner);
     free(owner->phase);
     free(owner->name);
     free(owner);
@@ -137,4 +158,31 @@ void owner_set(struct owner *owner, const struct publish_route *routes, size_t c
     entries_free(owner->entries, owner->count);
     owner->entries = entries;
     owner->count = count;
+    owner->cap = count + 1;
+    places_forget(owner);
+}
+
+struct entry *owner_put(struct owner *owner, const struct publish_route *route, uint64_t now_ms)
+{
+    if (!owner->has_places) {
+        places_make(owner);
+    }
+    uintptr_t place = (uintptr_t)map_get(&owner->places, str_of(route->host));
+    if (place == 0) {
+        if (owner->count == owner->cap) {
+            owner->cap = 2 * owner->cap + 1;
+            owner->entries = xrealloc(owner->entries, owner->cap * sizeof *owner->entries);
+        }
+        owner->entries[owner->count] = entry_new(route, NULL, now_ms);
+        place = ++owner->count;
+        (void)map_set(&owner->places, str_of(route->host), (void *)place);
+        return &owner->entries[place - 1];
+    }
+    struct entry *e = &owner->entries[place - 1];
+    if (!entry_says(e, route)) {
+        struct entry before = *e;
+        *e = entry_new(route, &before, now_ms);
+        entry_fini(&before);
+    }
+    return e;
 }

@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 
+#include "base/map.h"
 #include "daemon/publisher.h"
 #include "daemon/route_policy.h"
 
@@ -29,6 +30,9 @@ struct owner {
     char *phase;                  /* owned: what its starting routes are doing; NULL: not said */
     struct entry *entries;        /* owned; in the order they were given */
     size_t count;
+    size_t cap;
+    struct map places; /* host → its place among them, from 1; made when a single one is put */
+    bool has_places;
 };
 
 /* The class of all routes of the owner of that name. */
@@ -41,5 +45,8 @@ void owner_free(struct owner *owner);
  * since_ms where its state is the same too; else since_ms is `now_ms`. */
 void owner_set(struct owner *owner, const struct publish_route *routes, size_t count,
                uint64_t now_ms);
+/* The same for one route, in a time that the number of the others does not matter for. The entry
+ * is borrowed until the next call. */
+struct entry *owner_put(struct owner *owner, const struct publish_route *route, uint64_t now_ms);
 
 #endif

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "daemon/config.h"
+#include "daemon/published_log.h"
 
 enum { FILE_MAX = 256 << 20, NAME_MAX_BYTES = 63 };
 
@@ -17,11 +18,11 @@ struct item {
     char *host; /* owned; NULL while the tunnel is disabled */
     uint16_t port;
     struct publish_options options; /* a copy of its own */
-    char *row;                      /* owned: its object in the file; NULL: made when saved */
 };
 
 struct published {
     char *path;                  /* owned */
+    struct published_log *log;   /* owned: the changes that are not in the file */
     struct publisher *publisher; /* borrowed */
     struct item *items;          /* owned; sorted by name */
     size_t count;
@@ -86,52 +87,68 @@ static struct item *insert(struct published *p, const char *name)
     return &p->items[at];
 }
 
-/* The item has other values: its row in the file is to be made again. */
-static void item_changed(struct item *item)
-{
-    free(item->row);
-    item->row = NULL;
-}
-
 static void item_drop(struct published *p, struct item *item)
 {
     free(item->name);
     free(item->host);
-    free(item->row);
     publish_options_fini(&item->options);
     size_t index = (size_t)(item - p->items);
     memmove(item, item + 1, (p->count - index - 1) * sizeof *item);
     p->count--;
 }
 
-static char *item_row(const struct item *item)
+static cJSON *item_row(const struct item *item)
 {
-    autojson cJSON *row = cJSON_CreateObject();
+    cJSON *row = cJSON_CreateObject();
     (void)json_add_str(row, "name", item->name);
     (void)json_add_int(row, "port", item->port);
     publish_options_add(&item->options, row);
-    return json_print(row);
+    return row;
 }
 
-/* Only the rows of changed items are made: with thousands of names one changes at a time. */
+/* Writes the whole file; the log is done with then. */
 static int save(struct published *p, struct err *err)
 {
     struct buf text = {0};
     buf_add_text(&text, "{\"published\":[");
     for (size_t i = 0; i < p->count; i++) {
-        struct item *item = &p->items[i];
-        if (item->row == NULL) {
-            item->row = item_row(item);
-        }
+        autojson cJSON *row = item_row(&p->items[i]);
+        autofree char *row_text = json_print(row);
         if (i > 0) {
             buf_add_char(&text, ',');
         }
-        buf_add_text(&text, item->row);
+        buf_add_text(&text, row_text);
     }
     buf_add_text(&text, "]}");
     int rc = file_write_atomic(p->path, buf_str(&text), 0600, err);
+    if (rc == 0) {
+        published_log_clear(p->log);
+    }
     buf_fini(&text);
     return rc;
+}
+
+/* Stores one change; when this returns 0 it outlives a crash. */
+static int store(struct published *p, const cJSON *row, struct err *err)
+{
+    autofree char *line = json_print(row);
+    if (published_log_add(p->log, str_of(line), err) < 0 ||
+        published_log_size(p->log) > PUBLISHED_LOG_LONG) {
+        err_clear(err);
+        return save(p, err);
+    }
+    return 0;
+}
+
+static struct publish_route route_of(const struct item *item)
+{
+    return (struct publish_route){
+        .host = item->host,
+        .service = item->name,
+        .port = item->port,
+        .state = ROUTE_LIVE,
+        .options = item->options,
+    };
 }
 
 static void publish_all(struct published *p, publisher_done_fn *done, void *arg)
@@ -139,15 +156,8 @@ static void publish_all(struct published *p, publisher_done_fn *done, void *arg)
     autofree struct publish_route *routes = xcalloc(p->count + 1, sizeof *routes);
     size_t count = 0;
     for (size_t i = 0; i < p->count; i++) {
-        const struct item *item = &p->items[i];
-        if (item->host != NULL) {
-            routes[count++] = (struct publish_route){
-                .host = item->host,
-                .service = item->name,
-                .port = item->port,
-                .state = ROUTE_LIVE,
-                .options = item->options,
-            };
+        if (p->items[i].host != NULL) {
+            routes[count++] = route_of(&p->items[i]);
         }
     }
     publisher_set_routes(p->publisher, PUBLISHER_OWNER_PUBLISH, routes, count, done, arg);
@@ -161,6 +171,36 @@ static void item_options(struct item *item, const cJSON *row)
         log_error("publish", "a published name is private until it is published again",
                   LOG_STR("name", item->name), LOG_STR("error", err.msg));
         item->options = (struct publish_options){.access = PUBLISH_ACCESS_PRIVATE};
+    }
+}
+
+/* A row of the file or a line of the log. */
+static void load_row(void *arg, const cJSON *row)
+{
+    struct published *p = arg;
+    struct err err = {.msg = ""};
+    const char *name = json_get_str(row, "name", "");
+    int64_t port = json_get_int(row, "port", 0);
+    struct item *item = find(p, name);
+    if (json_get_bool(row, "removed", false)) {
+        if (item != NULL) {
+            item_drop(p, item);
+            publisher_forget_name(p->publisher, PUBLISHER_OWNER_PUBLISH, name, 0);
+        }
+        return;
+    }
+    if (!name_is_label(name) || port < 1 || port > 65535) {
+        return;
+    }
+    if (item == NULL) {
+        item = insert(p, name);
+    }
+    item->port = (uint16_t)port;
+    publish_options_fini(&item->options);
+    item_options(item, row);
+    if (publisher_is_enabled(p->publisher) && item_claim(p, item, &err) < 0) {
+        log_warn("publish", "a published name is not served", LOG_STR("name", name),
+                 LOG_STR("error", err.msg));
     }
 }
 
@@ -184,18 +224,19 @@ static void load(struct published *p)
     const cJSON *row;
     cJSON_ArrayForEach(row, json_get(root, "published"))
     {
-        const char *name = json_get_str(row, "name", "");
-        int64_t port = json_get_int(row, "port", 0);
-        if (!name_is_label(name) || port < 1 || port > 65535 || find(p, name) != NULL) {
-            continue;
-        }
-        struct item *item = insert(p, name);
-        item->port = (uint16_t)port;
-        item_options(item, row);
-        if (publisher_is_enabled(p->publisher) && item_claim(p, item, &err) < 0) {
-            log_warn("publish", "a published name is not served", LOG_STR("name", name),
-                     LOG_STR("error", err.msg));
-        }
+        load_row(p, row);
+    }
+}
+
+/* The file alone says it all again. */
+static void settle(struct published *p)
+{
+    struct err err = {.msg = ""};
+    if (published_log_size(p->log) > 0 && save(p, &err) < 0) {
+        log_warn("publish",
+                 "published.json could not be written; its changes stay in "
+                 "published.log",
+                 LOG_STR("error", err.msg));
     }
 }
 
@@ -203,8 +244,12 @@ struct published *published_new(const char *home, struct publisher *publisher)
 {
     struct published *p = xcalloc(1, sizeof *p);
     p->path = path_join(home, "published.json");
+    autofree char *log_path = path_join(home, "published.log");
+    p->log = published_log_new(log_path);
     p->publisher = publisher;
     load(p);
+    published_log_read(p->log, load_row, p);
+    settle(p);
     if (p->count > 0) {
         publish_all(p, NULL, NULL);
     }
@@ -216,6 +261,8 @@ void published_free(struct published *p)
     if (p == NULL) {
         return;
     }
+    settle(p);
+    published_log_free(p->log);
     while (p->count > 0) {
         item_drop(p, &p->items[p->count - 1]);
     }
@@ -248,10 +295,11 @@ int published_add(struct published *p, const char *name, uint16_t port,
     struct publish_options before = item->options;
     publish_options_copy(&item->options, options);
     publish_options_fini(&before);
-    item_changed(item);
-    publish_all(p, done, arg);
+    const struct publish_route route = route_of(item);
+    publisher_put_route(p->publisher, PUBLISHER_OWNER_PUBLISH, &route, done, arg);
     publisher_flush(p->publisher); /* the gateway is at it while the disk is */
-    if (save(p, err) < 0) {
+    autojson cJSON *row = item_row(item);
+    if (store(p, row, err) < 0) {
         log_error("publish", "a published name is served but will not outlive the daemon",
                   LOG_STR("name", name), LOG_STR("error", err->msg));
         err_clear(err);
@@ -268,7 +316,10 @@ int published_remove(struct published *p, const char *name, struct err *err)
     item_drop(p, item);
     publisher_forget_name(p->publisher, PUBLISHER_OWNER_PUBLISH, name, 0);
     publish_all(p, NULL, NULL);
-    return save(p, err);
+    autojson cJSON *row = cJSON_CreateObject();
+    (void)json_add_str(row, "name", name);
+    (void)json_add_bool(row, "removed", true);
+    return store(p, row, err);
 }
 
 static cJSON *item_json(const struct published *p, const struct item *item)

@@ -1,5 +1,5 @@
-/* published: ports that `wos publish` gave a name, kept in H/published.json.
- * One thread: the daemon's loop; blocks on that small file. */
+/* published: ports that `wos publish` gave a name, kept in H/published.json and, since that was
+ * written, H/published.log. One thread: the daemon's loop; blocks on those files. */
 #ifndef WOS_DAEMON_PUBLISHED_H
 #define WOS_DAEMON_PUBLISHED_H
 

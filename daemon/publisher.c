@@ -333,20 +333,38 @@ static void entry_note(const struct publisher *p, const struct owner *owner, str
     }
 }
 
+static struct owner *owner_of(struct publisher *p, const char *name)
+{
+    struct owner *owner = map_get(&p->owners, str_of(name));
+    if (owner == NULL) {
+        owner = owner_new(name);
+        (void)map_set(&p->owners, str_of(name), owner);
+    }
+    return owner;
+}
+
 void publisher_set_routes(struct publisher *p, const char *owner_name,
                           const struct publish_route *routes, size_t count, publisher_done_fn *done,
                           void *arg)
 {
     CHECK(p->magic == PUBLISHER_MAGIC);
-    struct owner *owner = map_get(&p->owners, str_of(owner_name));
-    if (owner == NULL) {
-        owner = owner_new(owner_name);
-        (void)map_set(&p->owners, str_of(owner_name), owner);
-    }
+    struct owner *owner = owner_of(p, owner_name);
     owner_set(owner, routes, count, (uint64_t)clock_wall_ms());
     for (size_t i = 0; i < owner->count; i++) {
         entry_note(p, owner, &owner->entries[i]);
     }
+    if (done != NULL) {
+        publisher_wait(p, done, arg);
+    }
+    publisher_touch(p);
+}
+
+void publisher_put_route(struct publisher *p, const char *owner_name,
+                         const struct publish_route *route, publisher_done_fn *done, void *arg)
+{
+    CHECK(p->magic == PUBLISHER_MAGIC);
+    struct owner *owner = owner_of(p, owner_name);
+    entry_note(p, owner, owner_put(owner, route, (uint64_t)clock_wall_ms()));
     if (done != NULL) {
         publisher_wait(p, done, arg);
     }

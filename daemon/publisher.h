@@ -102,6 +102,9 @@ char *publisher_url(const struct publisher *p, const char *host);
 void publisher_set_routes(struct publisher *p, const char *owner,
                           const struct publish_route *routes, size_t count, publisher_done_fn *done,
                           void *arg);
+/* The same for one route: it is added, or replaces the one of the same host; the others stay. */
+void publisher_put_route(struct publisher *p, const char *owner, const struct publish_route *route,
+                         publisher_done_fn *done, void *arg);
 /* Hands over now what else goes at the end of the turn: for callers with something slow to do. */
 void publisher_flush(struct publisher *p);
 /* Changes the state of the owner's route to one port of a service. */

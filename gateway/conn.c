@@ -387,15 +387,8 @@ static void read_open(struct conn *c)
         if (len > 0) {
             deliver(c, c->worker->plain, len);
         }
-        /* epoll reports a reset and the data before it as one edge: look again, once. */
-        bool again = c->edge_both && c->awaiting && c->state == CONN_OPEN;
-        c->edge_both = false;
-        c->can_read = c->can_read || again;
-        if (result == TLS_AGAIN && !again) {
-            return;
-        }
         if (result == TLS_AGAIN) {
-            continue;
+            return;
         }
         if (result != TLS_OK) {
             if (c->state == CONN_OPEN && c->pauses == 0) {
@@ -455,10 +448,12 @@ static void conn_on_ready(evutil_socket_t fd, short what, void *arg)
         }
     }
     c->peer_closed = c->peer_closed || (what & EV_CLOSED) != 0;
-    c->edge_both = (what & EV_READ) != 0 && (what & EV_WRITE) != 0;
     if ((what & (EV_READ | EV_CLOSED)) != 0 && c->state != CONN_CONNECTING) {
         c->can_read = true;
         conn_read(c);
+        if ((what & EV_READ) != 0 && (what & EV_WRITE) != 0) {
+            conn_suspect(c);
+        }
     }
     if (c->peer_closed && c->is_front && c->state == CONN_OPEN && !c->told_eof &&
         (c->pauses & CONN_PAUSE_ORDER) != 0) {

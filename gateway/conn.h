@@ -89,8 +89,8 @@ struct conn {
     bool ticket_queued;      /* TLS 1.3, this turn: the handshake is done and its ticket in out */
     bool answer_follows;     /* … and may wait there for the answer: see conn_await_answer */
     bool is_redirect;        /* accepted on the plain port that sends people to https */
-    bool awaiting;           /* the owner is in the middle of a message: look for a hidden reset */
-    bool edge_both;          /* this event may hide an error behind its data */
+    bool awaiting;           /* the owner is in the middle of a message: look for a hidden reset
+                              * behind what it sent: worker->suspects */
     bool in_deadline;        /* CONN_DEADLINE is being told */
     bool killed;             /* by the worker, which ends */
     bool failed;             /* conn_out_of_memory */
@@ -116,8 +116,10 @@ struct conn {
     struct conn *again_next;
     struct conn *front_next;
     struct conn **front_prev;
-    uint64_t sni_hash;      /* host_hash of the name asked for in TLS; 0: none */
-    struct conn *idle_next; /* while is_idle: admit.h */
+    struct conn *suspect_next;
+    struct conn **suspect_prev; /* NULL: not in the list */
+    uint64_t sni_hash;          /* host_hash of the name asked for in TLS; 0: none */
+    struct conn *idle_next;     /* while is_idle: admit.h */
     struct conn *idle_prev;
     uint64_t idle_since_ms;
     struct limit_cell *address_cell; /* shared: its address is counted there; may be NULL */
@@ -201,6 +203,8 @@ void conn_flush(struct conn *c);
 void conn_read(struct conn *c);
 /* Takes it off the worker's list of connections to read again. */
 void conn_leave_again(struct conn *c);
+/* At the tick: reads from those of worker->suspects, which may have been reset unnoticed. */
+void conn_read_suspects(struct worker *w);
 void conn_on_due(struct deadline *d, void *arg);
 
 #endif

@@ -85,6 +85,7 @@ void conn_end(struct conn *c)
     wbuf_release(&w->wbufs, &c->out);
     conn_leave_dirty(c);
     conn_leave_again(c);
+    conn_leave_suspects(c);
     if (c->is_front) {
         stat_add(&w->stats.bytes_in, c->bytes_in);
         stat_add(&w->stats.bytes_out, c->bytes_out);

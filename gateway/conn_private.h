@@ -1,4 +1,5 @@
-/* conn_private: what conn.c, conn_dial.c and conn_end.c share; nobody else includes it. */
+/* conn_private: what conn.c, conn_dial.c, conn_end.c and conn_suspect.c share; nobody else includes
+ * it. */
 #ifndef WOS_GATEWAY_CONN_PRIVATE_H
 #define WOS_GATEWAY_CONN_PRIVATE_H
 
@@ -9,6 +10,10 @@ struct conn *conn_new(struct worker *w, const struct conn_ops *ops, void *owner)
 bool conn_register(struct conn *c);
 /* Takes it off the list of connections to flush. */
 void conn_leave_dirty(struct conn *c);
+/* Its event may hide a reset behind its data: the next tick looks, while its owner is awaiting. */
+void conn_suspect(struct conn *c);
+/* Takes it off the list of connections that the next tick looks at. */
+void conn_leave_suspects(struct conn *c);
 /* Descriptor, TLS state and buffers go at once; the memory at the end of the turn. */
 void conn_end(struct conn *c);
 /* Ends it and, if it still has an owner, tells CONN_DEAD. */

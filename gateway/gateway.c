@@ -136,7 +136,7 @@ static void warn_if_capped(struct gateway *g, const struct limits *limits)
 void gateway_publish(struct gateway *g, struct str bytes)
 {
     struct err err = {0};
-    struct snapshot *snapshot = snapshot_decode(bytes, &err);
+    struct snapshot *snapshot = snapshot_decode_after(bytes, g->snapshot, &err);
     if (snapshot == NULL) {
         nack(g, 0, &err); /* its number could not be read */
         return;

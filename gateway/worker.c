@@ -56,6 +56,7 @@ static void worker_on_tick(void *arg)
     CHECK(w->magic == WORKER_MAGIC);
     uint64_t now = loop_now_ms(w->loop);
     deadline_wheel_run(&w->wheel, now, conn_on_due, NULL);
+    conn_read_suspects(w);
     set_wall_offset(w);
     if (w->access != NULL) {
         access_log_publish(w->access);

@@ -61,6 +61,7 @@ struct worker {
     struct conn *again;              /* connections whose read budget ran out */
     struct conn **again_tail;        /* oldest first */
     struct conn *fronts;             /* all client connections */
+    struct conn *suspects;           /* connections that the next tick looks at: conn_suspect.c */
     struct exchange *exchanges_free; /* owned: recycled */
     size_t exchanges_free_count;
     struct pool **pools; /* owned: by port, 65536 slots */

@@ -357,8 +357,70 @@ static int route_check(const struct route *route, const struct snapshot_spec *sp
     return 0;
 }
 
+static void move_str(struct str *s, const char *from, const char *to)
+{
+    s->ptr = to + (s->ptr - from);
+}
+
+/* The routes before, while new ones are decoded. */
+struct former {
+    const struct snapshot_spec *spec; /* borrowed; NULL: none */
+    uint32_t next;                    /* where the next is, if the order is the same */
+    bool same_hosts;                  /* each at the same place, so far */
+};
+
+/* Mostly one of thousands changed: the others come in the same bytes, are known to be right, and
+ * only have to point into these. */
+static bool take_known_route(struct reader *r, struct former *f, struct route *out)
+{
+    enum { AHEAD = 2 }; /* one that is gone is passed over */
+    for (uint32_t i = f->next; f->spec != NULL && i < f->spec->route_count && i < f->next + AHEAD;
+         i++) {
+        const struct route *old = &f->spec->routes[i];
+        const char *bytes = old->host.ptr - 2; /* behind its length */
+        size_t size = route_size(old);
+        if (r->left.len >= size && memcmp(r->left.ptr, bytes, size) == 0) {
+            const char *at = take(r, size);
+            *out = *old;
+            move_str(&out->host, bytes, at);
+            move_str(&out->owner, bytes, at);
+            move_str(&out->worktree, bytes, at);
+            move_str(&out->service, bytes, at);
+            move_str(&out->phase, bytes, at);
+            f->next = i + 1;
+            return true;
+        }
+    }
+    return false;
+}
+
+static int decode_route(struct reader *r, const struct snapshot_spec *spec, struct route *out,
+                        struct err *err)
+{
+    *out = (struct route){.host = take_str(r)};
+    out->owner = take_str(r);
+    out->worktree = take_str(r);
+    out->service = take_str(r);
+    out->service_port = (uint16_t)take_uint(r, 2);
+    out->port = (uint16_t)take_uint(r, 2);
+    out->route_class = (uint8_t)take_uint(r, 1);
+    out->state = (uint8_t)take_uint(r, 1);
+    out->host_mode = (uint8_t)take_uint(r, 1);
+    out->backend = (uint8_t)take_uint(r, 1);
+    out->policy = (uint32_t)take_uint(r, 4);
+    out->since_ms = take_uint(r, 8);
+    out->phase = take_str(r);
+    return r->cut ? cut_error(err, "routes") : route_check(out, spec, err);
+}
+
+static bool has_same_host(const struct former *f, uint32_t i, const struct route *route)
+{
+    return f->spec != NULL && i < f->spec->route_count &&
+           str_eq(f->spec->routes[i].host, route->host);
+}
+
 static int decode_routes(struct reader *r, struct arena *arena, struct snapshot_spec *spec,
-                         struct err *err)
+                         struct former *f, struct err *err)
 {
     uint32_t count;
     if (take_count(r, ROUTE_BYTES_MIN, SNAPSHOT_ROUTES_MAX, "routes", &count, err) < 0) {
@@ -369,29 +431,33 @@ static int decode_routes(struct reader *r, struct arena *arena, struct snapshot_
         return -1;
     }
     for (uint32_t i = 0; i < count; i++) {
-        struct route *route = &routes[i];
-        *route = (struct route){.host = take_str(r)};
-        route->owner = take_str(r);
-        route->worktree = take_str(r);
-        route->service = take_str(r);
-        route->service_port = (uint16_t)take_uint(r, 2);
-        route->port = (uint16_t)take_uint(r, 2);
-        route->route_class = (uint8_t)take_uint(r, 1);
-        route->state = (uint8_t)take_uint(r, 1);
-        route->host_mode = (uint8_t)take_uint(r, 1);
-        route->backend = (uint8_t)take_uint(r, 1);
-        route->policy = (uint32_t)take_uint(r, 4);
-        route->since_ms = take_uint(r, 8);
-        route->phase = take_str(r);
-        if (r->cut) {
-            return cut_error(err, "routes");
-        }
-        if (route_check(route, spec, err) < 0) {
+        if (take_known_route(r, f, &routes[i])) {
+            f->same_hosts = f->same_hosts && f->next == i + 1;
+            if (routes[i].policy >= spec->policy_count) { /* there may be fewer now */
+                return route_check(&routes[i], spec, err);
+            }
+        } else if (decode_route(r, spec, &routes[i], err) < 0) {
             return -1;
+        } else {
+            f->same_hosts = f->same_hosts && has_same_host(f, i, &routes[i]);
         }
     }
+    f->same_hosts = f->same_hosts && f->spec != NULL && f->spec->route_count == count;
     spec->routes = routes;
     spec->route_count = count;
+    return 0;
+}
+
+/* The same hosts at the same places: the index is as it was. */
+static int index_copy(struct snapshot *s, const struct snapshot *before, struct err *err)
+{
+    size_t size = (size_t)before->index_mask + 1;
+    s->index = alloc_array(&s->arena, size, sizeof(*s->index), err);
+    if (s->index == NULL) {
+        return -1;
+    }
+    memcpy(s->index, before->index, size * sizeof(*s->index));
+    s->index_mask = before->index_mask;
     return 0;
 }
 
@@ -425,9 +491,11 @@ static int index_build(struct snapshot *s, struct err *err)
     return 0;
 }
 
-static int decode_all(struct snapshot *s, struct str copy, struct err *err)
+static int decode_all(struct snapshot *s, struct str copy, const struct snapshot *before,
+                      struct err *err)
 {
     struct reader r = {.left = copy};
+    struct former former = {.spec = before == NULL ? NULL : &before->spec, .same_hosts = true};
     struct snapshot_spec *spec = &s->spec;
     if (decode_head(&r, spec, err) < 0 || decode_access(&r, &s->arena, &spec->access, err) < 0 ||
         decode_peers(&r, &s->arena, SNAPSHOT_PEERS_MAX, &spec->trusted_proxies.items,
@@ -436,16 +504,18 @@ static int decode_all(struct snapshot *s, struct str copy, struct err *err)
                      &spec->proxy_protocol.count, err) < 0 ||
         decode_policies(&r, &s->arena, spec, err) < 0 ||
         decode_secrets(&r, &s->arena, spec, err) < 0 || decode_ca(&r, spec, err) < 0 ||
-        decode_routes(&r, &s->arena, spec, err) < 0) {
+        decode_routes(&r, &s->arena, spec, &former, err) < 0) {
         return -1;
     }
     if (r.left.len > 0) {
         return err_set(err, ERR_REFUSED, "snapshot: %zu bytes too many", r.left.len);
     }
-    return index_build(s, err);
+    bool is_same = before != NULL && former.same_hosts && spec->route_count > 0;
+    return is_same ? index_copy(s, before, err) : index_build(s, err);
 }
 
-struct snapshot *snapshot_decode(struct str bytes, struct err *err)
+struct snapshot *snapshot_decode_after(struct str bytes, const struct snapshot *before,
+                                       struct err *err)
 {
     struct snapshot *s = xcalloc(1, sizeof(*s));
     atomic_init(&s->refs, 1);
@@ -458,7 +528,7 @@ struct snapshot *snapshot_decode(struct str bytes, struct err *err)
     if (bytes.len > 0) {
         memcpy(copy, bytes.ptr, bytes.len);
     }
-    if (decode_all(s, (struct str){copy, bytes.len}, err) < 0) {
+    if (decode_all(s, (struct str){copy, bytes.len}, before, err) < 0) {
         goto fail_copy;
     }
     return s;
@@ -469,6 +539,11 @@ fail_arena:
     arena_fini(&s->arena);
     free(s);
     return NULL;
+}
+
+struct snapshot *snapshot_decode(struct str bytes, struct err *err)
+{
+    return snapshot_decode_after(bytes, NULL, err);
 }
 
 struct snapshot *snapshot_ref(struct snapshot *s)

@@ -125,6 +125,9 @@ struct snapshot {
 void snapshot_encode(const struct snapshot_spec *spec, struct buf *out);
 /* One reference, or NULL with the error (duplicate host, index out of range, …). */
 struct snapshot *snapshot_decode(struct str bytes, struct err *err);
+/* The same in less time, where most routes are as in an earlier one. `before` may be NULL. */
+struct snapshot *snapshot_decode_after(struct str bytes, const struct snapshot *before,
+                                       struct err *err);
 struct snapshot *snapshot_ref(struct snapshot *s);
 void snapshot_unref(struct snapshot *s); /* wipes keys with the last */
 

@@ -38,12 +38,6 @@ static void put_blob(struct buf *out, struct str s)
     buf_add_str(out, s);
 }
 
-static size_t route_size(const struct route *r)
-{
-    return ROUTE_BYTES_MIN + r->host.len + r->owner.len + r->worktree.len + r->service.len +
-           r->phase.len;
-}
-
 /* Reserved at once: growing by realloc would leave copies of keys behind. */
 static size_t encoded_size(const struct snapshot_spec *spec)
 {

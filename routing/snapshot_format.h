@@ -20,4 +20,11 @@ enum {
     INDEX_MIN = 8,
 };
 
+/* Bytes of its encoding. */
+static inline size_t route_size(const struct route *r)
+{
+    return ROUTE_BYTES_MIN + r->host.len + r->owner.len + r->worktree.len + r->service.len +
+           r->phase.len;
+}
+
 #endif

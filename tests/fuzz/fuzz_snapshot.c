@@ -24,8 +24,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct buf again = {0};
     snapshot_encode(&s->spec, &again);
     CHECK(str_eq(bytes, buf_str(&again)));
-    struct snapshot *second = snapshot_decode(buf_str(&again), &err);
+    struct snapshot *second = snapshot_decode_after(buf_str(&again), s, &err);
     CHECK(second != NULL);
+    for (uint32_t i = 0; i < second->spec.route_count; i++) {
+        CHECK(route_match(second, s->spec.routes[i].host) == &second->spec.routes[i]);
+    }
     snapshot_unref(second);
     buf_fini(&again);
     snapshot_unref(s);

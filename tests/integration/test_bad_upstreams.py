@@ -2,10 +2,14 @@
 
 Whatever they do, a client can tell a cut answer from a whole one, nothing hangs, nobody else is
 disturbed, and the connection is never used for another request."""
+import os
+import signal
 import threading
+from pathlib import Path
 
 import pytest
 
+import harness
 from clients import Closed, Http1
 from service_edge import ServiceEdge as Edge
 from rawservice import Peer, RawService
@@ -241,3 +245,31 @@ def test_service_that_never_reads_is_given_up(http):
                 assert b" 504 " in error.partial or http == "h2"
             edge.assert_grown_less(before, 8 << 20)
         stop.set()
+
+
+def is_stopped(pid):
+    return all((task / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+               for task in Path("/proc/%d/task" % pid).iterdir())
+
+
+def test_reset_behind_the_last_bytes_of_a_tunnel():
+    """Both come as one event, and nobody says anything afterwards: the client is told all the same."""
+    said, seen = threading.Event(), threading.Event()
+
+    def reply(peer, head):
+        peer.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")
+        seen.wait(60)
+        peer.send(b"last")
+        peer.reset()
+        said.set()
+        return None
+    with RawService(reply) as service, Edge(["raw=%d" % service.port], tls=False) as edge:
+        with edge.open("raw") as client:
+            client.send_head("GET", "/", [("Upgrade", "echo"), ("Connection", "Upgrade")])
+            assert client.read_head().status == 101
+            os.kill(edge.gateway, signal.SIGSTOP)
+            harness.until("the gateway stands still", lambda: is_stopped(edge.gateway))
+            seen.set()
+            said.wait(60)
+            os.kill(edge.gateway, signal.SIGCONT)
+            assert client.channel.wait_closed(30).endswith(b"last")

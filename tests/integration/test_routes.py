@@ -219,6 +219,28 @@ def test_publish_is_kept_across_restarts(wos):
     assert wos.get("tool", "/hello").status == 404
 
 
+def test_publish_outlives_a_kill(wos):
+    """Changes are a log until the daemon ends properly, or the next one starts."""
+    own, other = wos.backend("own"), wos.backend("other")
+    wos.ok("publish", "tool", own)
+    wos.ok("publish", "gone", own)
+    wos.ok("publish", "tool", other)
+    wos.ok("unpublish", "gone")
+    log = wos.home / "published.log"
+    assert len(log.read_text().splitlines()) == 4 and log.stat().st_mode & 0o777 == 0o600
+    daemon = wos.daemon_pid()
+    os.kill(daemon, signal.SIGKILL)
+    harness.until("it is dead", lambda: not harness.alive(daemon))
+    with open(log, "a", encoding="ascii") as out:
+        out.write('{"name":"half","po')  # nobody was told that this was published
+    wos.ok("status", "--all")
+    assert wos.wait_route("tool", "/hello").text == "hello from other\n"
+    assert wos.get("gone", "/hello").status == 404
+    assert not log.exists()
+    kept = json.loads((wos.home / "published.json").read_text())["published"]
+    assert [(row["name"], row["port"]) for row in kept] == [("tool", other)]
+
+
 def test_publish_json(wos):
     port = wos.backend("own")
     result = wos.ok("publish", "tool", port, "--json").json

@@ -116,6 +116,41 @@ static void test_changed(void **state)
     owner_free(owner);
 }
 
+/* One at a time, in between all at once: as if all had been given. */
+static void test_put(void **state)
+{
+    (void)state;
+    struct ip_prefix one = {.family = 4, .bits = 32, .bytes = {192, 0, 2, 1}};
+    struct owner *owner = owner_new("publish");
+    struct set s;
+    (void)set_fill(&s, "abcdefgh");
+    for (size_t i = 0; i < 8; i++) {
+        assert_int_equal(owner_put(owner, &s.routes[i], i + 1)->since_ms, i + 1);
+        assert_int_equal(owner->count, i + 1);
+    }
+    owner->entries[3].noted.is_capped = true;
+    s.routes[3].port = 81;
+    s.routes[3].options = (struct publish_options){.whitelist = &one, .whitelist_count = 1};
+    const struct entry *e = owner_put(owner, &s.routes[3], 20);
+    assert_ptr_equal(e, &owner->entries[3]);
+    assert_int_equal(e->port, 81);
+    assert_int_equal(e->since_ms, 4); /* the state began then */
+    assert_true(e->noted.is_capped);
+    const struct ip_prefix *kept = e->options.whitelist;
+    assert_ptr_equal(owner_put(owner, &s.routes[3], 21)->options.whitelist, kept); /* the same */
+    assert_int_equal(owner->count, 8);
+
+    set_to(owner, "hxa", 30);
+    (void)set_fill(&s, "ya");
+    assert_int_equal(owner_put(owner, &s.routes[0], 40)->since_ms, 40);
+    assert_int_equal(owner_put(owner, &s.routes[1], 41)->since_ms, 1);
+    assert_int_equal(owner->count, 4);
+    set_to(owner, "ayh", 50);
+    assert_int_equal(since(owner, 'y'), 40);
+    assert_int_equal(since(owner, 'h'), 8);
+    owner_free(owner);
+}
+
 static void test_class(void **state)
 {
     (void)state;
@@ -135,6 +170,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kept),
         cmocka_unit_test(test_changed),
+        cmocka_unit_test(test_put),
         cmocka_unit_test(test_class),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -308,6 +308,99 @@ static void test_cut_and_changed(void **state)
     buf_fini(&bytes);
 }
 
+/* With and without the one before, it is the same snapshot or the same error. */
+static struct snapshot *decode_both(struct str bytes, const struct snapshot *before)
+{
+    struct err err = {.msg = ""};
+    struct err err_after = {.msg = ""};
+    struct snapshot *plain = snapshot_decode(bytes, &err);
+    struct snapshot *after = snapshot_decode_after(bytes, before, &err_after);
+    assert_int_equal(plain == NULL, after == NULL);
+    if (after == NULL) {
+        assert_string_equal(err.msg, err_after.msg);
+        return NULL;
+    }
+    struct buf again = {0};
+    snapshot_encode(&after->spec, &again);
+    assert_true(str_eq(bytes, buf_str(&again)));
+    buf_fini(&again);
+    for (uint32_t i = 0; i < after->spec.route_count; i++) {
+        struct str host = after->spec.routes[i].host;
+        assert_ptr_equal(route_match(after, host), &after->spec.routes[i]);
+    }
+    assert_null(route_match(after, STR("nobody.wos.localhost")));
+    snapshot_unref(plain);
+    return after;
+}
+
+/* A letter is a route; a capital one has another port. */
+static void set_routes(struct fixture *f, const char *letters, struct route *routes, char *names)
+{
+    size_t count = strlen(letters);
+    for (size_t i = 0; i < count; i++) {
+        names[4 * i] = (char)(letters[i] | 0x20);
+        memcpy(&names[4 * i + 1], ".xy", 3);
+        routes[i] = f->routes[0];
+        routes[i].host = (struct str){&names[4 * i], 4};
+        routes[i].port = letters[i] < 'a' ? 1 : 2;
+    }
+    f->spec.routes = routes;
+    f->spec.route_count = (uint32_t)count;
+}
+
+static void test_decode_after(void **state)
+{
+    (void)state;
+    enum { MOST = 16 };
+    static const char *const steps[] = {"abcdefgh", "abcDefgh", "abcdefgh", "abdefgh", "xabdefgh",
+                                        "xabdefgY", "hgfedcba", "hgfedcb",  "",        "a",
+                                        "ab",       "aB",       "aa",       "ba",      "abcdefgH"};
+    struct fixture f;
+    fixture_init(&f);
+    struct snapshot *before = NULL;
+    for (size_t i = 0; i < COUNT_OF(steps); i++) {
+        struct route routes[MOST];
+        char names[4 * MOST];
+        struct buf bytes = {0};
+        set_routes(&f, steps[i], routes, names);
+        snapshot_encode(&f.spec, &bytes);
+        struct snapshot *now = decode_both(buf_str(&bytes), before);
+        assert_int_equal(now == NULL, strcmp(steps[i], "aa") == 0);
+        if (now != NULL) {
+            snapshot_unref(before);
+            before = now;
+        }
+        buf_fini(&bytes);
+    }
+    snapshot_unref(before);
+}
+
+/* What was right before is looked at again where the rest of the snapshot decides. */
+static void test_changed_after(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    struct buf bytes = {0};
+    snapshot_encode(&f.spec, &bytes);
+    struct snapshot *before = snapshot_decode(buf_str(&bytes), NULL);
+    assert_non_null(before);
+    for (size_t at = 0; at < bytes.len; at++) {
+        char old = bytes.ptr[at];
+        bytes.ptr[at] = (char)(old ^ 0xff);
+        snapshot_unref(decode_both(buf_str(&bytes), before));
+        bytes.ptr[at] = (char)(old + 1);
+        snapshot_unref(decode_both(buf_str(&bytes), before));
+        bytes.ptr[at] = old;
+    }
+    f.spec.policy_count = 1; /* the first route's is gone */
+    bytes.len = 0;
+    snapshot_encode(&f.spec, &bytes);
+    assert_null(decode_both(buf_str(&bytes), before));
+    snapshot_unref(before);
+    buf_fini(&bytes);
+}
+
 static void test_cost_of_many_routes(void **state)
 {
     (void)state;
@@ -346,7 +439,8 @@ int main(void)
         cmocka_unit_test(test_round_trip),      cmocka_unit_test(test_empty),
         cmocka_unit_test(test_references),      cmocka_unit_test(test_bad_hosts),
         cmocka_unit_test(test_bad_values),      cmocka_unit_test(test_limits_that_may_be_zero),
-        cmocka_unit_test(test_cut_and_changed), cmocka_unit_test(test_cost_of_many_routes),
+        cmocka_unit_test(test_cut_and_changed), cmocka_unit_test(test_decode_after),
+        cmocka_unit_test(test_changed_after),   cmocka_unit_test(test_cost_of_many_routes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
