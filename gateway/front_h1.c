@@ -479,8 +479,9 @@ static void front_on_event(struct conn *c, enum conn_event event)
             review_exchange(f->x);
         }
         break;
-    case CONN_EVICTED:
-        break; /* HTTP/1 has no word for it */
+    case CONN_REST:    /* there is nothing to give back */
+    case CONN_EVICTED: /* HTTP/1 has no word for it */
+        break;
     case CONN_DEAD: {
         struct exchange *x = f->x;
         f->x = NULL;

@@ -44,8 +44,7 @@ struct h2_early {
 struct front_h2 {
     uint32_t magic;
     struct conn *conn;         /* borrowed; NULL when it is over */
-    nghttp2_session *session;  /* owned */
-    struct h2_memory memory;   /* … its */
+    struct h2_memory memory;   /* owned: the session, see h2_memory_session */
     struct h2_stream *streams; /* owned */
     enum front_wait wait;
     int32_t last_id; /* of the streams that came */
