@@ -24,6 +24,7 @@ static void front_free(void *arg)
     struct front_h2 *f = arg;
     CHECK(f->magic == FRONT_H2_MAGIC && f->streams == NULL);
     h2_memory_end(&f->memory);
+    free(f->early);
     f->magic = 0;
     free(f);
 }

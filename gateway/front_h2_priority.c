@@ -23,7 +23,7 @@ static void set_priority(struct h2_stream *s, struct str value)
 
 static struct h2_early *early_of(struct front_h2 *f, int32_t id)
 {
-    for (size_t i = 0; i < H2_EARLY_MAX; i++) {
+    for (size_t i = 0; f->early != NULL && i < H2_EARLY_MAX; i++) {
         if (f->early[i].id == id) {
             return &f->early[i];
         }
@@ -40,6 +40,12 @@ void h2_priority_update(struct front_h2 *f, const nghttp2_ext_priority_update *u
         set_priority(s, value);
     } else if (update->stream_id > f->last_id && value.len <= H2_EARLY_VALUE) {
         struct h2_early *early = early_of(f, update->stream_id);
+        if (f->early == NULL) {
+            f->early = try_zalloc(H2_EARLY_MAX * sizeof *f->early);
+        }
+        if (f->early == NULL) {
+            return; /* only a wish */
+        }
         if (early == NULL) {
             early = &f->early[f->early_at];
             f->early_at = (uint8_t)((f->early_at + 1) % H2_EARLY_MAX);

@@ -59,7 +59,7 @@ struct front_h2 {
     uint64_t moved_ms;  /* when such a byte last left, or the first came */
     uint64_t opened_ms;
     struct h2_guard guard;
-    struct h2_early early[H2_EARLY_MAX];
+    struct h2_early *early; /* owned: H2_EARLY_MAX; NULL before the first, and without memory */
     uint8_t early_at;
 };
 
