@@ -24,12 +24,27 @@ void access_log_free(struct access_log *log)
     free(log);
 }
 
+/* Everything was written: fills again what was filled last, which is in the cache, while the other
+ * chunks' pages stay untouched. The main thread looks at no chunk until the next is handed over. */
+static void take_last(struct access_log *log)
+{
+    char **next = &log->chunks[log->produced % ACCESS_CHUNKS];
+    char **last = &log->chunks[(log->produced - 1) % ACCESS_CHUNKS];
+    char *chunk = *last;
+    *last = *next;
+    *next = chunk;
+}
+
 char *access_log_reserve(struct access_log *log)
 {
     uint32_t produced = log->produced;
-    if (produced - __atomic_load_n(&log->consumed, __ATOMIC_ACQUIRE) == ACCESS_CHUNKS) {
+    uint32_t behind = produced - __atomic_load_n(&log->consumed, __ATOMIC_ACQUIRE);
+    if (behind == ACCESS_CHUNKS) {
         __atomic_store_n(&log->dropped, log->dropped + 1, __ATOMIC_RELAXED);
         return NULL;
+    }
+    if (behind == 0 && log->len == 0) {
+        take_last(log);
     }
     char **chunk = &log->chunks[produced % ACCESS_CHUNKS];
     if (*chunk == NULL) {

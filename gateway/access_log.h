@@ -2,6 +2,7 @@
  *
  * A ring of chunks between one worker (reserve, commit, publish) and the main
  * thread (next, done): no lock, no allocation per line, and the worker never waits.
+ * While the main thread keeps up, one or two chunks serve in turn.
  * When the main thread is ACCESS_CHUNKS behind, lines are dropped and counted.
  *
  * Life cycle: the gateway makes one per worker before the worker starts and frees it after

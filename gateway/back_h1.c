@@ -571,6 +571,7 @@ static void back_on_event(struct conn *c, enum conn_event event)
         break;
     case CONN_DRAIN:
     case CONN_REVIEW:
+    case CONN_REST:
     case CONN_EVICTED:
         break; /* only client connections are told */
     case CONN_DEAD:

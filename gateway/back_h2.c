@@ -22,7 +22,7 @@ static void back_free(void *arg)
 {
     struct back_h2 *b = arg;
     CHECK(b->magic == BACK_H2_MAGIC && b->streams == NULL);
-    h2_memory_end(&b->memory, b->session);
+    h2_memory_end(&b->memory);
     b->magic = 0;
     free(b);
 }
@@ -110,9 +110,9 @@ static void fail_stream(struct back_stream *s, uint16_t status, const char *why)
     exchange_fail(x, status, why);
 }
 
-static bool takes_websockets(const struct back_h2 *b)
+static bool takes_websockets(struct back_h2 *b)
 {
-    return nghttp2_session_get_remote_settings(b->session,
+    return nghttp2_session_get_remote_settings(h2_memory_session(&b->memory),
                                                NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
 }
 
@@ -131,12 +131,13 @@ static void submit(struct back_stream *s)
 }
 
 /* Until the service has said what it allows, as many may wait for that. */
-static uint32_t streams_allowed(const struct back_h2 *b)
+static uint32_t streams_allowed(struct back_h2 *b)
 {
     uint32_t ours = worker_limits(b->worker)->upstream_streams_max;
-    uint32_t max = b->settled ? nghttp2_session_get_remote_settings(
-                                    b->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
-                              : ours;
+    uint32_t max =
+        b->settled ? nghttp2_session_get_remote_settings(h2_memory_session(&b->memory),
+                                                         NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
+                   : ours;
     return max < ours ? max : ours;
 }
 
@@ -189,7 +190,8 @@ static size_t back_on_data(struct conn *c, const char *data, size_t len)
             return len;
         }
     }
-    ssize_t used = nghttp2_session_mem_recv(b->session, (const uint8_t *)data, len);
+    ssize_t used =
+        nghttp2_session_mem_recv(h2_memory_session(&b->memory), (const uint8_t *)data, len);
     conn_mark_dirty(c);
     if (b->memory.failed) {
         conn_out_of_memory(c);
@@ -211,11 +213,12 @@ static void back_on_flush(struct conn *c)
         return;
     }
     if (b->leaving && b->streams == NULL) {
-        (void)nghttp2_session_terminate_session(b->session, NGHTTP2_NO_ERROR); /* says GOAWAY */
+        (void)nghttp2_session_terminate_session(h2_memory_session(&b->memory),
+                                                NGHTTP2_NO_ERROR); /* says GOAWAY */
     }
     while (!c->blocked && conn_pending(c) < BACK_H2_FLUSH_MAX) {
         const uint8_t *data;
-        ssize_t len = nghttp2_session_mem_send(b->session, &data);
+        ssize_t len = nghttp2_session_mem_send(h2_memory_session(&b->memory), &data);
         if (b->memory.failed) {
             conn_out_of_memory(c);
             return;
@@ -232,8 +235,8 @@ static void back_on_flush(struct conn *c)
         }
         return;
     }
-    if (b->failed || (nghttp2_session_want_read(b->session) == 0 &&
-                      nghttp2_session_want_write(b->session) == 0)) {
+    if (b->failed || (nghttp2_session_want_read(h2_memory_session(&b->memory)) == 0 &&
+                      nghttp2_session_want_write(h2_memory_session(&b->memory)) == 0)) {
         back_leave(b, 502, b->why != NULL ? b->why : "broke the rules of HTTP/2");
     }
 }
@@ -300,6 +303,7 @@ static void back_on_event(struct conn *c, enum conn_event event)
         break;
     case CONN_DRAIN:
     case CONN_REVIEW:
+    case CONN_REST:
     case CONN_EVICTED:
         break; /* only client connections are told */
     case CONN_DEAD:
@@ -311,7 +315,7 @@ static void back_on_event(struct conn *c, enum conn_event event)
 static const struct conn_ops back_conn_ops = {back_on_data, back_on_event, back_on_flush};
 
 /* NULL when out of memory. */
-static nghttp2_session *session_new(struct back_h2 *b, const struct limits *limits)
+static bool session_open(struct back_h2 *b, const struct limits *limits)
 {
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
@@ -326,7 +330,8 @@ static nghttp2_session *session_new(struct back_h2 *b, const struct limits *limi
         back_answer_set_callbacks(callbacks);
         nghttp2_option_set_no_auto_window_update(option, 1);
         nghttp2_option_set_max_send_header_block_length(option, HEAD_BLOCK_MAX);
-        (void)nghttp2_session_client_new3(&session, callbacks, b, option, &b->memory.mem);
+        nghttp2_mem mem = h2_memory_functions(&b->memory);
+        (void)nghttp2_session_client_new3(&session, callbacks, b, option, &mem);
     }
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
@@ -336,7 +341,8 @@ static nghttp2_session *session_new(struct back_h2 *b, const struct limits *limi
              0)) {
         b->memory.failed = true;
     }
-    return session;
+    b->memory.session = session;
+    return session != NULL && !b->memory.failed;
 }
 
 /* NULL when out of memory. */
@@ -350,9 +356,8 @@ static struct back_h2 *back_dial(struct worker *w, uint16_t port)
     b->worker = w;
     b->port = port;
     b->link = (struct upstream_link){.owner = b, .drop = back_drop, .backend = BACKEND_H2C};
-    h2_memory_init(&b->memory);
-    b->session = session_new(b, worker_limits(w));
-    b->conn = b->session != NULL && !b->memory.failed && upstream_share(w, &b->link, port)
+    b->conn = h2_memory_init(&b->memory) && session_open(b, worker_limits(w)) &&
+                      upstream_share(w, &b->link, port)
                   ? conn_dial(w, port, NULL, &back_conn_ops, b)
                   : NULL;
     if (b->conn == NULL) {
@@ -365,10 +370,10 @@ static struct back_h2 *back_dial(struct worker *w, uint16_t port)
     return b;
 }
 
-static bool has_room(const struct back_h2 *b)
+static bool has_room(struct back_h2 *b)
 {
     return !b->leaving && !b->failed && !b->memory.failed && b->stream_count < streams_allowed(b) &&
-           nghttp2_session_check_request_allowed(b->session) != 0;
+           nghttp2_session_check_request_allowed(h2_memory_session(&b->memory)) != 0;
 }
 
 /* One with room; for a request that is repeated, one on which the service has not spoken yet. */

@@ -134,7 +134,7 @@ static void on_head(struct back_stream *s, bool end)
 
 static void on_end(struct back_stream *s)
 {
-    nghttp2_session *session = s->back->session;
+    nghttp2_session *session = h2_memory_session(&s->back->memory);
     const struct head *trailers = s->too_much ? NULL : s->trailers;
     if (s->too_much) {
         refuse(s, "too many trailer fields");

@@ -73,7 +73,8 @@ void back_stream_reset(struct back_stream *s, uint32_t code)
         back_h2_on_idle(b);
         return;
     }
-    (void)nghttp2_submit_rst_stream(b->session, NGHTTP2_FLAG_NONE, s->id, code); /* may be closed */
+    (void)nghttp2_submit_rst_stream(h2_memory_session(&b->memory), NGHTTP2_FLAG_NONE, s->id,
+                                    code); /* may be closed */
     back_h2_touch(b);
 }
 
@@ -196,8 +197,8 @@ bool back_stream_submit(struct back_stream *s)
         return false;
     }
     bool has_body = x->has_body || s->is_connect;
-    int32_t id = nghttp2_submit_request(b->session, NULL, fields.items, fields.count,
-                                        has_body ? &provider : NULL, s);
+    int32_t id = nghttp2_submit_request(h2_memory_session(&b->memory), NULL, fields.items,
+                                        fields.count, has_body ? &provider : NULL, s);
     s->id = id > 0 ? id : 0;
     x->arena.failed = x->arena.failed || id == NGHTTP2_ERR_NOMEM;
     back_h2_touch(b);
@@ -209,7 +210,7 @@ static void resume_data(struct back_stream *s)
     if (s->deferred) {
         s->deferred = false;
         /* the stream may be closing */
-        (void)nghttp2_session_resume_data(s->back->session, s->id);
+        (void)nghttp2_session_resume_data(h2_memory_session(&s->back->memory), s->id);
     }
     back_h2_touch(s->back);
 }
@@ -259,7 +260,8 @@ static void back_want(struct exchange *x, bool more)
     CHECK(s->x == x);
     s->paused = !more;
     if (more && s->unconsumed > 0) {
-        (void)nghttp2_session_consume_stream(s->back->session, s->id, s->unconsumed);
+        (void)nghttp2_session_consume_stream(h2_memory_session(&s->back->memory), s->id,
+                                             s->unconsumed);
         s->unconsumed = 0;
         back_h2_touch(s->back);
     }

@@ -25,8 +25,7 @@ struct back_h2 {
     uint16_t port;
     struct conn *conn;           /* owned; NULL when it is over */
     struct worker *worker;       /* borrowed */
-    nghttp2_session *session;    /* owned */
-    struct h2_memory memory;     /* … its */
+    struct h2_memory memory;     /* owned: the session, see h2_memory_session */
     struct back_stream *streams; /* owned */
     uint32_t stream_count;
     uint64_t armed_ms;    /* when conn's deadline is due; 0: not set */

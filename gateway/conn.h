@@ -53,6 +53,7 @@ enum conn_event {
     CONN_DEADLINE, /* the deadline passed; the owner decides */
     CONN_DRAIN,    /* the worker is ending: finish what runs, start nothing */
     CONN_REVIEW,   /* the worker took a new view: is what is under way still allowed? */
+    CONN_REST,     /* a client without a request for some time: keep little memory */
     CONN_EVICTED,  /* idle, and closed in a moment for want of room: a chance to say so */
     CONN_DEAD,     /* last call; see conn_error_text */
 };
@@ -96,6 +97,7 @@ struct conn {
     bool failed;             /* conn_out_of_memory */
     bool tls_resumed;        /* front: of the handshake */
     bool is_idle;            /* in the worker's list of client connections without a request */
+    bool is_resting;         /* … for so long that it was told CONN_REST */
     bool progress;           /* some bytes left since the last CONN_BLOCKED */
     uint16_t port;           /* dialled */
     int error;               /* errno, or negative for TLS */

@@ -26,8 +26,8 @@ struct front_h1 {
     struct conn *conn;   /* borrowed: it outlives us */
     struct exchange *x;  /* borrowed; NULL between requests */
     struct h1_body body; /* of the request */
-    bool in_head;        /* the first byte of a head came */
-    size_t head_seen;    /* bytes of it that were looked at */
+    size_t head_seen;    /* bytes of a head that were looked at */
+    bool in_head;        /* the first byte of it came */
     bool close_after;    /* this answer is the last */
     bool chunked;        /* the answer is sent chunked */
 };
@@ -491,8 +491,9 @@ static void front_on_event(struct conn *c, enum conn_event event)
             review_exchange(f->x);
         }
         break;
-    case CONN_EVICTED:
-        break; /* HTTP/1 has no word for it */
+    case CONN_REST:    /* there is nothing to give back */
+    case CONN_EVICTED: /* HTTP/1 has no word for it */
+        break;
     case CONN_DEAD: {
         struct exchange *x = f->x;
         f->x = NULL;

@@ -23,7 +23,8 @@ static void front_free(void *arg)
 {
     struct front_h2 *f = arg;
     CHECK(f->magic == FRONT_H2_MAGIC && f->streams == NULL);
-    h2_memory_end(&f->memory, f->session);
+    h2_memory_end(&f->memory);
+    free(f->early);
     f->magic = 0;
     free(f);
 }
@@ -122,7 +123,8 @@ void h2_terminate(struct front_h2 *f, uint32_t error)
             account_refusal(f->conn->worker, (const struct sockaddr *)&f->conn->peer, REFUSED_HTTP2,
                             nghttp2_http2_strerror(error));
         }
-        (void)nghttp2_session_terminate_session(f->session, error); /* fails only without memory */
+        (void)nghttp2_session_terminate_session(h2_memory_session(&f->memory),
+                                                error); /* fails only without memory */
         conn_mark_dirty(f->conn);
     }
 }
@@ -141,9 +143,9 @@ static uint32_t error_of(ssize_t result)
 }
 
 /* What only shows after nghttp2 took the bytes. */
-static uint32_t check_session(const struct front_h2 *f, const struct limits *limits)
+static uint32_t check_session(struct front_h2 *f, const struct limits *limits)
 {
-    if (nghttp2_session_get_outbound_queue_size(f->session) >
+    if (nghttp2_session_get_outbound_queue_size(h2_memory_session(&f->memory)) >
         QUEUE_ITEMS + 4 * (size_t)limits->streams_max) {
         return NGHTTP2_ENHANCE_YOUR_CALM;
     }
@@ -167,8 +169,8 @@ static void go_deaf(struct front_h2 *f)
     }
     f->deaf = true;
     f->goaway_sent = true;
-    (void)nghttp2_submit_goaway(f->session, NGHTTP2_FLAG_NONE, f->last_id, NGHTTP2_NO_ERROR, NULL,
-                                0); /* fails only without memory */
+    (void)nghttp2_submit_goaway(h2_memory_session(&f->memory), NGHTTP2_FLAG_NONE, f->last_id,
+                                NGHTTP2_NO_ERROR, NULL, 0); /* fails only without memory */
     arm_deadline(f);
 }
 
@@ -183,7 +185,8 @@ static size_t front_on_data(struct conn *c, const char *data, size_t len)
     uint32_t error;
     size_t allowed = h2_guard_check(&f->guard, limits, loop_now_ms(c->worker->loop),
                                     (const uint8_t *)data, len, &error);
-    ssize_t used = nghttp2_session_mem_recv(f->session, (const uint8_t *)data, allowed);
+    ssize_t used =
+        nghttp2_session_mem_recv(h2_memory_session(&f->memory), (const uint8_t *)data, allowed);
     conn_mark_dirty(c);
     if (f->memory.failed) {
         conn_out_of_memory(c);
@@ -204,6 +207,13 @@ static size_t front_on_data(struct conn *c, const char *data, size_t len)
     return len;
 }
 
+static void rest(struct front_h2 *f)
+{
+    if (f->conn->is_resting && f->streams == NULL) {
+        h2_memory_rest(&f->memory);
+    }
+}
+
 static void front_on_flush(struct conn *c)
 {
     struct front_h2 *f = c->owner;
@@ -221,7 +231,7 @@ static void front_on_flush(struct conn *c)
             return;
         }
         const uint8_t *data;
-        ssize_t len = nghttp2_session_mem_send(f->session, &data);
+        ssize_t len = nghttp2_session_mem_send(h2_memory_session(&f->memory), &data);
         if (f->memory.failed) {
             conn_out_of_memory(c); /* nothing more can be said */
             return;
@@ -236,8 +246,8 @@ static void front_on_flush(struct conn *c)
         conn_mark_dirty(c); /* a stream had more: again, after this send */
         return;
     }
-    if (f->failed || (nghttp2_session_want_read(f->session) == 0 &&
-                      nghttp2_session_want_write(f->session) == 0)) {
+    if (f->failed || (nghttp2_session_want_read(h2_memory_session(&f->memory)) == 0 &&
+                      nghttp2_session_want_write(h2_memory_session(&f->memory)) == 0)) {
         front_leave(f, true);
         return;
     }
@@ -248,6 +258,7 @@ static void front_on_flush(struct conn *c)
     if (present_wait(f) != f->wait) {
         arm_deadline(f);
     }
+    rest(f); /* again, if only a PING woke it */
 }
 
 static void on_deadline(struct front_h2 *f)
@@ -285,9 +296,10 @@ static void on_deadline(struct front_h2 *f)
     }
     if (f->draining || f->streams == NULL) {
         f->goaway_sent = true;
-        (void)nghttp2_submit_goaway(f->session, NGHTTP2_FLAG_NONE,
-                                    nghttp2_session_get_last_proc_stream_id(f->session),
-                                    NGHTTP2_NO_ERROR, NULL, 0); /* fails only without memory */
+        (void)nghttp2_submit_goaway(
+            h2_memory_session(&f->memory), NGHTTP2_FLAG_NONE,
+            nghttp2_session_get_last_proc_stream_id(h2_memory_session(&f->memory)),
+            NGHTTP2_NO_ERROR, NULL, 0); /* fails only without memory */
         conn_mark_dirty(c);
         arm_deadline(f);
         return;
@@ -300,7 +312,8 @@ static void start_drain(struct front_h2 *f)
 {
     if (!f->draining) {
         f->draining = true;
-        (void)nghttp2_submit_shutdown_notice(f->session); /* fails only without memory */
+        (void)nghttp2_submit_shutdown_notice(
+            h2_memory_session(&f->memory)); /* fails only without memory */
         conn_mark_dirty(f->conn);
         arm_deadline(f);
     }
@@ -334,6 +347,9 @@ static void front_on_event(struct conn *c, enum conn_event event)
     case CONN_REVIEW:
         h2_stream_review(f);
         break;
+    case CONN_REST:
+        rest(f);
+        break;
     case CONN_EVICTED:
         h2_terminate(f, NGHTTP2_NO_ERROR); /* GOAWAY tells that no request was taken */
         break;
@@ -356,8 +372,8 @@ static void set_options(nghttp2_option *option)
     nghttp2_option_set_max_continuations(option, UINT32_MAX);
 }
 
-/* NULL when out of memory. */
-static nghttp2_session *session_new(struct front_h2 *f, const struct limits *limits)
+/* False when out of memory. */
+static bool session_open(struct front_h2 *f, const struct limits *limits)
 {
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits->streams_max},
@@ -372,7 +388,8 @@ static nghttp2_session *session_new(struct front_h2 *f, const struct limits *lim
     if (nghttp2_session_callbacks_new(&callbacks) == 0 && nghttp2_option_new(&option) == 0) {
         h2_stream_set_callbacks(callbacks);
         set_options(option);
-        (void)nghttp2_session_server_new3(&session, callbacks, f, option, &f->memory.mem);
+        nghttp2_mem mem = h2_memory_functions(&f->memory);
+        (void)nghttp2_session_server_new3(&session, callbacks, f, option, &mem);
     }
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
@@ -382,7 +399,8 @@ static nghttp2_session *session_new(struct front_h2 *f, const struct limits *lim
                                                (int32_t)limits->connection_window) != 0)) {
         f->memory.failed = true;
     }
-    return session;
+    f->memory.session = session;
+    return session != NULL && !f->memory.failed;
 }
 
 void front_h2_open(struct conn *c)
@@ -392,10 +410,8 @@ void front_h2_open(struct conn *c)
         conn_out_of_memory(c);
         return;
     }
-    h2_memory_init(&f->memory);
-    f->session = session_new(f, worker_limits(c->worker));
-    if (f->session == NULL || f->memory.failed) {
-        h2_memory_end(&f->memory, f->session);
+    if (!h2_memory_init(&f->memory) || !session_open(f, worker_limits(c->worker))) {
+        h2_memory_end(&f->memory);
         free(f);
         conn_out_of_memory(c);
         return;
@@ -406,7 +422,8 @@ void front_h2_open(struct conn *c)
     h2_guard_init(&f->guard);
     c->ops = &front_conn_ops;
     c->owner = f;
-    c->awaiting = true; /* a reset behind a frame must not leave streams running */
+    c->awaiting = true;       /* a reset behind a frame must not leave streams running */
+    admit_set_idle(c, false); /* its idle time begins with the session */
     arm_deadline(f);
     conn_mark_dirty(c);
     if (c->worker->draining) {

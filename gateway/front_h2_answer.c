@@ -8,7 +8,8 @@
 
 static void stream_break(struct h2_stream *s, uint32_t code)
 {
-    (void)nghttp2_submit_rst_stream(s->front->session, NGHTTP2_FLAG_NONE, s->id, code);
+    (void)nghttp2_submit_rst_stream(h2_memory_session(&s->front->memory), NGHTTP2_FLAG_NONE, s->id,
+                                    code);
     conn_mark_dirty(s->front->conn);
 }
 
@@ -136,11 +137,12 @@ static void front_head(struct exchange *x, const struct head *response, bool end
     if (x->arena.failed) {
         /* some of the fields are not what they should be */
     } else if (interim) {
-        result =
-            nghttp2_submit_headers(f->session, NGHTTP2_FLAG_NONE, s->id, NULL, fields, count, NULL);
+        result = nghttp2_submit_headers(h2_memory_session(&f->memory), NGHTTP2_FLAG_NONE, s->id,
+                                        NULL, fields, count, NULL);
     } else {
         nghttp2_data_provider provider = {.source.ptr = s, .read_callback = on_read};
-        result = nghttp2_submit_response(f->session, s->id, fields, count, end ? NULL : &provider);
+        result = nghttp2_submit_response(h2_memory_session(&f->memory), s->id, fields, count,
+                                         end ? NULL : &provider);
     }
     if (result != 0) {
         stream_break(s, NGHTTP2_INTERNAL_ERROR);
@@ -152,7 +154,7 @@ static void front_head(struct exchange *x, const struct head *response, bool end
         wbuf_release(&f->conn->worker->wbufs, &s->early);
     }
     if (x->tunnel && s->unconsumed > 0) {
-        (void)nghttp2_session_consume(f->session, s->id, s->unconsumed);
+        (void)nghttp2_session_consume(h2_memory_session(&f->memory), s->id, s->unconsumed);
         s->unconsumed = 0;
     }
     if (x->tunnel && s->request_ended) {
@@ -165,7 +167,7 @@ static void resume_data(struct h2_stream *s)
     if (s->deferred) {
         s->deferred = false;
         /* the stream may be closing */
-        (void)nghttp2_session_resume_data(s->front->session, s->id);
+        (void)nghttp2_session_resume_data(h2_memory_session(&s->front->memory), s->id);
     }
     conn_mark_dirty(s->front->conn);
 }
@@ -247,7 +249,7 @@ static void front_want(struct exchange *x, bool more)
     s->held = !more;
     h2_count_upload(s);
     if (more && s->unconsumed > 0 && (!s->is_connect || x->tunnel)) {
-        (void)nghttp2_session_consume(s->front->session, s->id, s->unconsumed);
+        (void)nghttp2_session_consume(h2_memory_session(&s->front->memory), s->id, s->unconsumed);
         s->unconsumed = 0;
         conn_mark_dirty(s->front->conn);
     }

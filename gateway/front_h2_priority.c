@@ -8,7 +8,8 @@ static void schedule(struct h2_stream *s, bool final)
 {
     nghttp2_extpri pri = {s->priority.urgency, s->priority.incremental};
     /* The stream may be closing. */
-    (void)nghttp2_session_change_extpri_stream_priority(s->front->session, s->id, &pri, final);
+    (void)nghttp2_session_change_extpri_stream_priority(h2_memory_session(&s->front->memory), s->id,
+                                                        &pri, final);
 }
 
 /* The client's present wish, which replaces an earlier one (RFC 9218 7). */
@@ -22,7 +23,7 @@ static void set_priority(struct h2_stream *s, struct str value)
 
 static struct h2_early *early_of(struct front_h2 *f, int32_t id)
 {
-    for (size_t i = 0; i < H2_EARLY_MAX; i++) {
+    for (size_t i = 0; f->early != NULL && i < H2_EARLY_MAX; i++) {
         if (f->early[i].id == id) {
             return &f->early[i];
         }
@@ -33,11 +34,18 @@ static struct h2_early *early_of(struct front_h2 *f, int32_t id)
 void h2_priority_update(struct front_h2 *f, const nghttp2_ext_priority_update *update)
 {
     struct str value = {(const char *)update->field_value, update->field_value_len};
-    struct h2_stream *s = nghttp2_session_get_stream_user_data(f->session, update->stream_id);
+    struct h2_stream *s =
+        nghttp2_session_get_stream_user_data(h2_memory_session(&f->memory), update->stream_id);
     if (s != NULL) {
         set_priority(s, value);
     } else if (update->stream_id > f->last_id && value.len <= H2_EARLY_VALUE) {
         struct h2_early *early = early_of(f, update->stream_id);
+        if (f->early == NULL) {
+            f->early = try_zalloc(H2_EARLY_MAX * sizeof *f->early);
+        }
+        if (f->early == NULL) {
+            return; /* only a wish */
+        }
         if (early == NULL) {
             early = &f->early[f->early_at];
             f->early_at = (uint8_t)((f->early_at + 1) % H2_EARLY_MAX);

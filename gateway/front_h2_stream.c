@@ -128,7 +128,7 @@ static int refuse_trailers(struct h2_stream *s)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
     s->refused = true;
-    (void)nghttp2_submit_rst_stream(f->session, NGHTTP2_FLAG_NONE, s->id,
+    (void)nghttp2_submit_rst_stream(h2_memory_session(&f->memory), NGHTTP2_FLAG_NONE, s->id,
                                     NGHTTP2_ENHANCE_YOUR_CALM); /* fails only without memory */
     if (!h2_guard_count_reset(&f->guard, worker_limits(w), loop_now_ms(w->loop))) {
         h2_terminate(f, NGHTTP2_ENHANCE_YOUR_CALM);
@@ -352,7 +352,7 @@ void h2_stream_set_callbacks(nghttp2_session_callbacks *callbacks)
 
 bool h2_stream_refuse_head(struct front_h2 *f, int32_t id)
 {
-    struct h2_stream *s = stream_of(f->session, id);
+    struct h2_stream *s = stream_of(h2_memory_session(&f->memory), id);
     if (s == NULL || s->x == NULL || s->started) {
         return false;
     }

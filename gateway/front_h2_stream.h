@@ -44,8 +44,7 @@ struct h2_early {
 struct front_h2 {
     uint32_t magic;
     struct conn *conn;         /* borrowed; NULL when it is over */
-    nghttp2_session *session;  /* owned */
-    struct h2_memory memory;   /* … its */
+    struct h2_memory memory;   /* owned: the session, see h2_memory_session */
     struct h2_stream *streams; /* owned */
     enum front_wait wait;
     int32_t last_id; /* of the streams that came */
@@ -60,7 +59,7 @@ struct front_h2 {
     uint64_t moved_ms;  /* when such a byte last left, or the first came */
     uint64_t opened_ms;
     struct h2_guard guard;
-    struct h2_early early[H2_EARLY_MAX];
+    struct h2_early *early; /* owned: H2_EARLY_MAX; NULL before the first, and without memory */
     uint8_t early_at;
 };
 

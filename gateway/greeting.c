@@ -69,6 +69,7 @@ static void on_event(struct conn *c, enum conn_event event)
     case CONN_DRAINED:
     case CONN_DRAIN:
     case CONN_REVIEW:
+    case CONN_REST:
     case CONN_EVICTED:
     case CONN_DEAD:
         break;

@@ -5,6 +5,8 @@
 
 #include "base/auto.h"
 
+enum { WBUF_MOST = 1 << 30 }; /* so that twice as much fits, too */
+
 static void memory_put(struct wbuf_pool *pool, char *ptr, size_t cap)
 {
     if (ptr != NULL && cap == WBUF_SIZE && pool->count < WBUF_POOL_MAX) {
@@ -22,6 +24,13 @@ static char *memory_get(struct wbuf_pool *pool, size_t cap)
     return try_alloc(cap);
 }
 
+static char *fail(struct wbuf *b)
+{
+    b->failed = true;
+    b->cap = b->tail; /* whatever comes next comes here, too */
+    return NULL;
+}
+
 char *wbuf_reserve(struct wbuf_pool *pool, struct wbuf *b, size_t len)
 {
     if (b->cap - b->tail >= len && b->ptr != NULL) {
@@ -32,37 +41,37 @@ char *wbuf_reserve(struct wbuf_pool *pool, struct wbuf *b, size_t len)
     if (b->failed) {
         return NULL;
     }
-    CHECK(!__builtin_add_overflow(used, len, &want));
+    if (__builtin_add_overflow(used, len, &want) || want > WBUF_MOST) {
+        return fail(b);
+    }
     if (b->ptr != NULL && b->cap >= want && b->head >= used) {
         /* Enough room once moved, and the move is cheaper than what was sent. */
         memmove(b->ptr, b->ptr + b->head, used);
     } else {
         size_t cap = WBUF_SIZE;
         while (cap < want) {
-            CHECK(!__builtin_mul_overflow(cap, (size_t)2, &cap));
+            cap *= 2;
         }
         char *grown = memory_get(pool, cap);
         if (grown == NULL) {
-            b->failed = true;
-            b->cap = b->tail; /* whatever comes next comes here, too */
-            return NULL;
+            return fail(b);
         }
         if (used > 0 && b->ptr != NULL) {
             memcpy(grown, b->ptr + b->head, used);
         }
         memory_put(pool, b->ptr, b->cap);
         b->ptr = grown;
-        b->cap = cap;
+        b->cap = (uint32_t)cap;
     }
     b->head = 0;
-    b->tail = used;
+    b->tail = (uint32_t)used;
     return b->ptr + b->tail;
 }
 
 void wbuf_commit(struct wbuf *b, size_t len)
 {
     CHECK(len <= b->cap - b->tail);
-    b->tail += len;
+    b->tail += (uint32_t)len;
 }
 
 void wbuf_add(struct wbuf_pool *pool, struct wbuf *b, const void *data, size_t len)
@@ -71,7 +80,7 @@ void wbuf_add(struct wbuf_pool *pool, struct wbuf *b, const void *data, size_t l
         char *to = wbuf_reserve(pool, b, len);
         if (__builtin_expect(to != NULL, 1)) {
             memcpy(to, data, len);
-            b->tail += len;
+            b->tail += (uint32_t)len;
         }
     }
 }
@@ -84,7 +93,7 @@ void wbuf_add_str(struct wbuf_pool *pool, struct wbuf *b, struct str s)
 void wbuf_consume(struct wbuf_pool *pool, struct wbuf *b, size_t len)
 {
     CHECK(len <= wbuf_len(b));
-    b->head += len;
+    b->head += (uint32_t)len;
     if (b->head == b->tail) {
         wbuf_release(pool, b);
     }

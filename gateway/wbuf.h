@@ -4,7 +4,8 @@
  * An idle connection owns no buffer. One thread; zero-initialised is empty.
  * Without memory a buffer is `failed`: it takes nothing more and what it has
  * is of no use; whoever fills it looks at its end and ends what it was for.
- * Buffers start at WBUF_SIZE and double; big ones are freed, not pooled.
+ * Buffers start at WBUF_SIZE and double; big ones are freed, not pooled. One that would grow over
+ * 1 GiB fails.
  */
 #ifndef WOS_GATEWAY_WBUF_H
 #define WOS_GATEWAY_WBUF_H
@@ -25,9 +26,9 @@ struct wbuf_pool {
 
 struct wbuf {
     char *ptr; /* owned while not empty */
-    size_t cap;
-    size_t head;
-    size_t tail;
+    uint32_t cap;
+    uint32_t head;
+    uint32_t tail;
     bool failed; /* until it is released */
 };
 

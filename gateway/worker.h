@@ -68,8 +68,9 @@ struct worker {
 
     struct conn *idle_first; /* client connections without a request, longest first: admit.h */
     struct conn *idle_last;
-    int spare_fd;          /* owned: given up for a moment where descriptors run out; -1: none */
-    uint64_t warned_ms[4]; /* when each kind of limit was last logged: admit.c */
+    struct conn *idle_awake; /* the first of them that was not told CONN_REST yet */
+    int spare_fd;            /* owned: given up for a moment where descriptors run out; -1: none */
+    uint64_t warned_ms[4];   /* when each kind of limit was last logged: admit.c */
 
     struct wbuf_pool wbufs;
     struct deadline_wheel wheel;

@@ -63,6 +63,37 @@ static void test_hand_over(void **state)
     access_log_free(log);
 }
 
+/* A writer that keeps up is given the same memory again and again. */
+static void test_memory_is_used_again(void **state)
+{
+    (void)state;
+    int told = 0;
+    struct str first;
+    struct str chunk;
+    struct access_log *log = access_log_new(on_notify, &told);
+    assert_true(add(log, 10, 'a'));
+    access_log_publish(log);
+    assert_true(access_log_next(log, &first));
+    assert_true(add(log, 10, 'b')); /* behind: one of its own */
+    access_log_done(log);
+    assert_true(add(log, 10, 'c'));
+    access_log_publish(log);
+    assert_true(access_log_next(log, &chunk));
+    assert_ptr_not_equal(chunk.ptr, first.ptr);
+    assert_int_equal(chunk.len, 20);
+    access_log_done(log);
+    for (int i = 0; i < 3 * ACCESS_CHUNKS; i++) {
+        struct str last = chunk;
+        assert_true(add(log, 10, (char)('d' + i % 20)));
+        access_log_publish(log);
+        assert_true(access_log_next(log, &chunk));
+        assert_ptr_equal(chunk.ptr, last.ptr);
+        assert_int_equal(chunk.ptr[0], 'd' + i % 20);
+        access_log_done(log);
+    }
+    access_log_free(log);
+}
+
 static void test_full_ring_drops_and_counts(void **state)
 {
     (void)state;
@@ -172,6 +203,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hand_over),
+        cmocka_unit_test(test_memory_is_used_again),
         cmocka_unit_test(test_full_ring_drops_and_counts),
         cmocka_unit_test(test_two_threads),
         cmocka_unit_test(test_full_disk),

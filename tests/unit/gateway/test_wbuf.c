@@ -22,6 +22,22 @@ static void test_empty(void **state)
     wbuf_pool_fini(&pool);
 }
 
+static void test_far_too_much(void **state)
+{
+    (void)state;
+    struct wbuf_pool pool = {0};
+    struct wbuf b = {0};
+    wbuf_add_str(&pool, &b, STR("kept"));
+    assert_null(wbuf_reserve(&pool, &b, (size_t)1 << 30));
+    assert_true(b.failed);
+    assert_null(wbuf_reserve(&pool, &b, 1));
+    wbuf_release(&pool, &b);
+    assert_null(wbuf_reserve(&pool, &b, SIZE_MAX));
+    assert_true(b.failed);
+    wbuf_release(&pool, &b);
+    wbuf_pool_fini(&pool);
+}
+
 static void test_order(void **state)
 {
     (void)state;
@@ -129,6 +145,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_far_too_much),
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_memory_is_used_again),
         cmocka_unit_test(test_big_ones_are_not_pooled),
