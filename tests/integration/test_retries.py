@@ -2,6 +2,8 @@
 reused connection died before any byte of an answer, once, and no other."""
 import re
 import select
+import shutil
+import subprocess
 import threading
 
 import pytest
@@ -185,3 +187,19 @@ def test_a_connection_that_refused_an_upgrade_is_not_used_again(http):
         with edge.open("raw", http) as client:
             assert client.request("POST", "/", body=b"").status == 200
         assert [n for n, _ in numbers] == [1, 2]
+
+
+@pytest.mark.skipif(not shutil.which("ss"), reason="ss of iproute2 tells a socket's congestion control")
+def test_connections_to_services_use_reno_and_clients_the_default(stage):
+    with open("/proc/sys/net/ipv4/tcp_congestion_control", encoding="ascii") as f:
+        default = f.read().strip()
+
+    def control(side, port):
+        out = subprocess.run(["ss", "-tinH", "state", "established", side, "= :%d" % port],
+                             stdout=subprocess.PIPE, text=True, check=True).stdout
+        return {line.split()[0] for line in out.splitlines() if line.startswith("\t")}
+
+    stage.prime()
+    with stage.edge.h1("raw"):
+        assert control("dport", stage.service.port) == {"reno"}
+        assert control("sport", stage.edge.port) == {default}
