@@ -7,13 +7,28 @@
 
 #include "base/auto.h"
 
-bool str_eq_nocase(struct str a, struct str b)
+/* Eight bytes in lower case. The sums do not leave their byte; 0x80 in `capital` marks A to Z. */
+static uint64_t lower_eight(const char *eight)
 {
-    if (a.len != b.len) {
-        return false;
+    const uint64_t ones = UINT64_MAX / 255;
+    uint64_t bytes;
+    memcpy(&bytes, eight, sizeof bytes);
+    uint64_t low = bytes & ones * 0x7f;
+    uint64_t capital = (low + ones * (0x80 - 'A')) & ~(low + ones * (0x7f - 'Z')) & ~bytes;
+    return bytes | (capital & ones * 0x80) >> 2;
+}
+
+bool bytes_eq_nocase(const char *a, const char *b, size_t len)
+{
+    enum { EIGHT = 8 };
+    size_t i = 0;
+    for (; len - i >= EIGHT; i += EIGHT) {
+        if (lower_eight(a + i) != lower_eight(b + i)) {
+            return false;
+        }
     }
-    for (size_t i = 0; i < a.len; i++) {
-        if (ascii_lower(a.ptr[i]) != ascii_lower(b.ptr[i])) {
+    for (; i < len; i++) {
+        if (ascii_lower(a[i]) != ascii_lower(b[i])) {
             return false;
         }
     }

@@ -43,7 +43,11 @@ static inline bool ascii_is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-bool str_eq_nocase(struct str a, struct str b);
+bool bytes_eq_nocase(const char *a, const char *b, size_t len);
+static inline bool str_eq_nocase(struct str a, struct str b)
+{
+    return a.len == b.len && bytes_eq_nocase(a.ptr, b.ptr, a.len); /* mostly the lengths tell */
+}
 bool str_starts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
 /* Index of the first `c`, or s.len. */

@@ -9,6 +9,26 @@
 #include <cmocka.h>
 // clang-format on
 
+/* Every pair of bytes, at a place compared with others and at one compared alone. */
+static void test_compare_without_case(void **state)
+{
+    (void)state;
+    for (int a = 0; a < 256; a++) {
+        for (int b = 0; b < 256; b++) {
+            bool equal = ascii_lower((char)a) == ascii_lower((char)b);
+            for (size_t at = 0; at < 9; at += 4) {
+                char one[] = "aZ\x80\xff@[`{9";
+                char other[] = "Az\x80\xff@[`{9";
+                one[at] = (char)a;
+                other[at] = (char)b;
+                assert_int_equal(str_eq_nocase((struct str){one, 9}, (struct str){other, 9}),
+                                 equal);
+            }
+        }
+    }
+    assert_true(str_eq_nocase(STR_NONE, STR("")));
+}
+
 static void test_compare(void **state)
 {
     (void)state;
@@ -152,9 +172,13 @@ static void test_put(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_put),           cmocka_unit_test(test_compare),
-        cmocka_unit_test(test_find_and_trim), cmocka_unit_test(test_next),
-        cmocka_unit_test(test_list_has),      cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_put),
+        cmocka_unit_test(test_compare),
+        cmocka_unit_test(test_compare_without_case),
+        cmocka_unit_test(test_find_and_trim),
+        cmocka_unit_test(test_next),
+        cmocka_unit_test(test_list_has),
+        cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_buf),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -215,6 +216,34 @@ static void test_hash(void **state)
     (void)state;
     assert_true(host_hash(STR("a.example")) == host_hash(STR("a.example")));
     assert_true(host_hash(STR("a.example")) != host_hash(STR("b.example")));
+    /* Each byte counts, whatever the length. */
+    char name[] = "abcdefghijklmnopqrstuvwxyz";
+    for (size_t len = 1; len < sizeof name; len++) {
+        const uint64_t hash = host_hash((struct str){name, len});
+        assert_true(hash != host_hash((struct str){name, len - 1}));
+        for (size_t i = 0; i < len; i++) {
+            name[i] ^= 1;
+            assert_true(hash != host_hash((struct str){name, len}));
+            name[i] ^= 1;
+        }
+    }
+}
+
+/* The index of a snapshot takes the low bits: names that differ little are to spread. */
+static void test_hash_spreads(void **state)
+{
+    (void)state;
+    enum { NAMES = 4096 };
+    static uint8_t slots[NAMES];
+    size_t most = 0;
+    for (int i = 0; i < NAMES; i++) {
+        char name[64];
+        int len = snprintf(name, sizeof name, "feature-%d-web.wos.localhost", i);
+        size_t at = host_hash((struct str){name, (size_t)len}) % NAMES;
+        slots[at]++;
+        most = slots[at] > most ? slots[at] : most;
+    }
+    assert_true(most <= 9); /* evenly thrown: 6 or 7 */
 }
 
 int main(void)
@@ -229,6 +258,7 @@ int main(void)
         cmocka_unit_test(test_service_label_overlong),
         cmocka_unit_test(test_domain),
         cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_hash_spreads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
