@@ -1,42 +1,55 @@
 /* h1: see h1.h. Worker threads; no state of its own. */
 #include "gateway/h1.h"
 
+#include <endian.h>
+
 #include "base/auto.h"
 
 enum { EMPTY_LINES_MAX = 4, CHUNK_LINE_MAX = 4096 };
 
 static const char *const why_ctl = "a lone CR, LF or a NUL in the head";
 
+/* Index of the first byte below 0x10 from `at` on, or len. A byte below borrows from those above it
+ * only, so the lowest mark is right. */
+static size_t find_control(const char *data, size_t len, size_t at)
+{
+    const uint64_t ones = UINT64_MAX / 255;
+    uint64_t eight;
+    for (; len - at >= sizeof eight; at += sizeof eight) {
+        memcpy(&eight, data + at, sizeof eight);
+        eight = le64toh(eight);
+        uint64_t marks = (eight - ones * 0x10) & ~eight & ones * 0x80;
+        if (marks != 0) {
+            return at + (size_t)__builtin_ctzll(marks) / 8;
+        }
+    }
+    while (at < len && (uint8_t)data[at] >= 0x10) {
+        at++;
+    }
+    return at;
+}
+
 /* Length of the head up to and with its empty line; 0 if not there yet. A
  * bare LF, a bare CR or a NUL on the way is a fault. */
 static size_t head_length(const char *data, size_t len, bool *out_bad)
 {
-    size_t at = 0;
+    size_t line = 0; /* where the present one begins */
+    size_t at = find_control(data, len, 0);
     while (at < len) {
-        const char *lf = memchr(data + at, '\n', len - at);
-        size_t end = lf == NULL ? len : (size_t)(lf - data);
-        size_t text_end = end;
-        if (lf != NULL) {
-            if (end == at || data[end - 1] != '\r') {
-                *out_bad = true;
-                return 0;
-            }
-            text_end = end - 1;
-        } else if (end > at && data[end - 1] == '\r') {
-            text_end = end - 1; /* its LF may still come */
+        char c = data[at];
+        if (c == '\r' && at + 1 == len) {
+            return 0; /* its LF may still come */
         }
-        if (memchr(data + at, '\r', text_end - at) != NULL ||
-            memchr(data + at, '\0', text_end - at) != NULL) {
+        if (c == '\n' || c == '\0' || (c == '\r' && data[at + 1] != '\n')) {
             *out_bad = true;
             return 0;
         }
-        if (lf == NULL) {
-            return 0;
+        if (c == '\r' && at == line) {
+            return at + 2;
         }
-        if (text_end == at) {
-            return end + 1;
-        }
-        at = end + 1;
+        at += c == '\r' ? 2 : 1;
+        line = c == '\r' ? at : line;
+        at = find_control(data, len, at);
     }
     return 0;
 }
@@ -64,18 +77,17 @@ static struct head_fault parse_fields(struct head *h, struct arena *arena, struc
     for (;;) {
         struct str line = next_line(&rest);
         if (line.len == 0) {
+            h->fields_are_legal = true;
             return fault(0, NULL);
         }
         if (line.ptr[0] == ' ' || line.ptr[0] == '\t') {
             return fault(bad, "folded field line");
         }
-        size_t colon = str_find(line, ':');
+        size_t colon = head_token_length(line);
         struct str name = {line.ptr, colon};
-        if (colon == line.len) {
-            return fault(bad, "field line without a colon");
-        }
-        if (!head_is_token(name)) {
-            return fault(bad, "malformed field name");
+        if (colon == 0 || colon == line.len || line.ptr[colon] != ':') {
+            bool has_colon = str_find(line, ':') < line.len;
+            return fault(bad, has_colon ? "malformed field name" : "field line without a colon");
         }
         struct str value = str_trim((struct str){line.ptr + colon + 1, line.len - colon - 1});
         if (!head_value_is_legal(value)) {

@@ -55,14 +55,13 @@ static const bool token_bytes[256] = {
     ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true,
 };
 
-bool head_is_token(struct str s)
+size_t head_token_length(struct str s)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        if (!token_bytes[(uint8_t)s.ptr[i]]) {
-            return false;
-        }
+    size_t i = 0;
+    while (i < s.len && token_bytes[(uint8_t)s.ptr[i]]) {
+        i++;
     }
-    return s.len > 0;
+    return i;
 }
 
 /* Does one of these eight bytes lie below 0x20, or is 0x7f? Exact: a byte below n borrows into its
@@ -249,10 +248,10 @@ static struct head_fault check_fields(struct head *h, bool *has_host)
 {
     for (uint32_t i = 0; i < h->count; i++) {
         const struct head_field *f = &h->fields[i];
-        if (!head_is_token(f->name)) {
+        if (!h->fields_are_legal && !head_is_token(f->name)) {
             return fault(400, "malformed field name");
         }
-        if (!head_value_is_legal(f->value)) {
+        if (!h->fields_are_legal && !head_value_is_legal(f->value)) {
             return fault(400, "control byte in a field value");
         }
         struct head_fault found = check_field(h, f, has_host);

@@ -29,7 +29,8 @@ enum { LENGTH_NONE = -1, FORWARDS_ANY = -1 };
 struct head {
     bool is_request;
     bool is_h2;
-    uint8_t minor; /* HTTP/1.<minor> */
+    bool fields_are_legal; /* names and values as such: the parser of HTTP/1 has judged them */
+    uint8_t minor;         /* HTTP/1.<minor> */
     uint16_t status;
     struct str method;
     struct str target;    /* origin-form, "*" or what is in :path */
@@ -92,8 +93,12 @@ bool head_trailer_allowed(struct str name);
 struct str head_plain_name(struct str raw, char *text);
 /* True for fields that end at this hop, those named in Connection included. */
 bool head_is_hop_by_hop(const struct head *h, struct str name);
-/* True for bytes of RFC 9110's token. */
-bool head_is_token(struct str s);
+/* How many bytes at the start are of RFC 9110's token. */
+size_t head_token_length(struct str s);
+static inline bool head_is_token(struct str s)
+{
+    return s.len > 0 && head_token_length(s) == s.len;
+}
 bool head_value_is_legal(struct str s);
 
 /* What trusted proxies in front of this gateway said (client_address.h). */

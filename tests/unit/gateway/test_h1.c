@@ -62,6 +62,52 @@ static void legal(struct str text, bool is_request)
     assert_int_equal(used, text.len);
 }
 
+/* What the line ends of a head say, a byte at a time. */
+static enum h1_result expected_of_lines(struct str text)
+{
+    size_t line = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (c == '\r' && i + 1 == text.len) {
+            return H1_MORE;
+        }
+        if (c == '\0' || c == '\n' || (c == '\r' && text.ptr[i + 1] != '\n')) {
+            return H1_FAULT;
+        }
+        if (c == '\r' && i == line) {
+            return H1_DONE;
+        }
+        if (c == '\r') {
+            line = ++i + 1;
+        }
+    }
+    return H1_MORE;
+}
+
+/* Any byte at any place, and the bytes cut anywhere behind it. */
+static void test_line_ends_anywhere(void **state)
+{
+    (void)state;
+    static const char plain[] = "HTTP/1.1 200 OK\r\nA-Field: text of it\r\nb:\r\n\r\nrest";
+    static const char bytes[] = {'\0', '\r', '\n', '\t', 1, 0xf, 0x10, 'x', '\x7f', '\x80', '\xff'};
+    char text[sizeof plain - 1];
+    for (size_t at = 0; at < sizeof text; at++) {
+        for (size_t b = 0; b < sizeof bytes; b++) {
+            memcpy(text, plain, sizeof text);
+            text[at] = bytes[b];
+            for (size_t len = at; len <= sizeof text; len++) {
+                size_t used = 0;
+                struct str part = {text, len};
+                enum h1_result expected = expected_of_lines(part);
+                enum h1_result got = parse(part, false, &used);
+                bool of_lines = got == H1_FAULT && strstr(fault.why, "in the head") != NULL;
+                assert_int_equal(of_lines, expected == H1_FAULT);
+                assert_int_equal(got == H1_MORE, expected == H1_MORE);
+            }
+        }
+    }
+}
+
 static void test_request_legal(void **state)
 {
     (void)state;
@@ -569,12 +615,13 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_request_legal),          cmocka_unit_test(test_field_values),
-        cmocka_unit_test(test_request_illegal),        cmocka_unit_test(test_response_legal),
-        cmocka_unit_test(test_response_illegal),       cmocka_unit_test(test_request_limits),
-        cmocka_unit_test(test_chunked_split_anywhere), cmocka_unit_test(test_chunked_byte_by_byte),
-        cmocka_unit_test(test_chunked_illegal),        cmocka_unit_test(test_chunk_line_bounded),
-        cmocka_unit_test(test_other_framings),         cmocka_unit_test(test_padded_chunk_size),
+        cmocka_unit_test(test_request_legal),        cmocka_unit_test(test_field_values),
+        cmocka_unit_test(test_request_illegal),      cmocka_unit_test(test_response_legal),
+        cmocka_unit_test(test_response_illegal),     cmocka_unit_test(test_request_limits),
+        cmocka_unit_test(test_line_ends_anywhere),   cmocka_unit_test(test_chunked_split_anywhere),
+        cmocka_unit_test(test_chunked_byte_by_byte), cmocka_unit_test(test_chunked_illegal),
+        cmocka_unit_test(test_chunk_line_bounded),   cmocka_unit_test(test_other_framings),
+        cmocka_unit_test(test_padded_chunk_size),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
