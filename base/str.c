@@ -8,11 +8,9 @@
 #include "base/auto.h"
 
 /* Eight bytes in lower case. The sums do not leave their byte; 0x80 in `capital` marks A to Z. */
-static uint64_t lower_eight(const char *eight)
+static uint64_t lower_eight(uint64_t bytes)
 {
     const uint64_t ones = UINT64_MAX / 255;
-    uint64_t bytes;
-    memcpy(&bytes, eight, sizeof bytes);
     uint64_t low = bytes & ones * 0x7f;
     uint64_t capital = (low + ones * (0x80 - 'A')) & ~(low + ones * (0x7f - 'Z')) & ~bytes;
     return bytes | (capital & ones * 0x80) >> 2;
@@ -20,19 +18,26 @@ static uint64_t lower_eight(const char *eight)
 
 bool bytes_eq_nocase(const char *a, const char *b, size_t len)
 {
-    enum { EIGHT = 8 };
+    uint64_t x = 0;
+    uint64_t y = 0;
     size_t i = 0;
-    for (; len - i >= EIGHT; i += EIGHT) {
-        if (lower_eight(a + i) != lower_eight(b + i)) {
+    for (; len - i > sizeof x; i += sizeof x) {
+        memcpy(&x, a + i, sizeof x);
+        memcpy(&y, b + i, sizeof y);
+        if (lower_eight(x) != lower_eight(y)) {
             return false;
         }
     }
-    for (; i < len; i++) {
-        if (ascii_lower(a[i]) != ascii_lower(b[i])) {
-            return false;
+    if (len >= sizeof x) { /* the end overlaps what is equal already */
+        memcpy(&x, a + len - sizeof x, sizeof x);
+        memcpy(&y, b + len - sizeof y, sizeof y);
+    } else {
+        for (; i < len; i++) {
+            x = x << 8 | (uint8_t)a[i];
+            y = y << 8 | (uint8_t)b[i];
         }
     }
-    return true;
+    return lower_eight(x) == lower_eight(y);
 }
 
 bool str_starts(struct str s, struct str prefix)

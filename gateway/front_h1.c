@@ -75,54 +75,68 @@ static void next_request(struct front_h1 *f)
     conn_resume(c, CONN_PAUSE_PEER);
 }
 
-static void add_field(struct wbuf_pool *pool, struct wbuf *out, struct str name, struct str value)
+static char *put_field(char *to, struct str name, struct str value)
 {
-    char *start = wbuf_reserve(pool, out, name.len + value.len + 4);
-    if (start == NULL) {
-        return;
-    }
-    char *to = str_put(str_put(start, name), STR(": "));
-    to = str_put(str_put(to, value), STR("\r\n"));
-    wbuf_commit(out, (size_t)(to - start));
+    to = str_put(str_put(to, name), STR(": "));
+    return str_put(str_put(to, value), STR("\r\n"));
 }
 
 /* Framing and Connection of a final answer (RFC 9112 6.1, 9.3). */
-static void add_framing(struct front_h1 *f, struct wbuf *out, const struct head *h, bool end)
+static char *put_framing(struct front_h1 *f, char *to, const struct head *h, bool end)
 {
-    struct wbuf_pool *pool = &f->conn->worker->wbufs;
     bool old = f->x->request.minor == 0;
     if (h->status == 204) {
         f->chunked = false; /* RFC 9110 8.6: neither length nor coding */
     } else if (h->content_length != LENGTH_NONE) {
-        char text[U64_DIGITS];
-        char *behind = u64_put(text, (uint64_t)h->content_length);
-        add_field(pool, out, STR("content-length"), (struct str){text, (size_t)(behind - text)});
+        to = str_put(to, STR("content-length: "));
+        to = str_put(u64_put(to, (uint64_t)h->content_length), STR("\r\n"));
     } else if (!end) {
         f->chunked = !old;
         f->close_after = f->close_after || old;
         if (f->chunked) {
-            wbuf_add_str(pool, out, STR("transfer-encoding: chunked\r\n"));
+            to = str_put(to, STR("transfer-encoding: chunked\r\n"));
         }
     }
     if (f->close_after) {
-        wbuf_add_str(pool, out, STR("connection: close\r\n"));
+        to = str_put(to, STR("connection: close\r\n"));
     } else if (old) {
-        wbuf_add_str(pool, out, STR("connection: keep-alive\r\n"));
+        to = str_put(to, STR("connection: keep-alive\r\n"));
     }
+    return to;
+}
+
+static char *put_status_line(char *to, const struct head *h)
+{
+    to = u64_put(str_put(to, STR("HTTP/1.1 ")), h->status); /* has three digits */
+    to = str_put(str_put(to, STR(" ")), h->reason);
+    return str_put(to, STR("\r\n"));
+}
+
+/* Room for the head: its own texts, and what write_head adds. */
+static size_t head_room(const struct head *h)
+{
+    enum { ADDED = 512, FIELD_ENDS = 4 };
+    size_t room = ADDED + h->reason.len + h->upgrade.len;
+    for (uint32_t i = 0; i < h->count; i++) {
+        room += h->fields[i].name.len + h->fields[i].value.len + FIELD_ENDS;
+    }
+    return room;
 }
 
 static void write_head(struct front_h1 *f, const struct head *h, bool end)
 {
     struct conn *c = f->conn;
-    struct wbuf_pool *pool = &c->worker->wbufs;
     struct wbuf out = {0};
+    struct str id = h->status == 101 || h->status >= 200 ? exchange_id(f->x) : STR_NONE;
+    struct str hsts = h->status >= 200 ? hsts_value(f->x, h) : STR_NONE;
     bool has_date = false;
-    char line[] = "HTTP/1.1 000 ";
-    (void)u64_put(line + 9, h->status); /* has three digits */
-    line[12] = ' ';
-    wbuf_add(pool, &out, line, sizeof line - 1);
-    wbuf_add_str(pool, &out, h->reason);
-    wbuf_add_str(pool, &out, STR("\r\n"));
+    char *start = wbuf_reserve(&c->worker->wbufs, &out, head_room(h) + id.len + hsts.len);
+    if (start == NULL || f->x->arena.failed) {
+        out.failed = true;
+        conn_write_all(c, &out);
+        return;
+    }
+    char *to = put_status_line(start, h);
     for (uint32_t i = 0; i < h->count; i++) {
         const struct head_field *field = &h->fields[i];
         if (head_is_hop_by_hop(h, field->name) || head_is_request_id(field->name) ||
@@ -130,26 +144,24 @@ static void write_head(struct front_h1 *f, const struct head *h, bool end)
             continue;
         }
         has_date = has_date || str_eq_nocase(field->name, STR("date"));
-        add_field(pool, &out, field->name, field->value);
+        to = put_field(to, field->name, field->value);
     }
-    if (h->status == 101 || h->status >= 200) {
-        add_field(pool, &out, STR("x-request-id"), exchange_id(f->x));
+    if (id.len > 0) {
+        to = put_field(to, STR("x-request-id"), id);
     }
     if (h->status == 101) {
-        wbuf_add_str(pool, &out, STR("connection: Upgrade\r\n"));
-        add_field(pool, &out, STR("upgrade"), h->upgrade);
+        to = str_put(to, STR("connection: Upgrade\r\n"));
+        to = put_field(to, STR("upgrade"), h->upgrade);
     } else if (h->status >= 200) {
         if (!has_date) {
-            add_field(pool, &out, STR("date"), worker_date(c->worker));
+            to = put_field(to, STR("date"), worker_date(c->worker));
         }
-        add_framing(f, &out, h, end);
-        struct str hsts = hsts_value(f->x, h);
+        to = put_framing(f, to, h, end);
         if (hsts.len > 0) {
-            add_field(pool, &out, STR("strict-transport-security"), hsts);
+            to = put_field(to, STR("strict-transport-security"), hsts);
         }
     }
-    wbuf_add_str(pool, &out, STR("\r\n"));
-    out.failed = out.failed || f->x->arena.failed;
+    wbuf_commit(&out, (size_t)(str_put(to, STR("\r\n")) - start));
     conn_write_all(c, &out);
 }
 
