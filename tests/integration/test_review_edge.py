@@ -1,4 +1,8 @@
 """Faults found by reading the gateway as an attacker: each test is named after one of them."""
+import contextlib
+import functools
+import os
+import signal
 import socket
 import struct
 import threading
@@ -8,7 +12,7 @@ import h2.events
 import pytest
 
 import h2wire
-from clients import tls_context
+from clients import ClientError, tls_context
 from rawservice import H2Service, Peer, RawService, h2_answer
 from service_edge import ServiceEdge as Edge
 
@@ -302,3 +306,73 @@ def test_pings_and_other_requests_do_not_keep_a_stalled_h2_upload_alive():
             time.sleep(0.2)
         w.data(other, b"", end=True)
         assert w.answer(other).status == 200
+
+
+@contextlib.contextmanager
+def stopped(edge):
+    """What is sent meanwhile meets the gateway in one edge of epoll."""
+    os.kill(edge.gateway, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(edge.gateway, signal.SIGCONT)
+
+
+LONG = {"body_timeout_ms": 600000, "tunnel_idle_timeout_ms": 600000, "response_timeout_ms": 600000}
+
+
+@pytest.mark.parametrize("http", HTTP)
+def test_a_reset_of_the_client_behind_its_data_is_seen(http):
+    """Of an upload: nothing is written to the client that would fail."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def talk(peer):
+        peer.read_head()
+        begun.set()
+        peer.wait_gone()
+        ended.set()
+
+    with RawService(talk=talk) as service, Edge(["raw=%d" % service.port], limits=LONG) as edge:
+        client = edge.open("raw", http)
+        if http == "h1":
+            client.send_head("POST", "/up", [("Content-Length", "100")])
+            more = client.send
+        else:
+            stream = client.open("POST", "/up", end=False)
+            more = functools.partial(client.send_data, stream)
+        client.channel.flush()
+        assert begun.wait(30)
+        with stopped(edge):
+            more(b"x" * 10)
+            client.channel.flush()
+            client.channel.abort()
+        assert ended.wait(30)
+
+
+@pytest.mark.parametrize("http", HTTP)
+def test_a_reset_of_the_service_behind_its_data_is_seen(http):
+    """In the middle of an answer: nothing is written to the service that would fail."""
+    head_sent, go_on, sent = threading.Event(), threading.Event(), threading.Event()
+
+    def talk(peer):
+        peer.read_head()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b"x" * 10)
+        head_sent.set()
+        go_on.wait(30)
+        peer.send(b"x" * 10)
+        peer.reset()
+        sent.set()
+
+    with RawService(talk=talk) as service, Edge(["raw=%d" % service.port], limits=LONG) as edge, \
+            edge.open("raw", http) as client:
+        flow = client.stream("/")
+        flow.wait(b"x" * 10)
+        with stopped(edge):
+            go_on.set()
+            assert sent.wait(30)
+        if http == "h1":
+            with pytest.raises(ClientError):
+                flow.rest()
+        else:
+            flow.rest()
+            assert flow.answer.reset is not None
