@@ -11,7 +11,10 @@
 #include "gateway/hsts.h"
 #include "gateway/review.h"
 
-enum { FRONT_MAGIC = 0x66723168 };
+enum {
+    FRONT_MAGIC = 0x66723168,
+    ANSWERS_MAX = 64 * 1024, /* queued, before the next request of a pipeline is looked at */
+};
 
 enum front_state {
     FRONT_HEAD,   /* waiting for, or reading, a request head */
@@ -355,6 +358,10 @@ static size_t front_on_data(struct conn *c, const char *data, size_t len)
         size_t used = 0;
         switch (f->state) {
         case FRONT_HEAD:
+            if (conn_pending(c) >= ANSWERS_MAX) {
+                conn_pause(c, CONN_PAUSE_WRITE); /* what was answered leaves first */
+                break;
+            }
             go_on = read_head(f, data + at, len - at, &used);
             break;
         case FRONT_BODY:
@@ -494,9 +501,13 @@ static void front_on_event(struct conn *c, enum conn_event event)
     }
 }
 
+/* Everything was written as it came. A pipeline goes on in the next turn, unless CONN_BLOCKED
+ * comes before it. */
 static void front_on_flush(struct conn *c)
 {
-    (void)c; /* everything was written as it came */
+    if (!c->blocked) {
+        conn_resume(c, CONN_PAUSE_WRITE);
+    }
 }
 
 static const struct conn_ops front_conn_ops = {front_on_data, front_on_event, front_on_flush};
