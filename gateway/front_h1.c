@@ -60,6 +60,27 @@ static void front_leave(struct front_h1 *f, bool gracefully)
     }
 }
 
+/* How long the client may keep us waiting where nothing is left to be sent to it; 0: the wait is
+ * the service's. */
+static uint64_t reading_timeout_ms(const struct front_h1 *f)
+{
+    const struct limits *limits = worker_limits(f->conn->worker);
+    if (f->x == NULL) {
+        return f->in_head ? limits->header_timeout_ms : limits->idle_timeout_ms;
+    }
+    bool is_waited_for =
+        f->state == FRONT_BODY && !f->x->head_sent && (f->conn->pauses & CONN_PAUSE_PEER) == 0;
+    return is_waited_for ? limits->body_timeout_ms : 0;
+}
+
+/* Who does not take what is queued has a deadline for that, and what it sends is no matter. */
+static void arm_reading(struct front_h1 *f)
+{
+    if (!f->conn->blocked) {
+        conn_set_deadline(f->conn, reading_timeout_ms(f));
+    }
+}
+
 static void next_request(struct front_h1 *f)
 {
     struct conn *c = f->conn;
@@ -174,8 +195,10 @@ static void front_head(struct exchange *x, const struct head *response, bool end
     if (x->tunnel) {
         f->state = FRONT_TUNNEL;
         f->conn->awaiting = true;
-        conn_set_deadline(f->conn, 0);
         conn_resume(f->conn, CONN_PAUSE_ORDER);
+    }
+    if (f->state != FRONT_WAIT) {
+        arm_reading(f); /* from here on only silence ends it, and that is the service's side */
     }
 }
 
@@ -228,14 +251,11 @@ static void front_want(struct exchange *x, bool more)
     CHECK(f->magic == FRONT_MAGIC);
     if (more) {
         conn_resume(f->conn, CONN_PAUSE_PEER);
-        if (f->state == FRONT_BODY) {
-            conn_set_deadline(f->conn, worker_limits(x->worker)->body_timeout_ms);
-        }
     } else {
         conn_pause(f->conn, CONN_PAUSE_PEER);
-        if (f->state == FRONT_BODY) {
-            conn_set_deadline(f->conn, 0); /* it is not the client who is slow */
-        }
+    }
+    if (f->state == FRONT_BODY) {
+        arm_reading(f);
     }
 }
 
@@ -256,7 +276,7 @@ static void start_exchange(struct front_h1 *f, struct exchange *x)
     f->body.strict = true;
     f->state = has_body ? FRONT_BODY : FRONT_WAIT;
     c->awaiting = has_body;
-    conn_set_deadline(c, has_body ? worker_limits(c->worker)->body_timeout_ms : 0);
+    arm_reading(f);
     h->wants_upgrade = h->wants_upgrade && !has_body;
     if (!has_body) {
         conn_await_answer(c);
@@ -334,14 +354,12 @@ static bool read_body(struct front_h1 *f, const char *data, size_t len, size_t *
         if (f->x == NULL) {
             return false; /* it was refused half-way */
         }
-        if ((f->conn->pauses & CONN_PAUSE_PEER) == 0) { /* else the service is slow */
-            conn_set_deadline(f->conn, worker_limits(x->worker)->body_timeout_ms);
-        }
+        arm_reading(f);
     }
     if (result == H1_DONE) {
         f->state = FRONT_WAIT;
         f->conn->awaiting = false;
-        conn_set_deadline(f->conn, 0);
+        arm_reading(f);
         exchange_request_end(x, f->body.trailers);
         return true;
     }
@@ -394,7 +412,9 @@ static void on_eof(struct front_h1 *f)
     if (f->state == FRONT_WAIT && f->conn->ssl == NULL) {
         /* shutdown(SHUT_WR) after the last request: it waits for the answer. A client that
          * is gone looks the same; the next write or the deadline tells. */
-        conn_set_deadline(f->conn, worker_limits(x->worker)->tunnel_idle_timeout_ms);
+        if (!f->conn->blocked) {
+            conn_set_deadline(f->conn, worker_limits(x->worker)->tunnel_idle_timeout_ms);
+        }
         return;
     }
     f->x = NULL;
@@ -438,16 +458,6 @@ static void on_deadline(struct front_h1 *f)
     f->x = NULL;
     exchange_front_gone(x);
     front_leave(f, false);
-}
-
-/* How long the client may keep us waiting where nothing is left to be sent to it. */
-static uint64_t reading_timeout_ms(const struct front_h1 *f)
-{
-    const struct limits *limits = worker_limits(f->conn->worker);
-    if (f->x == NULL) {
-        return f->in_head ? limits->header_timeout_ms : limits->idle_timeout_ms;
-    }
-    return f->state == FRONT_BODY ? limits->body_timeout_ms : 0;
 }
 
 static void front_on_event(struct conn *c, enum conn_event event)
