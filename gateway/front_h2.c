@@ -258,7 +258,7 @@ static void on_deadline(struct front_h2 *f)
         arm_deadline(f);
         return;
     }
-    if (c->blocked || f->goaway_sent || f->wait == WAIT_HEAD) {
+    if (c->blocked || f->wait == WAIT_HEAD || (f->goaway_sent && f->streams == NULL)) {
         front_leave(f, false);
         return;
     }
@@ -283,7 +283,7 @@ static void on_deadline(struct front_h2 *f)
         arm_deadline(f);
         return;
     }
-    if (f->draining || f->streams == NULL) {
+    if ((f->draining && !f->goaway_sent) || f->streams == NULL) {
         f->goaway_sent = true;
         (void)nghttp2_submit_goaway(f->session, NGHTTP2_FLAG_NONE,
                                     nghttp2_session_get_last_proc_stream_id(f->session),

@@ -1,17 +1,21 @@
 """What goes out when: priorities (RFC 9218), the end of a connection that drains,
 TLS records; and what HTTP/2 does not do: h2c, pushes."""
+import contextlib
 import os
 import signal
 import socket
 import ssl
 import struct
 import threading
+import time
 
 import pytest
 
 import clients
 import h2wire as h
 import harness
+import rawservice
+import service_edge
 
 WEB = "alpha-web"
 STEP = 16384
@@ -179,6 +183,59 @@ def test_drain_finishes_what_runs_and_what_arrives(wos):
         assert w.answer(1).body == b"released\n"
         w.until(lambda: w.over, "the end of the connection")
     wos.wait_route(WEB, "/hello")
+
+
+def test_drain_cuts_nothing_that_moves():
+    """Behind the second GOAWAY, too, only silence ends an upload, a download that the client's
+    window holds up, and events."""
+    limit_ms, rounds, size = 2000, 30, 60000
+
+    def reply(peer, head):
+        path = head.split()[1]
+        if path == "/upload":
+            while b"end\r\n0\r\n\r\n" not in peer.buffer:
+                peer.buffer += peer.sock.recv(65536)
+            peer.buffer = b""
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        elif path == "/download":
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
+        else:
+            peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while released.wait(0.1) is False:
+                peer.send(b"5\r\nevent\r\n")
+            peer.send(b"0\r\n\r\n")
+
+    released = threading.Event()
+    limits = {name + "_timeout_ms": limit_ms for name in ("body", "write", "tunnel_idle")}
+    with rawservice.RawService(reply) as service, contextlib.ExitStack() as stack, \
+            service_edge.ServiceEdge(["web=%d" % service.port], limits=limits) as edge:
+        up, down, events = wires = [stack.enter_context(
+            h.Wire(edge.port, edge.host("web"), ca=edge.ca)) for _ in range(3)]
+        for w in wires:
+            w.start([(h.INITIAL_WINDOW_SIZE, 1000)])
+        up.headers(1, up.post(path="/upload"))
+        down.headers(1, down.get(path="/download"), end=True)
+        events.headers(1, events.get(path="/events"), end=True)
+        for w in wires:
+            w.alive()
+        os.kill(edge.gateway, signal.SIGTERM)
+        left = rounds  # behind the second GOAWAY
+        while left > 0:
+            time.sleep(0.1)
+            up.data(1, b"x")
+            for w in wires:
+                w.window(1, 100)
+                w.channel.step(0)
+                w.until(lambda: True)
+            left -= all(w.goaway and w.goaway[1] == 1 for w in wires)
+        up.data(1, b"end", end=True)
+        assert up.answer(1).status == 200
+        down.window(1, size)
+        assert len(down.answer(1).body) == size
+        released.set()
+        assert events.answer(1).body.startswith(b"event" * rounds)
+        for w in wires:
+            w.until(lambda: w.over, "the end of the connection")
 
 
 def test_a_client_may_leave_gracefully(wire):
