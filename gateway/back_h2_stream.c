@@ -38,6 +38,7 @@ struct back_stream *back_stream_new(struct back_h2 *b, struct exchange *x, struc
         s->held = old->held;
         old->queue = (struct wbuf){0};
     }
+    s->paused = x->room == 0;
     s->x = x;
     x->back = &back_h2_ops;
     x->back_owner = s;
@@ -253,16 +254,16 @@ static void back_cancel(struct exchange *x)
     back_stream_reset(s, NGHTTP2_CANCEL);
 }
 
-static void back_want(struct exchange *x, bool more)
+static void back_room(struct exchange *x)
 {
     struct back_stream *s = x->back_owner;
     CHECK(s->x == x);
-    s->paused = !more;
-    if (more && s->unconsumed > 0) {
+    s->paused = x->room == 0;
+    if (!s->paused && s->unconsumed > 0) {
         (void)nghttp2_session_consume_stream(s->back->session, s->id, s->unconsumed);
         s->unconsumed = 0;
         back_h2_touch(s->back);
     }
 }
 
-const struct back_ops back_h2_ops = {back_body, back_end, back_cancel, back_want};
+const struct back_ops back_h2_ops = {back_body, back_end, back_cancel, back_room};

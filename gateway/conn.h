@@ -115,6 +115,7 @@ struct conn {
     struct conn *again_next;
     struct conn *front_next;
     struct conn **front_prev;
+    size_t read_max;        /* bytes of one batch, at most WORKER_PLAIN_SIZE */
     uint64_t sni_hash;      /* host_hash of the name asked for in TLS; 0: none */
     struct conn *idle_next; /* while is_idle: admit.h */
     struct conn *idle_prev;

@@ -475,7 +475,7 @@ static void front_on_event(struct conn *c, enum conn_event event)
         conn_set_deadline(c, event == CONN_BLOCKED ? worker_limits(c->worker)->write_timeout_ms
                                                    : reading_timeout_ms(f));
         if (f->x != NULL) {
-            exchange_front_ready(f->x, event == CONN_DRAINED);
+            exchange_front_room(f->x, event == CONN_DRAINED ? EXCHANGE_ROOM_ANY : 0);
         } else if (event == CONN_BLOCKED) {
             conn_pause(c, CONN_PAUSE_WRITE); /* pipelines without reading */
         }

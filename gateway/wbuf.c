@@ -22,6 +22,14 @@ static char *memory_get(struct wbuf_pool *pool, size_t cap)
     return try_alloc(cap);
 }
 
+void wbuf_start(struct wbuf *b, size_t len)
+{
+    if (b->ptr == NULL && !b->failed && len > 0) {
+        b->ptr = try_alloc(len);
+        b->cap = b->ptr == NULL ? 0 : len;
+    }
+}
+
 char *wbuf_reserve(struct wbuf_pool *pool, struct wbuf *b, size_t len)
 {
     if (b->cap - b->tail >= len && b->ptr != NULL) {

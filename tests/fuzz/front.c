@@ -75,13 +75,12 @@ static void service_cancel(struct exchange *x)
     x->back_owner = NULL;
 }
 
-static void service_want(struct exchange *x, bool more)
+static void service_room(struct exchange *x)
 {
     (void)x;
-    (void)more;
 }
 
-static const struct back_ops service = {service_body, service_end, service_cancel, service_want};
+static const struct back_ops service = {service_body, service_end, service_cancel, service_room};
 
 /* Takes the place of exchange_start: no route is looked up, no policy asked. */
 void __wrap_exchange_start(struct exchange *x, bool has_body)

@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 
+import h2.events
 import pytest
 
 import clients
@@ -156,6 +157,81 @@ def test_the_service_overrides(wire):
     update(wire, 3, b"u=7")
     wire.alive()
     assert set(steps(wire, 10)) == {3}
+
+
+# --- many answers at once ------------------------------------------------------------------
+def much(size):
+    """A service whose every answer has so many bytes."""
+    text = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size)
+    return rawservice.RawService(lambda peer, head: None if peer.send(text) else peer.CLOSE)
+
+
+def service_of(scheme, size, directory):
+    if scheme == "h2c":
+        def answer(peer, event):
+            for stream in [event.stream_id] if isinstance(event, h2.events.RequestReceived) else []:
+                peer.conn.send_headers(stream, [(":status", "200")])
+                peer.__dict__.setdefault("left", {})[stream] = size
+            for stream in sorted(getattr(peer, "left", {})):
+                while count := min(peer.left[stream], peer.conn.local_flow_control_window(stream),
+                                   peer.conn.max_outbound_frame_size):
+                    peer.left[stream] -= count
+                    peer.conn.send_data(stream, bytes(count), end_stream=not peer.left[stream])
+                if not peer.left[stream]:
+                    del peer.left[stream]
+        return rawservice.H2Service(answer)
+    service = much(size)
+    if scheme != "http":
+        service_edge.make_ca(directory)
+        service_edge.make_cert(directory, "localhost", "DNS:localhost")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(directory / "localhost.pem", directory / "localhost.key")
+        service.context = context
+    return service
+
+
+def ask_without_window(w, streams):
+    w.start([(h.INITIAL_WINDOW_SIZE, 0)])
+    w.window(0, 1 << 30)
+    for stream in streams:
+        w.headers(stream, w.get(path="/"), end=True)
+    w.until(lambda: all(w.stream(i).heads for i in streams), "every head")
+    w.alive()
+
+
+@pytest.mark.release
+@pytest.mark.parametrize("scheme", ["http"])
+def test_answers_that_no_window_lets_go(scheme, tmp_path):
+    """All streams of a connection together hold what docs/ARCHITECTURE.md says."""
+    with service_of(scheme, 2000000, tmp_path) as service, contextlib.ExitStack() as stack, \
+            service_edge.ServiceEdge(["web=%s:%d" % (scheme, service.port)]) as edge:
+        before = edge.rss()
+        for _ in range(4):
+            w = stack.enter_context(h.Wire(edge.port, edge.host("web"), ca=edge.ca))
+            ask_without_window(w, range(1, 257, 2))
+        edge.assert_grown_less(before, 18 << 20)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https-insecure", "h2c"])
+def test_answers_do_not_wait_for_those_the_client_leaves(scheme, tmp_path):
+    """However much of others is held: who has a window gets all of its answer, and who gets one
+    later then."""
+    size, left, wanted = 200000, range(1, 161, 2), range(161, 201, 2)
+    with service_of(scheme, size, tmp_path) as service, \
+            service_edge.ServiceEdge(["web=%s:%d" % (scheme, service.port)]) as edge, \
+            h.Wire(edge.port, edge.host("web"), ca=edge.ca) as w:
+        ask_without_window(w, left)
+        for stream in wanted:
+            w.headers(stream, w.get(path="/"), end=True)
+            w.window(stream, size)
+        for stream in wanted:
+            assert len(w.answer(stream).body) == size
+        assert not any(w.stream(i).body for i in left)
+        for stream in left:
+            w.window(stream, size)
+        for stream in left:
+            assert len(w.answer(stream).body) == size
+        w.alive()
 
 
 # --- the end --------------------------------------------------------------------------------
