@@ -60,6 +60,8 @@ void back_stream_free(struct back_stream *s)
 struct exchange *back_stream_detach(struct back_stream *s)
 {
     struct exchange *x = s->x;
+    x->front_conn->wide_answers -= s->wide ? 1 : 0;
+    s->wide = false;
     s->x = NULL;
     x->back_owner = NULL;
     return x;

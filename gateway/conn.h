@@ -97,6 +97,7 @@ struct conn {
     bool is_idle;            /* in the worker's list of client connections without a request */
     bool progress;           /* some bytes left since the last CONN_BLOCKED */
     uint16_t port;           /* dialled */
+    uint32_t wide_answers;   /* front: of h2c services, those with a large window */
     int error;               /* errno, or negative for TLS */
     int send_error;          /* errno of a sending that failed; reading goes on to the end */
     char *detail;            /* owned: more than the number says, or NULL */
