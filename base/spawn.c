@@ -26,6 +26,7 @@ struct report {
 
 struct plan {
     const struct subprocess_spec *spec;
+    const char *program;         /* borrowed */
     char *const *argv;           /* borrowed */
     char *const *env;            /* borrowed */
     char **candidates;           /* owned: paths to try, NULL-terminated */
@@ -47,7 +48,7 @@ static const char *env_path(char *const *env)
 
 static void plan_candidates(struct plan *plan)
 {
-    const char *name = plan->argv[0];
+    const char *name = plan->program;
     struct str path = str_of(env_path(plan->env));
     size_t count = 2;
     for (size_t i = 0; i < path.len; i++) {
@@ -71,6 +72,7 @@ static void plan_init(struct plan *plan, const struct subprocess_spec *spec)
 {
     /* execve promises not to write to what these point to. */
     *plan = (struct plan){.spec = spec, .argv = (char *const *)(uintptr_t)spec->argv};
+    plan->program = spec->program != NULL ? spec->program : spec->argv[0];
     plan->env = spec->env == NULL ? environ : (char *const *)(uintptr_t)spec->env;
     plan_candidates(plan);
     plan->move_count = 3 + spec->fd_count;
@@ -194,11 +196,11 @@ static int fail_report(const struct plan *plan, const struct report *report, str
     errno = report->sys;
     switch (report->stage) {
     case STAGE_CHDIR:
-        return err_set_sys(err, "cannot run %s in %s", plan->argv[0], plan->spec->cwd);
+        return err_set_sys(err, "cannot run %s in %s", plan->program, plan->spec->cwd);
     case STAGE_FD:
-        return err_set_sys(err, "cannot run %s: cannot pass its descriptors", plan->argv[0]);
+        return err_set_sys(err, "cannot run %s: cannot pass its descriptors", plan->program);
     default:
-        return err_set_sys(err, "cannot run %s", plan->argv[0]);
+        return err_set_sys(err, "cannot run %s", plan->program);
     }
 }
 
@@ -223,7 +225,7 @@ static int start(struct plan *plan, pid_t *out_pid, int *out_pidfd, struct err *
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0) {
-        return err_set_sys(err, "cannot run %s", plan->argv[0]);
+        return err_set_sys(err, "cannot run %s", plan->program);
     }
     plan->report_fd = ends[1];
     pid_t pid = fork_quietly(plan);
@@ -232,7 +234,7 @@ static int start(struct plan *plan, pid_t *out_pid, int *out_pidfd, struct err *
     if (pid < 0) {
         (void)close(ends[0]);
         errno = saved;
-        return err_set_sys(err, "cannot run %s", plan->argv[0]);
+        return err_set_sys(err, "cannot run %s", plan->program);
     }
     struct report report;
     bool failed = read_report(ends[0], &report);

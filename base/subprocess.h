@@ -25,7 +25,8 @@ struct subprocess_fd {
 };
 
 struct subprocess_spec {
-    const char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH of `env` */
+    const char *program;     /* what is run, looked up in PATH of `env`; NULL = argv[0] */
+    const char *const *argv; /* NULL-terminated */
     const char *const *env;  /* NULL-terminated "K=V"; NULL = ours */
     const char *cwd;         /* NULL = ours */
     int stdin_fd;            /* -1 = /dev/null; beware: 0 is our own standard input */

@@ -1,6 +1,7 @@
 /* gateway_spawn: see gateway_spawn.h. Called by supervisor.c. */
 #include "daemon/gateway_spawn.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
@@ -89,11 +90,13 @@ struct subprocess *gateway_spawn(struct loop *loop, int listener, subprocess_exi
                                  void *arg, struct err *err)
 {
     autoclose int log_fd = open_log();
-    const char *const argv[] = {"/proc/self/exe", "gateway", NULL};
+    /* The file may be replaced by now; ps shows the gateway by our own name for it. */
+    const char *const argv[] = {program_invocation_name, "gateway", NULL};
     const struct subprocess_fd fds[] = {{.fd = listener, .target = LINK_FD}};
     char *env[ENV_MAX];
     gateway_env(env);
     const struct subprocess_spec spec = {
+        .program = "/proc/self/exe",
         .argv = argv,
         .env = (const char *const *)env,
         .stdin_fd = -1,

@@ -265,13 +265,12 @@ static void login_end(struct exchange *x, const struct head *trailers)
     judge_form(x, (struct str){login->body, login->len}); /* x is gone; its arena is not */
 }
 
-static void login_want(struct exchange *x, bool more)
+static void login_room(struct exchange *x)
 {
-    (void)x;
-    (void)more; /* the answer is short, and comes when the form is complete */
+    (void)x; /* the answer is short, and comes when the form is complete */
 }
 
-static const struct back_ops login_ops = {login_body, login_end, login_forget, login_want};
+static const struct back_ops login_ops = {login_body, login_end, login_forget, login_room};
 
 static bool is_form(const struct head *h)
 {

@@ -160,6 +160,18 @@ static struct back_h1 *back_dial(struct exchange *x, SSL_CTX *tls)
     return b;
 }
 
+static void back_room(struct exchange *x)
+{
+    struct back_h1 *b = x->back_owner;
+    CHECK(b->magic == BACK_MAGIC);
+    if (x->room > 0) {
+        b->conn->read_max = x->room;
+        conn_resume(b->conn, CONN_PAUSE_PEER);
+    } else {
+        conn_pause(b->conn, CONN_PAUSE_PEER);
+    }
+}
+
 void back_h1_start(struct exchange *x)
 {
     struct worker *w = x->worker;
@@ -196,6 +208,7 @@ void back_h1_start(struct exchange *x)
     x->back = &back_ops;
     x->back_owner = b;
     b->conn->awaiting = true;
+    back_room(x);
     send_head(b, x);
     if (b->conn->state == CONN_OPEN) {
         conn_set_deadline(b->conn, limits->response_timeout_ms);
@@ -252,17 +265,6 @@ static void back_cancel(struct exchange *x)
     CHECK(b->magic == BACK_MAGIC);
     (void)back_detach(b);
     back_drop(b);
-}
-
-static void back_want(struct exchange *x, bool more)
-{
-    struct back_h1 *b = x->back_owner;
-    CHECK(b->magic == BACK_MAGIC);
-    if (more) {
-        conn_resume(b->conn, CONN_PAUSE_PEER);
-    } else {
-        conn_pause(b->conn, CONN_PAUSE_PEER);
-    }
 }
 
 /* The response is complete: keep the connection or not, then tell. */
@@ -444,6 +446,7 @@ static bool redial(struct back_h1 *b)
     c->out = old->out;
     c->stage = old->stage;
     c->pauses = old->pauses;
+    c->read_max = old->read_max;
     c->awaiting = true;
     old->out = (struct wbuf){0};
     old->stage = (struct wbuf){0};
@@ -586,4 +589,4 @@ static void back_on_flush(struct conn *c)
 }
 
 static const struct conn_ops back_conn_ops = {back_on_data, back_on_event, back_on_flush};
-static const struct back_ops back_ops = {back_body, back_end, back_cancel, back_want};
+static const struct back_ops back_ops = {back_body, back_end, back_cancel, back_room};

@@ -38,6 +38,7 @@ struct back_stream *back_stream_new(struct back_h2 *b, struct exchange *x, struc
         s->held = old->held;
         old->queue = (struct wbuf){0};
     }
+    s->paused = x->room == 0;
     s->x = x;
     x->back = &back_h2_ops;
     x->back_owner = s;
@@ -59,6 +60,8 @@ void back_stream_free(struct back_stream *s)
 struct exchange *back_stream_detach(struct back_stream *s)
 {
     struct exchange *x = s->x;
+    x->front_conn->wide_answers -= s->wide ? 1 : 0;
+    s->wide = false;
     s->x = NULL;
     x->back_owner = NULL;
     return x;
@@ -254,12 +257,12 @@ static void back_cancel(struct exchange *x)
     back_stream_reset(s, NGHTTP2_CANCEL);
 }
 
-static void back_want(struct exchange *x, bool more)
+static void back_room(struct exchange *x)
 {
     struct back_stream *s = x->back_owner;
     CHECK(s->x == x);
-    s->paused = !more;
-    if (more && s->unconsumed > 0) {
+    s->paused = x->room == 0;
+    if (!s->paused && s->unconsumed > 0) {
         (void)nghttp2_session_consume_stream(h2_memory_session(&s->back->memory), s->id,
                                              s->unconsumed);
         s->unconsumed = 0;
@@ -267,4 +270,4 @@ static void back_want(struct exchange *x, bool more)
     }
 }
 
-const struct back_ops back_h2_ops = {back_body, back_end, back_cancel, back_want};
+const struct back_ops back_h2_ops = {back_body, back_end, back_cancel, back_room};

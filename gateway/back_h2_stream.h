@@ -13,7 +13,9 @@
 
 enum {
     BACK_H2_MAGIC = 0x6261636c,
-    BACK_H2_WINDOW = 256 * 1024,    /* answer bytes a stream may have on their way */
+    BACK_H2_WINDOW = 16 * 1024,     /* answer bytes a stream may have on their way … */
+    BACK_H2_WIDE = 256 * 1024,      /* … once many came, if it is one of … */
+    BACK_H2_WIDE_MAX = 4,           /* … so many for a client's connection */
     BACK_H2_QUEUE_MAX = 128 * 1024, /* request bytes a stream holds before its client waits */
     BACK_H2_FLUSH_MAX = 128 * 1024, /* plain bytes serialised before a send */
 };
@@ -61,6 +63,7 @@ struct back_stream {
     bool request_ended;
     bool held;     /* the client waits with its body */
     bool paused;   /* the client takes no more of the answer */
+    bool wide;     /* its window is BACK_H2_WIDE; counted in the client's connection */
     bool deferred; /* nghttp2 waits for request bytes */
 };
 

@@ -52,6 +52,7 @@ struct conn *conn_new(struct worker *w, const struct conn_ops *ops, void *owner)
     c->worker = w;
     c->ops = ops;
     c->owner = owner;
+    c->read_max = WORKER_PLAIN_SIZE;
     c->fd = -1;
     return c;
 }
@@ -285,7 +286,7 @@ static enum tls_result receive(struct conn *c, size_t *out_len)
     struct worker *w = c->worker;
     *out_len = 0;
     if (c->ssl != NULL) {
-        enum tls_result result = tls_read(c, w->plain, WORKER_PLAIN_SIZE, out_len);
+        enum tls_result result = tls_read(c, w->plain, c->read_max, out_len);
         if (wbuf_len(&c->out) > 0) {
             conn_mark_dirty(c); /* OpenSSL answered by itself: an alert, a key update */
         }
@@ -294,9 +295,9 @@ static enum tls_result receive(struct conn *c, size_t *out_len)
     if (!c->can_read) {
         return c->got_eof ? TLS_EOF : TLS_AGAIN;
     }
-    ssize_t n = recv(c->fd, w->plain, WORKER_PLAIN_SIZE, 0);
+    ssize_t n = recv(c->fd, w->plain, c->read_max, 0);
     if (n > 0) {
-        c->can_read = n == WORKER_PLAIN_SIZE || c->peer_closed;
+        c->can_read = (size_t)n == c->read_max || c->peer_closed;
         c->bytes_in += (uint64_t)n;
         *out_len = (size_t)n;
         return TLS_OK;

@@ -100,6 +100,7 @@ struct conn {
     bool is_resting;         /* … for so long that it was told CONN_REST */
     bool progress;           /* some bytes left since the last CONN_BLOCKED */
     uint16_t port;           /* dialled */
+    uint32_t wide_answers;   /* front: of h2c services, those with a large window */
     int error;               /* errno, or negative for TLS */
     int send_error;          /* errno of a sending that failed; reading goes on to the end */
     char *detail;            /* owned: more than the number says, or NULL */
@@ -120,6 +121,7 @@ struct conn {
     struct conn **front_prev;
     struct conn *suspect_next;
     struct conn **suspect_prev; /* NULL: not in the list */
+    size_t read_max;            /* bytes of one batch, at most WORKER_PLAIN_SIZE */
     uint64_t sni_hash;          /* host_hash of the name asked for in TLS; 0: none */
     struct conn *idle_next;     /* while is_idle: admit.h */
     struct conn *idle_prev;

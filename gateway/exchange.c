@@ -38,6 +38,7 @@ struct exchange *exchange_new(struct worker *w, const struct front_ops *front, v
                            .arena = arena,
                            .front = front,
                            .front_owner = owner,
+                           .room = EXCHANGE_ROOM_ANY,
                            .abort_code = EXCHANGE_ABORT_CODE,
                            .started_us = clock_now_us()};
     x->view = view_pin(w->view);
@@ -396,10 +397,11 @@ void exchange_front_gone(struct exchange *x)
     exchange_finish(x);
 }
 
-void exchange_front_ready(struct exchange *x, bool ready)
+void exchange_front_room(struct exchange *x, size_t room)
 {
+    x->room = room;
     if (x->back_owner != NULL) {
-        x->back->want(x, ready);
+        x->back->room(x);
     }
 }
 

@@ -24,6 +24,7 @@
 
 enum {
     EXCHANGE_MAGIC = 0x65786368,
+    EXCHANGE_ROOM_ANY = WORKER_PLAIN_SIZE,
     /* What abort means to an HTTP/2 front (RFC 9113 section 7). */
     EXCHANGE_ABORT_MALFORMED = 1, /* PROTOCOL_ERROR: the request's fault */
     EXCHANGE_ABORT_CODE = 2,      /* INTERNAL_ERROR */
@@ -52,8 +53,8 @@ struct back_ops {
     void (*body)(struct exchange *x, const char *data, size_t len);
     void (*end)(struct exchange *x, const struct head *trailers);
     void (*cancel)(struct exchange *x);
-    /* May the back give more of the response body? */
-    void (*want)(struct exchange *x, bool more);
+    /* How much more of the response the back may give at once: x->room changed. */
+    void (*room)(struct exchange *x);
 };
 
 struct exchange {
@@ -86,6 +87,7 @@ struct exchange {
     bool head_sent; /* the final response head went to the front */
     bool tunnel;    /* upgraded: raw bytes both ways */
     bool retried;
+    size_t room;             /* bytes of the answer the front takes at once; 0: none now */
     uint32_t abort_code;     /* what an HTTP/2 front ends its stream with in abort */
     char ws_key[WSKEY_SIZE]; /* RFC 8441: the key we asked the service with */
     struct str id;           /* see exchange_id; may be id_text */
@@ -118,8 +120,8 @@ void exchange_request_body(struct exchange *x, const char *data, size_t len);
 void exchange_request_end(struct exchange *x, const struct head *trailers);
 /* The client is gone or reset its stream: x is finished when it returns. */
 void exchange_front_gone(struct exchange *x);
-/* The front can (not) take more of the response. */
-void exchange_front_ready(struct exchange *x, bool ready);
+/* The front takes so much more of the response at once: EXCHANGE_ROOM_ANY, few bytes, or none. */
+void exchange_front_room(struct exchange *x, size_t room);
 
 /* For backs. */
 /* May the request be sent a second time, though the service may have seen the first? Only an

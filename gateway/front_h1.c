@@ -11,7 +11,10 @@
 #include "gateway/hsts.h"
 #include "gateway/review.h"
 
-enum { FRONT_MAGIC = 0x66723168 };
+enum {
+    FRONT_MAGIC = 0x66723168,
+    ANSWERS_MAX = 64 * 1024, /* queued, before the next request of a pipeline is looked at */
+};
 
 enum front_state {
     FRONT_HEAD,   /* waiting for, or reading, a request head */
@@ -54,6 +57,27 @@ static void front_leave(struct front_h1 *f, bool gracefully)
         conn_close(c);
     } else {
         conn_reset(c);
+    }
+}
+
+/* How long the client may keep us waiting where nothing is left to be sent to it; 0: the wait is
+ * the service's. */
+static uint64_t reading_timeout_ms(const struct front_h1 *f)
+{
+    const struct limits *limits = worker_limits(f->conn->worker);
+    if (f->x == NULL) {
+        return f->in_head ? limits->header_timeout_ms : limits->idle_timeout_ms;
+    }
+    bool is_waited_for =
+        f->state == FRONT_BODY && !f->x->head_sent && (f->conn->pauses & CONN_PAUSE_PEER) == 0;
+    return is_waited_for ? limits->body_timeout_ms : 0;
+}
+
+/* Who does not take what is queued has a deadline for that, and what it sends is no matter. */
+static void arm_reading(struct front_h1 *f)
+{
+    if (!f->conn->blocked) {
+        conn_set_deadline(f->conn, reading_timeout_ms(f));
     }
 }
 
@@ -183,8 +207,10 @@ static void front_head(struct exchange *x, const struct head *response, bool end
     if (x->tunnel) {
         f->state = FRONT_TUNNEL;
         f->conn->awaiting = true;
-        conn_set_deadline(f->conn, 0);
         conn_resume(f->conn, CONN_PAUSE_ORDER);
+    }
+    if (f->state != FRONT_WAIT) {
+        arm_reading(f); /* from here on only silence ends it, and that is the service's side */
     }
 }
 
@@ -237,14 +263,11 @@ static void front_want(struct exchange *x, bool more)
     CHECK(f->magic == FRONT_MAGIC);
     if (more) {
         conn_resume(f->conn, CONN_PAUSE_PEER);
-        if (f->state == FRONT_BODY) {
-            conn_set_deadline(f->conn, worker_limits(x->worker)->body_timeout_ms);
-        }
     } else {
         conn_pause(f->conn, CONN_PAUSE_PEER);
-        if (f->state == FRONT_BODY) {
-            conn_set_deadline(f->conn, 0); /* it is not the client who is slow */
-        }
+    }
+    if (f->state == FRONT_BODY) {
+        arm_reading(f);
     }
 }
 
@@ -265,7 +288,7 @@ static void start_exchange(struct front_h1 *f, struct exchange *x)
     f->body.strict = true;
     f->state = has_body ? FRONT_BODY : FRONT_WAIT;
     c->awaiting = has_body;
-    conn_set_deadline(c, has_body ? worker_limits(c->worker)->body_timeout_ms : 0);
+    arm_reading(f);
     h->wants_upgrade = h->wants_upgrade && !has_body;
     if (!has_body) {
         conn_await_answer(c);
@@ -343,14 +366,12 @@ static bool read_body(struct front_h1 *f, const char *data, size_t len, size_t *
         if (f->x == NULL) {
             return false; /* it was refused half-way */
         }
-        if ((f->conn->pauses & CONN_PAUSE_PEER) == 0) { /* else the service is slow */
-            conn_set_deadline(f->conn, worker_limits(x->worker)->body_timeout_ms);
-        }
+        arm_reading(f);
     }
     if (result == H1_DONE) {
         f->state = FRONT_WAIT;
         f->conn->awaiting = false;
-        conn_set_deadline(f->conn, 0);
+        arm_reading(f);
         exchange_request_end(x, f->body.trailers);
         return true;
     }
@@ -367,6 +388,10 @@ static size_t front_on_data(struct conn *c, const char *data, size_t len)
         size_t used = 0;
         switch (f->state) {
         case FRONT_HEAD:
+            if (conn_pending(c) >= ANSWERS_MAX) {
+                conn_pause(c, CONN_PAUSE_WRITE); /* what was answered leaves first */
+                break;
+            }
             go_on = read_head(f, data + at, len - at, &used);
             break;
         case FRONT_BODY:
@@ -399,7 +424,9 @@ static void on_eof(struct front_h1 *f)
     if (f->state == FRONT_WAIT && f->conn->ssl == NULL) {
         /* shutdown(SHUT_WR) after the last request: it waits for the answer. A client that
          * is gone looks the same; the next write or the deadline tells. */
-        conn_set_deadline(f->conn, worker_limits(x->worker)->tunnel_idle_timeout_ms);
+        if (!f->conn->blocked) {
+            conn_set_deadline(f->conn, worker_limits(x->worker)->tunnel_idle_timeout_ms);
+        }
         return;
     }
     f->x = NULL;
@@ -445,16 +472,6 @@ static void on_deadline(struct front_h1 *f)
     front_leave(f, false);
 }
 
-/* How long the client may keep us waiting where nothing is left to be sent to it. */
-static uint64_t reading_timeout_ms(const struct front_h1 *f)
-{
-    const struct limits *limits = worker_limits(f->conn->worker);
-    if (f->x == NULL) {
-        return f->in_head ? limits->header_timeout_ms : limits->idle_timeout_ms;
-    }
-    return f->state == FRONT_BODY ? limits->body_timeout_ms : 0;
-}
-
 static void front_on_event(struct conn *c, enum conn_event event)
 {
     struct front_h1 *f = c->owner;
@@ -470,7 +487,7 @@ static void front_on_event(struct conn *c, enum conn_event event)
         conn_set_deadline(c, event == CONN_BLOCKED ? worker_limits(c->worker)->write_timeout_ms
                                                    : reading_timeout_ms(f));
         if (f->x != NULL) {
-            exchange_front_ready(f->x, event == CONN_DRAINED);
+            exchange_front_room(f->x, event == CONN_DRAINED ? EXCHANGE_ROOM_ANY : 0);
         } else if (event == CONN_BLOCKED) {
             conn_pause(c, CONN_PAUSE_WRITE); /* pipelines without reading */
         }
@@ -507,9 +524,13 @@ static void front_on_event(struct conn *c, enum conn_event event)
     }
 }
 
+/* Everything was written as it came. A pipeline goes on in the next turn, unless CONN_BLOCKED
+ * comes before it. */
 static void front_on_flush(struct conn *c)
 {
-    (void)c; /* everything was written as it came */
+    if (!c->blocked) {
+        conn_resume(c, CONN_PAUSE_WRITE);
+    }
 }
 
 static const struct conn_ops front_conn_ops = {front_on_data, front_on_event, front_on_flush};

@@ -269,7 +269,7 @@ static void on_deadline(struct front_h2 *f)
         arm_deadline(f);
         return;
     }
-    if (c->blocked || f->goaway_sent || f->wait == WAIT_HEAD) {
+    if (c->blocked || f->wait == WAIT_HEAD || (f->goaway_sent && f->streams == NULL)) {
         front_leave(f, false);
         return;
     }
@@ -294,7 +294,7 @@ static void on_deadline(struct front_h2 *f)
         arm_deadline(f);
         return;
     }
-    if (f->draining || f->streams == NULL) {
+    if ((f->draining && !f->goaway_sent) || f->streams == NULL) {
         f->goaway_sent = true;
         (void)nghttp2_submit_goaway(
             h2_memory_session(&f->memory), NGHTTP2_FLAG_NONE,

@@ -13,6 +13,34 @@ static void stream_break(struct h2_stream *s, uint32_t code)
     conn_mark_dirty(s->front->conn);
 }
 
+/* How much more of its answer a stream takes. Where a connection holds much, those with something
+ * queued wait until the client took it, and the others take little at once but always some: no
+ * answer has to wait for one that the client does not want. */
+static void update_room(struct h2_stream *s)
+{
+    struct exchange *x = s->x;
+    size_t len = wbuf_len(&s->queue);
+    size_t most = x->room == 0 ? H2_QUEUE_MAX / 2 : H2_QUEUE_MAX;
+    size_t room = s->front->crowded ? (len == 0 ? H2_SIP : 0) : len < most ? EXCHANGE_ROOM_ANY : 0;
+    if (room != x->room) {
+        exchange_front_room(x, room);
+    }
+}
+
+void h2_share_room(struct front_h2 *f)
+{
+    bool crowded = f->queued >= (f->crowded ? H2_QUEUED_MAX / 2 : H2_QUEUED_MAX);
+    if (crowded == f->crowded) {
+        return;
+    }
+    f->crowded = crowded;
+    for (struct h2_stream *s = f->streams; s != NULL; s = s->next) {
+        if (s->x != NULL) {
+            update_room(s);
+        }
+    }
+}
+
 static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *to, size_t max,
                        uint32_t *flags, nghttp2_data_source *source, void *arg)
 {
@@ -56,9 +84,9 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
     f->queued -= len;
     f->moved_ms = loop_now_ms(f->conn->worker->loop);
     h2_guard_data_sent(&f->guard, len, wbuf_len(&s->queue) > 0);
-    if (s->paused && s->x != NULL && wbuf_len(&s->queue) < H2_QUEUE_MAX / 2) {
-        s->paused = false;
-        exchange_front_ready(s->x, true);
+    h2_share_room(f);
+    if (s->x != NULL) {
+        update_room(s);
     }
     return 0;
 }
@@ -175,6 +203,9 @@ static void resume_data(struct h2_stream *s)
 static void front_body(struct exchange *x, const char *data, size_t len)
 {
     struct h2_stream *s = x->front_owner;
+    if (len <= H2_SIP) {
+        wbuf_start(&s->queue, len); /* a block of the pool would be far more than that */
+    }
     wbuf_add(&x->worker->wbufs, &s->queue, data, len);
     if (s->queue.failed) {
         stream_break(s, NGHTTP2_INTERNAL_ERROR);
@@ -184,10 +215,8 @@ static void front_body(struct exchange *x, const char *data, size_t len)
         s->front->moved_ms = loop_now_ms(x->worker->loop);
     }
     s->front->queued += len;
-    if (!s->paused && (wbuf_len(&s->queue) >= H2_QUEUE_MAX || s->front->queued >= H2_QUEUED_MAX)) {
-        s->paused = true;
-        exchange_front_ready(x, false);
-    }
+    h2_share_room(s->front);
+    update_room(s);
     resume_data(s);
 }
 

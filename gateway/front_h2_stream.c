@@ -20,11 +20,13 @@ void h2_stream_gone(struct h2_stream *s, struct worker *w)
     }
     wbuf_release(&w->wbufs, &s->queue);
     wbuf_release(&w->wbufs, &s->early);
+    struct front_h2 *f = s->front;
     free(s->end_fields);
     free(s);
     if (x != NULL) {
         exchange_front_gone(x);
     }
+    h2_share_room(f);
 }
 
 void h2_count_upload(struct h2_stream *s)
@@ -67,6 +69,7 @@ static struct h2_stream *stream_new(struct front_h2 *f, int32_t id)
     x->tls = f->conn->ssl != NULL;
     head_init(&x->request, true);
     x->request.is_h2 = true;
+    x->room = f->crowded ? H2_SIP : EXCHANGE_ROOM_ANY;
     s->priority.urgency = PRIORITY_URGENCY_DEFAULT;
     return s;
 }

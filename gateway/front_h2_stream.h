@@ -14,7 +14,8 @@
 enum {
     FRONT_H2_MAGIC = 0x66723268,
     H2_QUEUE_MAX = 128 * 1024, /* answer bytes a stream holds before its service waits */
-    H2_QUEUED_MAX = 2 << 20,   /* … all streams of a connection together */
+    H2_QUEUED_MAX = 1 << 20, /* … all streams of a connection, before each waits for its own … */
+    H2_SIP = 8 * 1024,       /* … and then takes so little at once */
     H2_FLUSH_MAX = 128 * 1024, /* plain bytes serialised before a send */
     H2_EARLY_MAX = 4,          /* PRIORITY_UPDATEs kept for streams to come */
     H2_EARLY_VALUE = 28,       /* longer ones nghttp2 skips */
@@ -56,6 +57,7 @@ struct front_h2 {
     uint32_t unstarted; /* streams whose head is not complete */
     uint32_t uploading; /* streams that only the client's next bytes can move on */
     size_t queued;      /* answer bytes all streams hold */
+    bool crowded;       /* that was H2_QUEUED_MAX, and is not half of it yet */
     uint64_t moved_ms;  /* when such a byte last left, or the first came */
     uint64_t opened_ms;
     struct h2_guard guard;
@@ -85,7 +87,6 @@ struct h2_stream {
     bool request_ended;
     bool uploading; /* counted in front->uploading */
     bool held;      /* the service takes no more of the request */
-    bool paused;    /* we take no more of the answer */
     bool ended;     /* the answer is complete */
     bool deferred;  /* nghttp2 waits for h2 data */
 };
@@ -104,6 +105,9 @@ void h2_stream_review(struct front_h2 *f);
 bool h2_stream_refuse_head(struct front_h2 *f, int32_t id);
 /* The client is gone: ends the exchange and frees the stream. */
 void h2_stream_gone(struct h2_stream *s, struct worker *w);
+
+/* Answer bytes left front->queued, or came: what streams may give now. */
+void h2_share_room(struct front_h2 *f);
 
 /* Keeps front->uploading right; call it when anything it depends on changed. */
 void h2_count_upload(struct h2_stream *s);

@@ -12,6 +12,7 @@
 #include <openssl/crypto.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -449,6 +450,7 @@ int gateway_main(void)
 {
     struct gateway g = {.magic = GATEWAY_MAGIC};
     struct err err = {0};
+    (void)prctl(PR_SET_NAME, "wos-gateway"); /* what ps and top show */
     tune_allocator();
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGXFSZ, SIG_IGN); /* the access log may not grow: lines are lost, not we */

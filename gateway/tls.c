@@ -28,7 +28,8 @@ static int bio_read(BIO *bio, char *data, int cap)
             BIO_set_retry_read(bio);
             return -1;
         }
-        ssize_t n = recv(c->fd, w->rx, WORKER_RX_SIZE, 0);
+        size_t size = c->read_max < WORKER_RX_SIZE ? c->read_max : WORKER_RX_SIZE;
+        ssize_t n = recv(c->fd, w->rx, size, 0);
         if (n <= 0) {
             c->can_read = false;
             if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
@@ -41,7 +42,7 @@ static int bio_read(BIO *bio, char *data, int cap)
             return n < 0 ? -1 : 0;
         }
         /* A short read has emptied the socket, unless a FIN waits behind it. */
-        c->can_read = n == WORKER_RX_SIZE || c->peer_closed;
+        c->can_read = (size_t)n == size || c->peer_closed;
         w->rx_pos = 0;
         w->rx_len = (size_t)n;
         c->bytes_in += (uint64_t)n;

@@ -31,6 +31,14 @@ static char *fail(struct wbuf *b)
     return NULL;
 }
 
+void wbuf_start(struct wbuf *b, size_t len)
+{
+    if (b->ptr == NULL && !b->failed && len > 0 && len <= WBUF_MOST) {
+        b->ptr = try_alloc(len);
+        b->cap = b->ptr == NULL ? 0 : (uint32_t)len;
+    }
+}
+
 char *wbuf_reserve(struct wbuf_pool *pool, struct wbuf *b, size_t len)
 {
     if (b->cap - b->tail >= len && b->ptr != NULL) {

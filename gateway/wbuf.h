@@ -42,6 +42,8 @@ static inline const char *wbuf_data(const struct wbuf *b)
     return b->ptr + b->head;
 }
 
+/* An empty buffer starts with room for just `len` bytes instead: it may have to wait. */
+void wbuf_start(struct wbuf *b, size_t len);
 /* Room for `len` more bytes; the caller writes there and calls wbuf_commit. NULL: see `failed`. */
 char *wbuf_reserve(struct wbuf_pool *pool, struct wbuf *b, size_t len);
 void wbuf_commit(struct wbuf *b, size_t len);

@@ -2,8 +2,10 @@
 #include "gateway/worker.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -117,6 +119,9 @@ static void *worker_run(void *arg)
 {
     struct worker *w = arg;
     CHECK(w->magic == WORKER_MAGIC);
+    char name[32]; /* the kernel keeps 15 */
+    (void)snprintf(name, sizeof name, "wos-worker-%u", w->id);
+    (void)prctl(PR_SET_NAME, name);
     loop_run(w->loop);
     return NULL;
 }

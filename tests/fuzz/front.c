@@ -75,13 +75,12 @@ static void service_cancel(struct exchange *x)
     x->back_owner = NULL;
 }
 
-static void service_want(struct exchange *x, bool more)
+static void service_room(struct exchange *x)
 {
     (void)x;
-    (void)more;
 }
 
-static const struct back_ops service = {service_body, service_end, service_cancel, service_want};
+static const struct back_ops service = {service_body, service_end, service_cancel, service_room};
 
 /* Takes the place of exchange_start: no route is looked up, no policy asked. */
 void __wrap_exchange_start(struct exchange *x, bool has_body)
@@ -197,14 +196,9 @@ static void turn(struct front *f)
     }
 }
 
-void front_give(struct front *f, const void *data, size_t len)
+/* Everything of it that may be read now. */
+static void read_kept(struct conn *c)
 {
-    struct conn *c = f->conn;
-    present = f;
-    if (f->over) {
-        return;
-    }
-    wbuf_add(&worker->wbufs, &c->in, data, len);
     size_t used = 1;
     while (used > 0 && c->state == CONN_OPEN && c->pauses == 0 && wbuf_len(&c->in) > 0) {
         /* Exactly as long as what is there, so that a read past the end is seen. */
@@ -218,7 +212,22 @@ void front_give(struct front *f, const void *data, size_t len)
             wbuf_consume(&worker->wbufs, &c->in, used);
         }
     }
-    turn(f);
+}
+
+void front_give(struct front *f, const void *data, size_t len)
+{
+    struct conn *c = f->conn;
+    present = f;
+    if (f->over) {
+        return;
+    }
+    wbuf_add(&worker->wbufs, &c->in, data, len);
+    bool more = true;
+    while (more && c->state == CONN_OPEN) {
+        read_kept(c);
+        more = (c->pauses & CONN_PAUSE_WRITE) != 0; /* until what was answered has left */
+        turn(f);
+    }
     if (c->state != CONN_OPEN) {
         f->over = true;
     }

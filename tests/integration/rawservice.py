@@ -188,3 +188,22 @@ def h2_answer(peer, stream, status=200, body=b"ok", headers=()):
     peer.conn.send_headers(stream, [(":status", str(status)), *headers], end_stream=not body)
     if body:
         peer.conn.send_data(stream, body, end_stream=True)
+
+
+def h2_long_answer(peer, stream=None, size=0):
+    """An answer of so many bytes, as fast as windows let it go; without a stream, more of those
+    that were begun: to be called at every event."""
+    left = peer.__dict__.setdefault("left", {})
+    if stream is not None:
+        peer.conn.send_headers(stream, [(":status", "200")])
+        left[stream] = size
+    for number in sorted(left):
+        try:
+            while (count := min(left[number], peer.conn.local_flow_control_window(number),
+                                peer.conn.max_outbound_frame_size)) > 0:
+                left[number] -= count
+                peer.conn.send_data(number, b"x" * count, end_stream=left[number] == 0)
+        except h2.exceptions.NoSuchStreamError:
+            left[number] = 0  # it was reset
+        if left[number] == 0:
+            del left[number]

@@ -152,6 +152,23 @@ def test_one_daemon_per_home(wos):
     assert wos.ok("status", "--all", "--json").data["daemon"]["pid"] == pid
 
 
+def test_ps_tells_the_gateway(wos):
+    """By the daemon's own name for the program; its threads by what they do."""
+    wos.ok("publish", "x", wos.backend())
+    pid = wos.gateway_pid()
+
+    def command(of):
+        with open("/proc/%d/cmdline" % of, encoding="utf-8") as text:
+            return text.read().rstrip("\0").split("\0")
+    assert command(pid) == [command(wos.daemon_pid())[0], "gateway"]
+    names = []
+    for thread in os.listdir("/proc/%d/task" % pid):
+        with open("/proc/%d/task/%s/comm" % (pid, thread), encoding="ascii") as text:
+            names.append(text.read().strip())
+    assert {"wos-gateway", "wos-worker-0"} <= set(names), names
+    assert wos.get("x").status == 200
+
+
 def test_two_homes_do_not_meet(make_wos):
     one, two = make_wos(), make_wos()
     for wos in (one, two):

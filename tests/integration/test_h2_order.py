@@ -1,5 +1,6 @@
 """What goes out when: priorities (RFC 9218), the end of a connection that drains,
 TLS records; and what HTTP/2 does not do: h2c, pushes."""
+import contextlib
 import os
 import signal
 import socket
@@ -8,11 +9,14 @@ import struct
 import threading
 import time
 
+import h2.events
 import pytest
 
 import clients
 import h2wire as h
 import harness
+import rawservice
+import service_edge
 
 WEB = "alpha-web"
 STEP = 16384
@@ -167,6 +171,73 @@ def test_the_service_overrides(wire):
     assert set(steps(wire, 10)) == {3}
 
 
+# --- many answers at once ------------------------------------------------------------------
+def much(size):
+    """A service whose every answer has so many bytes."""
+    text = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size)
+    return rawservice.RawService(lambda peer, head: None if peer.send(text) else peer.CLOSE)
+
+
+def service_of(scheme, size, directory):
+    if scheme == "h2c":
+        def answer(peer, event):
+            is_new = isinstance(event, h2.events.RequestReceived)
+            rawservice.h2_long_answer(peer, event.stream_id if is_new else None, size)
+        return rawservice.H2Service(answer)
+    service = much(size)
+    if scheme != "http":
+        service_edge.make_ca(directory)
+        service_edge.make_cert(directory, "localhost", "DNS:localhost")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(directory / "localhost.pem", directory / "localhost.key")
+        service.context = context
+    return service
+
+
+def ask_without_window(w, streams):
+    w.start([(h.INITIAL_WINDOW_SIZE, 0)])
+    w.window(0, 1 << 30)
+    for stream in streams:
+        w.headers(stream, w.get(path="/"), end=True)
+    w.until(lambda: all(w.stream(i).heads for i in streams), "every head")
+    w.alive()
+
+
+@pytest.mark.release
+@pytest.mark.parametrize("scheme, most_mib", [("http", 18), ("h2c", 28)])
+def test_answers_that_no_window_lets_go(scheme, most_mib, tmp_path):
+    """All streams of a connection together hold what docs/ARCHITECTURE.md says."""
+    with service_of(scheme, 2000000, tmp_path) as service, contextlib.ExitStack() as stack, \
+            service_edge.ServiceEdge(["web=%s:%d" % (scheme, service.port)]) as edge:
+        before = edge.rss()
+        for _ in range(4):
+            w = stack.enter_context(h.Wire(edge.port, edge.host("web"), ca=edge.ca))
+            ask_without_window(w, range(1, 257, 2))
+        edge.assert_grown_less(before, most_mib << 20)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https-insecure", "h2c"])
+def test_answers_do_not_wait_for_those_the_client_leaves(scheme, tmp_path):
+    """However much of others is held: who has a window gets all of its answer, and who gets one
+    later then."""
+    size, left, wanted = 200000, range(1, 161, 2), range(161, 201, 2)
+    with service_of(scheme, size, tmp_path) as service, \
+            service_edge.ServiceEdge(["web=%s:%d" % (scheme, service.port)]) as edge, \
+            h.Wire(edge.port, edge.host("web"), ca=edge.ca) as w:
+        ask_without_window(w, left)
+        for stream in wanted:
+            w.headers(stream, w.get(path="/"), end=True)
+            w.window(stream, size)
+        for stream in wanted:
+            assert len(w.answer(stream).body) == size
+        assert not any(w.stream(i).body for i in left)
+        for stream in left:
+            w.window(stream, size)
+        for stream in left:
+            assert len(w.answer(stream).body) == size
+        w.alive()
+
+
 # --- the end --------------------------------------------------------------------------------
 def test_drain_finishes_what_runs_and_what_arrives(wos):
     """RFC 9113 6.8: a first GOAWAY that refuses nothing, then the real one."""
@@ -192,6 +263,59 @@ def test_drain_finishes_what_runs_and_what_arrives(wos):
         assert w.answer(1).body == b"released\n"
         w.until(lambda: w.over, "the end of the connection")
     wos.wait_route(WEB, "/hello")
+
+
+def test_drain_cuts_nothing_that_moves():
+    """Behind the second GOAWAY, too, only silence ends an upload, a download that the client's
+    window holds up, and events."""
+    limit_ms, rounds, size = 2000, 30, 60000
+
+    def reply(peer, head):
+        path = head.split()[1]
+        if path == "/upload":
+            while b"end\r\n0\r\n\r\n" not in peer.buffer:
+                peer.buffer += peer.sock.recv(65536)
+            peer.buffer = b""
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        elif path == "/download":
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
+        else:
+            peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while released.wait(0.1) is False:
+                peer.send(b"5\r\nevent\r\n")
+            peer.send(b"0\r\n\r\n")
+
+    released = threading.Event()
+    limits = {name + "_timeout_ms": limit_ms for name in ("body", "write", "tunnel_idle")}
+    with rawservice.RawService(reply) as service, contextlib.ExitStack() as stack, \
+            service_edge.ServiceEdge(["web=%d" % service.port], limits=limits) as edge:
+        up, down, events = wires = [stack.enter_context(
+            h.Wire(edge.port, edge.host("web"), ca=edge.ca)) for _ in range(3)]
+        for w in wires:
+            w.start([(h.INITIAL_WINDOW_SIZE, 1000)])
+        up.headers(1, up.post(path="/upload"))
+        down.headers(1, down.get(path="/download"), end=True)
+        events.headers(1, events.get(path="/events"), end=True)
+        for w in wires:
+            w.alive()
+        os.kill(edge.gateway, signal.SIGTERM)
+        left = rounds  # behind the second GOAWAY
+        while left > 0:
+            time.sleep(0.1)
+            up.data(1, b"x")
+            for w in wires:
+                w.window(1, 100)
+                w.channel.step(0)
+                w.until(lambda: True)
+            left -= all(w.goaway and w.goaway[1] == 1 for w in wires)
+        up.data(1, b"end", end=True)
+        assert up.answer(1).status == 200
+        down.window(1, size)
+        assert len(down.answer(1).body) == size
+        released.set()
+        assert events.answer(1).body.startswith(b"event" * rounds)
+        for w in wires:
+            w.until(lambda: w.over, "the end of the connection")
 
 
 def test_a_client_may_leave_gracefully(wire):

@@ -427,6 +427,29 @@ def test_answer_that_does_not_come(http):
                 pass  # cut, as the end of the connection shows
 
 
+@pytest.mark.parametrize("http", HTTP)
+def test_long_answer_gets_a_larger_window(http):
+    """Small at first, as all of it may have to be kept; but a download is not held up by that."""
+    first, large = 10000, 200000
+
+    def handle(peer, event):
+        if isinstance(event, h2.events.RequestReceived):
+            peer.conn.send_headers(event.stream_id, [(":status", "200")])
+            assert peer.conn.local_flow_control_window(event.stream_id) < large
+            peer.conn.send_data(event.stream_id, bytes(first))
+            peer.left = large
+        elif isinstance(event, h2.events.WindowUpdated) and event.stream_id in peer.requests:
+            if peer.conn.local_flow_control_window(event.stream_id) >= large:
+                while peer.left > 0:
+                    peer.left -= 10000
+                    peer.conn.send_data(event.stream_id, bytes(10000), end_stream=peer.left == 0)
+    with H2Service(handle) as service, Edge(["api=h2c:%d" % service.port]) as edge:
+        for _ in range(5):  # no leftovers in what is counted
+            with edge.open("api", http) as client:
+                for _ in range(2):
+                    assert len(client.request("GET", "/").body) == first + large
+
+
 @pytest.mark.release
 def test_service_that_opens_no_window():
     """An upload the service never makes room for: bounded memory, then 504."""

@@ -185,6 +185,23 @@ def test_pipeline_that_nobody_reads(small):
         assert {client.read_answer().size for i in range(count)} == {100000}
 
 
+@pytest.mark.release
+def test_pipeline_of_refusals_that_nobody_reads(small):
+    """The gateway's own answers are made as they leave, not all at once; and all of them leave."""
+    pid, count = small.gateway_pid(), 6000
+    before = harness.rss_bytes(pid)
+    with contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(small.h1(WEB)) for _ in range(BY_ADDRESS - 1)]
+        for client in crowd:
+            client.channel.paused = True
+            client.send("GET / HTTP/1.1\r\nHost: a.b\r\nAccept: text/html\r\n\r\n" * count)
+            for _ in range(5):
+                client.channel.step(0.1)
+        assert harness.rss_bytes(pid) - before < GROWTH
+        crowd[0].channel.paused = False
+        assert {crowd[0].read_answer().status for i in range(count)} == {404}
+
+
 # --- connections ----------------------------------------------------------------
 
 def source(address):

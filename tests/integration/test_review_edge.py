@@ -13,7 +13,7 @@ import pytest
 
 import h2wire
 from clients import ClientError, tls_context
-from rawservice import H2Service, Peer, RawService, h2_answer
+from rawservice import H2Service, Peer, RawService, h2_answer, h2_long_answer
 from service_edge import ServiceEdge as Edge
 
 HTTP = ("h1", "h2")
@@ -39,13 +39,9 @@ class Counted:
         self.service = H2Service(self.handle)
 
     def handle(self, peer, event):
-        if isinstance(event, h2.events.StreamEnded):
-            self.count += 1
-            peer.conn.send_headers(event.stream_id, [(":status", "200")])
-            for at in range(0, self.size, 16384):
-                end = at + 16384 >= self.size
-                peer.conn.send_data(event.stream_id, b"x" * min(16384, self.size - at),
-                                    end_stream=end)
+        is_whole = isinstance(event, h2.events.StreamEnded)
+        self.count += is_whole
+        h2_long_answer(peer, event.stream_id if is_whole else None, self.size)
 
 
 @pytest.mark.parametrize("kib", (180, 220, 250))

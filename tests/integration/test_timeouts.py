@@ -11,6 +11,8 @@ import pytest
 
 import clients
 import harness
+import rawservice
+import service_edge
 import wsframe
 
 WEB = "alpha-web"
@@ -190,6 +192,63 @@ def test_body_that_goes_on(gate, http):
                 time.sleep(SHORT / 3)
             answer = client.finish(stream)
         assert answer.json["size"] == 8
+
+
+@contextlib.contextmanager
+def published(gate, name, reply):
+    with rawservice.RawService(reply) as service:
+        gate.ok("publish", name, str(service.port))
+        try:
+            yield
+        finally:
+            gate.ok("unpublish", name)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_answer_that_flows_while_the_body_stops(gate, http):
+    """bodyTimeout is for before the answer: what a service says meanwhile comes to its end."""
+    def reply(peer, head):
+        peer.send(CHUNKED)
+        for _ in range(6):
+            peer.send(b"5\r\nhello\r\n")
+            time.sleep(SHORT / 2)
+        peer.send(b"0\r\n\r\n")
+
+    with published(gate, "flows-" + http, reply), \
+            (gate.h1 if http == "h1" else gate.h2)("flows-" + http) as client:
+        if http == "h1":
+            client.send_head("POST", "/", [("Content-Length", "10")])
+            client.send(b"abc")
+            answer = client.read_answer()
+        else:
+            stream = client.open("POST", "/", end=False)
+            client.send_data(stream, b"abc")
+            answer = client.finish(stream)
+    assert (answer.status, answer.text) == (200, "hello" * 6)
+
+
+def test_client_that_sends_and_takes_nothing():
+    """Bytes of a request's body are no sign that its answer is being taken."""
+    def reply(peer, head):
+        with contextlib.suppress(OSError):
+            peer.sock.sendall(CHUNKED)
+            while True:
+                peer.sock.sendall(b"10000\r\n" + bytes(0x10000) + b"\r\n")
+        return peer.CLOSE
+
+    with rawservice.RawService(reply) as service, service_edge.ServiceEdge(
+            ["web=%d" % service.port],
+            limits={"write_timeout_ms": SHORT_MS}) as edge, edge.h1("web") as client:
+        client.channel.paused = True
+        client.send_head("POST", "/", [("Content-Length", "1000000")])
+
+        def gave_up():
+            client.send(b"x")
+            client.channel.step(0)
+            return client.channel.error
+        harness.until("the gateway gave up", gave_up, pause=SHORT / 4)
 
 
 def ask_for_much(gate, client, http, path):

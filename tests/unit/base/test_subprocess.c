@@ -251,6 +251,14 @@ static void test_environment_directory_and_path(void **state)
     assert_string_equal(collect(&spec, 0, 1000), "/usr\n1 2\nnone\n");
 }
 
+static void test_program_under_another_name(void **state)
+{
+    (void)state;
+    const char *const argv[] = {"a name", "-c", "echo \"$0\"", NULL};
+    struct subprocess_spec spec = {.program = "sh", .argv = argv, NO_FDS};
+    assert_string_equal(collect(&spec, 0, 1000), "a name\n");
+}
+
 static void test_signals_are_reset(void **state)
 {
     (void)state;
@@ -504,6 +512,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_collect_and_the_loop_ends, set_up, collect_tear_down),
         cmocka_unit_test_setup_teardown(test_environment_directory_and_path, set_up,
                                         collect_tear_down),
+        cmocka_unit_test_setup_teardown(test_program_under_another_name, set_up, collect_tear_down),
         cmocka_unit_test_setup_teardown(test_signals_are_reset, set_up, collect_tear_down),
         cmocka_unit_test_setup_teardown(test_only_the_named_descriptors, set_up, collect_tear_down),
         cmocka_unit_test_setup_teardown(test_stop_ends_the_whole_group, set_up, tear_down),
