@@ -73,9 +73,13 @@ static void worker_on_view(void *arg)
     free(letter);
 }
 
+/* The daemon tries again: that is no news. */
 static void nack(struct gateway *g, uint64_t generation, const struct err *err)
 {
-    log_error("gateway", "refused a snapshot; the old one stays", LOG_STR("error", err->msg));
+    if (strcmp(g->refusal.msg, err->msg) != 0) {
+        log_error("gateway", "refused a snapshot; the old one stays", LOG_STR("error", err->msg));
+        g->refusal = *err;
+    }
     cJSON *object = cJSON_CreateObject();
     (void)json_add_int(object, "generation", (int64_t)generation);
     (void)json_add_str(object, "error", err->msg);
@@ -175,6 +179,7 @@ void gateway_publish(struct gateway *g, struct str bytes)
     snapshot_unref(g->snapshot);
     certset_unref(g->certs);
     SSL_CTX_free(g->client);
+    g->refusal = (struct err){0};
     g->published_ms = clock_wall_ms();
     quota_set_unref(g->quotas);
     g->snapshot = snapshot;

@@ -1,0 +1,79 @@
+/* supervisor_private: what supervisor.c and delivery.c share. */
+#ifndef WOS_DAEMON_SUPERVISOR_PRIVATE_H
+#define WOS_DAEMON_SUPERVISOR_PRIVATE_H
+
+#include "base/subprocess.h"
+#include "daemon/gateway_link.h"
+#include "daemon/gateway_stats.h"
+#include "daemon/redirect_listener.h"
+#include "daemon/sockets.h"
+#include "daemon/supervisor.h"
+
+enum { SUPERVISOR_MAGIC = 0x73757076 };
+
+/* Of one gateway as this daemon sees it. */
+enum gateway_state {
+    GATEWAY_GREETING, /* connected, not ready */
+    GATEWAY_LOADING,  /* has its set-up; the first snapshot is not acknowledged yet */
+    GATEWAY_SERVING,
+    GATEWAY_DRAINING,
+};
+
+struct gateway {
+    struct supervisor *s; /* borrowed: owner */
+    struct gateway *next; /* in s->old */
+    enum gateway_state state;
+    struct gateway_link *link;  /* owned; NULL: lost, and its process is waited for */
+    struct subprocess *process; /* owned; NULL when an earlier daemon started it */
+    bool is_ours;               /* started by this daemon: it needs its set-up */
+    pid_t pid;
+    char *build;    /* owned */
+    cJSON *sandbox; /* owned; may be NULL */
+    int64_t protocol;
+    uint64_t generation;
+    struct socket_set sockets;   /* owned: what it greeted with */
+    struct socket_set redirects; /* owned: the same, of the redirect port */
+    uint64_t sent;               /* newest generation sent, not answered; 0: none under way */
+    uint64_t refused;            /* not sent again until the resend timer; 0: none */
+    char *refusal;               /* owned: why, as it was logged; NULL: none refused */
+};
+
+struct supervisor {
+    uint32_t magic;
+    struct loop *loop;           /* borrowed */
+    const struct config *config; /* borrowed */
+    struct publisher *publisher; /* borrowed */
+    struct socket_set sockets;   /* owned */
+    struct redirect_listener redirect;
+    struct gateway *current; /* owned; NULL while there is none */
+    struct gateway *old;     /* owned list: replaced ones, draining or about to */
+    struct loop_timer retry_timer;
+    struct loop_timer greeting_timer;
+    struct loop_timer resend_timer;
+    uint32_t resend_ms; /* the next pause */
+    struct gateway_stats stats;
+    int access_fd; /* borrowed; -1: no access log */
+    uint32_t backoff_ms;
+    uint64_t started_ms;           /* when the current one began */
+    char *error;                   /* owned; NULL: none */
+    supervisor_event_fn *on_event; /* may be NULL */
+    void *on_event_arg;            /* borrowed */
+    bool is_ending;
+    uint64_t end_deadline_ms;
+};
+
+/* supervisor.c */
+/* Why nothing is served; NULL: it is. */
+void supervisor_set_error(struct supervisor *s, const char *error);
+/* The new gateway serves: those before it end when they have nothing left to do. */
+void supervisor_drain_old(struct supervisor *s);
+
+/* delivery.c */
+void delivery_init(struct supervisor *s);
+void delivery_fini(struct supervisor *s);
+/* The newest snapshot, unless the gateway has one to answer or has just refused this one. */
+void delivery_send(struct gateway *g);
+/* gateway_link_ops.on_answer */
+void delivery_on_answer(void *arg, uint64_t generation, const char *error);
+
+#endif
