@@ -222,9 +222,19 @@ void exchange_fail(struct exchange *x, uint16_t status, const char *text)
     exchange_answer(x, &r);
 }
 
+/* A head may have begun long ago, and nothing that is not started is reviewed. */
+static void take_present_view(struct exchange *x)
+{
+    if (x->view != x->worker->view) {
+        view_unpin(x->view);
+        x->view = view_pin(x->worker->view);
+    }
+}
+
 bool exchange_check(struct exchange *x)
 {
     CHECK(x->magic == EXCHANGE_MAGIC);
+    take_present_view(x);
     if (x->arena.failed) {
         exchange_out_of_memory(x);
         return false;
