@@ -50,6 +50,14 @@ static void delivery_on_resend(void *arg)
     }
 }
 
+void delivery_tell(struct supervisor *s)
+{
+    uint64_t served = s->current == NULL ? 0 : replaced_served(s, s->current->served);
+    if (served > 0) {
+        publisher_on_ack(s->publisher, served);
+    }
+}
+
 void delivery_on_answer(void *arg, uint64_t generation, const char *error)
 {
     struct gateway *g = arg;
@@ -58,11 +66,17 @@ void delivery_on_answer(void *arg, uint64_t generation, const char *error)
     if (generation == 0) {
         generation = g->sent; /* it could not even read the number */
     }
-    if (g != s->current || g->sent == 0 || generation != g->sent) {
+    if (g->sent == 0 || generation != g->sent) {
         return; /* not ours: an earlier daemon's */
     }
     g->sent = 0;
+    if (g != s->current) {
+        replaced_on_answer(g, generation, error);
+        delivery_tell(s);
+        return;
+    }
     if (error == NULL) {
+        g->served = generation;
         free(g->refusal);
         g->refusal = NULL;
         s->resend_ms = RESEND_FIRST_MS;
@@ -72,9 +86,9 @@ void delivery_on_answer(void *arg, uint64_t generation, const char *error)
                      LOG_INT("port", s->config->tunnel_port),
                      LOG_INT("workers", s->sockets.worker_count));
             supervisor_set_error(s, NULL);
-            supervisor_drain_old(s);
+            replaced_drain(s);
         }
-        publisher_on_ack(s->publisher, generation);
+        delivery_tell(s);
     } else {
         note_refusal(g, generation, error);
     }

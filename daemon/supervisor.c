@@ -40,6 +40,7 @@ static void gateway_free(struct gateway *g)
     if (g == NULL) {
         return;
     }
+    replaced_fini(g);
     gateway_link_free(g->link);
     if (g->process != NULL) {
         subprocess_release(g->process);
@@ -114,16 +115,6 @@ static bool take_sockets(struct supervisor *s, struct gateway *g)
     return redirect_listener_take(&s->redirect, &g->redirects) && is_wanted;
 }
 
-void supervisor_drain_old(struct supervisor *s)
-{
-    for (struct gateway *g = s->old; g != NULL; g = g->next) {
-        if (g->state != GATEWAY_DRAINING && g->link != NULL) {
-            g->state = GATEWAY_DRAINING;
-            gateway_link_send_drain(g->link, s->config->tunnel_drain_seconds * 1000);
-        }
-    }
-}
-
 /* A gateway of an earlier daemon, with its greeting complete. */
 static void found_gateway(struct supervisor *s, struct gateway *g)
 {
@@ -146,12 +137,9 @@ static void found_gateway(struct supervisor *s, struct gateway *g)
              LOG_INT("pid", g->pid), LOG_STR("build", g->build));
     publisher_raise_generation(s->publisher, g->generation);
     s->current = NULL;
-    g->next = s->old;
-    s->old = g;
+    replaced_add(s, g);
     if (s->config->tunnel_enabled) {
         retry_later(s, 0);
-    } else {
-        supervisor_drain_old(s);
     }
 }
 
@@ -160,7 +148,12 @@ static void gateway_on_ready(void *arg)
     struct gateway *g = arg;
     struct supervisor *s = g->s;
     CHECK(s->magic == SUPERVISOR_MAGIC);
-    if (g != s->current || g->state != GATEWAY_GREETING) {
+    if (g->state != GATEWAY_GREETING) {
+        return;
+    }
+    if (g != s->current) {
+        gateway_link_send_access_log(g->link, s->access_fd);
+        replaced_on_ready(g);
         return;
     }
     loop_timer_clear(&s->greeting_timer);
@@ -195,8 +188,7 @@ static void old_remove(struct supervisor *s, struct gateway *g)
     gateway_free(g);
 }
 
-/* Without its link, and, if it is our child, without its process, a gateway is forgotten. */
-static void gateway_retire(struct supervisor *s, struct gateway *g)
+void supervisor_retire(struct supervisor *s, struct gateway *g)
 {
     gateway_link_free(g->link);
     g->link = NULL;
@@ -223,10 +215,13 @@ static void gateway_on_close(void *arg, const char *reason)
     } else {
         log_warn("gateway", "lost the gateway", LOG_INT("pid", g->pid), LOG_STR("reason", reason));
     }
-    gateway_retire(s, g);
-    if (was_current) {
-        retry_with_backoff(s);
+    bool was_aside = g->path != NULL;
+    replaced_on_close(g);
+    supervisor_retire(s, g);
+    if (was_current || was_aside) {
+        retry_with_backoff(s); /* it may live, and have lost no more than its link */
     }
+    delivery_tell(s);
 }
 
 static void gateway_on_exit(void *arg, int status)
@@ -256,10 +251,11 @@ static void supervisor_on_greeting(void *arg)
         return;
     }
     log_error("gateway", "a gateway does not answer; giving it up", LOG_INT("pid", g->pid));
+    gateway_link_send_shutdown(g->link); /* should it wake up: nobody could tell it anything */
     if (g->process != NULL) {
         (void)subprocess_signal(g->process, SIGKILL, NULL);
     }
-    gateway_retire(s, g);
+    supervisor_retire(s, g);
     (void)unlink(GATEWAY_SOCKET); /* the next try starts one of its own */
     retry_with_backoff(s);
 }
@@ -280,14 +276,25 @@ static const struct gateway_link_ops link_ops = {
     gateway_on_stats, gateway_on_event,    gateway_on_close,
 };
 
-static bool gateway_connect(struct supervisor *s, struct err *err)
+struct gateway *supervisor_connect(struct supervisor *s, const char *path, struct err *err)
 {
+    struct gateway_link *link = NULL;
     struct gateway *g = xcalloc(1, sizeof *g);
+    link = gateway_link_open(s->loop, path, &link_ops, g, err);
+    if (link == NULL) {
+        free(g);
+        return NULL;
+    }
     g->s = s;
     g->build = xstrdup("");
-    g->link = gateway_link_open(s->loop, GATEWAY_SOCKET, &link_ops, g, err);
-    if (g->link == NULL) {
-        gateway_free(g);
+    g->link = link;
+    return g;
+}
+
+static bool gateway_connect(struct supervisor *s, struct err *err)
+{
+    struct gateway *g = supervisor_connect(s, GATEWAY_SOCKET, err);
+    if (g == NULL) {
         return false;
     }
     s->current = g;
@@ -297,6 +304,7 @@ static bool gateway_connect(struct supervisor *s, struct err *err)
 
 static int gateway_start(struct supervisor *s, struct err *err)
 {
+    replaced_set_aside(s);
     autoclose int listener = gateway_listen(err);
     /* Connected first: the queue of the listening socket waits for the process. */
     if (listener < 0 || !gateway_connect(s, err)) {
@@ -350,7 +358,7 @@ static void supervisor_on_redirect(void *arg)
 static bool has_replaced(const struct supervisor *s)
 {
     const struct gateway *g = s->old;
-    while (g != NULL && (g->is_ours || g->link == NULL)) {
+    while (g != NULL && (g->is_ours || g->link == NULL || g->path != NULL)) {
         g = g->next;
     }
     return g != NULL;
@@ -361,6 +369,9 @@ static void supervisor_try(void *arg)
 {
     struct supervisor *s = arg;
     CHECK(s->magic == SUPERVISOR_MAGIC);
+    if (!s->is_ending) {
+        replaced_find(s);
+    }
     if (s->current != NULL || s->is_ending) {
         return;
     }
@@ -433,6 +444,7 @@ void supervisor_publish(struct supervisor *s)
     if (g != NULL && (g->state == GATEWAY_LOADING || g->state == GATEWAY_SERVING)) {
         delivery_send(g);
     }
+    replaced_publish(s);
 }
 
 void supervisor_set_access_log(struct supervisor *s, int fd)

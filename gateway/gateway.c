@@ -21,10 +21,10 @@
 #include "base/log.h"
 #include "base/memfile.h"
 #include "gateway/link_protocol.h"
-#include "gateway/review.h"
 #include "gateway/seen.h"
 #include "gateway/throttle.h"
 #include "gateway/tls.h"
+#include "routing/narrowing.h"
 
 /* One publish on its way through the workers. */
 struct publish {
@@ -159,7 +159,7 @@ void gateway_publish(struct gateway *g, struct str bytes)
     }
     SSL_CTX *client = make_client(g, spec);
     struct quota_set *quotas = quota_set_new(snapshot, g->snapshot, g->quotas);
-    bool needs_review = g->snapshot != NULL && review_is_needed(g->snapshot, snapshot);
+    bool needs_review = g->snapshot != NULL && narrowing_between(g->snapshot, snapshot);
     warn_if_capped(g, &spec->limits);
     struct publish *p = xcalloc(1, sizeof *p);
     *p = (struct publish){.gateway = g, .generation = spec->generation, .waiting = g->worker_count};
@@ -387,7 +387,6 @@ static void on_trim_due(void *arg)
 
 static void gateway_fini(struct gateway *g)
 {
-    link_close(g);
     for (unsigned i = 0; i < g->worker_count; i++) {
         mail_post(g->workers[i]->mail, worker_on_stop, g->workers[i]);
     }
@@ -397,6 +396,7 @@ static void gateway_fini(struct gateway *g)
         worker_free(g->workers[i]);
         access_log_publish(g->access_logs[i]);
     }
+    link_close(g);             /* says to the daemon that nothing is let in any more */
     g->access.reported_ms = 0; /* the last report does not wait for its time */
     write_access_lines(g);
     for (unsigned i = 0; i < g->worker_count; i++) {

@@ -1,4 +1,6 @@
 """What the daemon does with the answers of gateways to its snapshots."""
+import threading
+
 import pytest
 
 import fake_gateway
@@ -77,3 +79,76 @@ def test_more_proxies_than_a_snapshot_holds_are_refused(wos, key):
     assert result.code != 0 and "1001 entries, more than the 1000" in result.err, result
     wos.ok("config", "set", key, "[%s]" % ",".join('"%s"' % ip for ip in many[:1000]))
     assert wos.get("alpha-web", "/hello").status == 200
+
+
+NARROWER = ("config", "set", "tunnel.serviceTunnels.whitelistIps", "192.0.2.0/24")
+
+
+@pytest.fixture
+def replaced(make_wos):
+    """Starts a wos beside a gateway of another build, with the answers given, and waits until that
+    one is told to drain."""
+    fakes = []
+
+    def start(answer):
+        wos = make_wos(tunnel=ONE_WORKER)
+        fake = FakeGateway(wos, "another", answer)
+        fakes.append(fake)
+        wos.ok("start")
+        wos.ok("publish", "tool", 4567)
+        harness.until("it is to drain", lambda: fake.seen(fake_gateway.DRAIN))
+        return wos, fake
+    yield start
+    for fake in fakes:
+        fake.wos.run("stop")
+        fake.close()
+
+
+def test_a_replaced_gateway_of_an_older_build_ends_when_something_is_revoked(replaced):
+    """It goes on as long as its old snapshot lets nobody in who shall be out."""
+    wos, fake = replaced(lambda *_: "snapshot: version 99, this program knows 1")
+    wos.ok("publish", "another", 4568, "--whitelist", "192.0.2.1")
+    wos.ok("config", "set", "tunnel.limits.resetsMax", "300")
+    assert not fake.seen(fake_gateway.SHUTDOWN)
+    assert len(fake.seen(fake_gateway.SNAPSHOT)) == 1, "it was asked again"
+    wos.ok(*NARROWER)
+    assert fake.seen(fake_gateway.SHUTDOWN)
+
+
+def test_who_waits_for_a_snapshot_waits_for_a_replaced_gateway(replaced):
+    """What a command says has happened has happened there too."""
+    hold = threading.Event()
+    held = []
+
+    def answer(generation, _):
+        if hold.is_set():
+            held.append(generation)
+            return False
+        return None
+    wos, fake = replaced(answer)
+    hold.set()
+    command = wos.popen("publish", "another", 4568)
+    harness.until("it has the snapshot", lambda: held)
+    assert wos.status_all()["tunnel"]["state"] == "serving"
+    assert command.poll() is None
+    hold.clear()
+    for generation in list(held):
+        fake.send(fake_gateway.ACK, {"generation": generation})
+    assert command.wait(60) == 0
+
+
+def test_a_replaced_gateway_that_refuses_what_it_could_read_ends(replaced):
+    broken = threading.Event()
+    wos, fake = replaced(lambda *_: "snapshot: out of memory" if broken.is_set() else None)
+    broken.set()
+    wos.ok("publish", "another", 4568)
+    assert fake.seen(fake_gateway.SHUTDOWN)
+
+
+def test_a_gateway_ends_when_the_tunnel_was_disabled(make_wos):
+    """It drained, for drainSeconds, and nothing could be revoked there."""
+    wos = make_wos(tunnel={**ONE_WORKER, "enabled": False})
+    with FakeGateway(wos) as fake:
+        wos.ok("start")
+        harness.until("it is told to end", lambda: fake.seen(fake_gateway.SHUTDOWN))
+        wos.ok("stop")
