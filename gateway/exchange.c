@@ -446,6 +446,10 @@ void exchange_response_head(struct exchange *x, bool end)
 {
     CHECK(x->magic == EXCHANGE_MAGIC && !x->head_sent);
     if (x->arena.failed) {
+        if (x->tunnel) { /* which nobody opened: the 503 is an answer */
+            x->tunnel = false;
+            stat_add(&x->worker->stats.tunnels, UINT64_MAX); /* minus one */
+        }
         exchange_out_of_memory(x);
         return;
     }

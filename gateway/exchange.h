@@ -37,7 +37,8 @@ struct exchange;
 
 struct front_ops {
     /* A 1xx or the final head. `end`: no body will follow. With x->tunnel the
-     * head switches protocols and raw bytes follow. */
+     * head switches protocols and raw bytes follow; those that came before it go to
+     * the back, so x may be finished when it returns. */
     void (*head)(struct exchange *x, const struct head *response, bool end);
     void (*body)(struct exchange *x, const char *data, size_t len);
     /* The response is complete; trailers may be NULL. */

@@ -49,6 +49,8 @@ static const struct request requests[SERVE_KINDS] = {
      NULL},
     {"h1, websocket", false, true, 101, "GET", "a.d.test", "/", UPGRADE, NULL, NULL},
     {"h2, many fields", true, true, 200, "GET", "a.d.test", "/", MANY_FIELDS COOKIES, NULL, NULL},
+    {"h2, websocket", true, true, 200, "CONNECT", "a.d.test", "/", "", "early", NULL},
+    {"h2, websocket to h2c", true, true, 200, "CONNECT", "w.d.test", "/", "", "early", NULL},
 };
 
 static const struct request plain = {"next",     false, false, 200,  "GET",
@@ -66,6 +68,7 @@ struct serve {
     uint16_t port;
     struct service h1;
     struct service h2c;
+    struct service websocket;
 };
 
 static struct buf chain;
@@ -101,6 +104,11 @@ static struct snapshot *make_snapshot(const struct serve *s)
          .service = STR("sec"),
          .port = s->h1.port,
          .policy = 1},
+        {.host = STR("w.d.test"),
+         .owner = STR("s"),
+         .service = STR("ws"),
+         .port = s->websocket.port,
+         .backend = BACKEND_H2C},
     };
     const struct snapshot_cert cert = {buf_str(&chain), buf_str(&key)};
     struct err err = {0};
@@ -145,8 +153,9 @@ static void on_log(void *arg)
 static void serve_init(struct serve *s)
 {
     struct err err = {0};
-    service_init(&s->h1, false);
-    service_init(&s->h2c, true);
+    service_init(&s->h1, SERVICE_H1);
+    service_init(&s->h2c, SERVICE_H2C);
+    service_init(&s->websocket, SERVICE_H2C_WEBSOCKET);
     s->limit = limit_new(1024);
     s->log = access_log_new(on_log, NULL);
     access_log_enable(s->log, true);
@@ -164,6 +173,7 @@ static void serve_fini(struct serve *s)
     limit_free(s->limit);
     service_fini(&s->h1);
     service_fini(&s->h2c);
+    service_fini(&s->websocket);
 }
 
 /* Paused; failures happen in the worker's turns alone. */
@@ -185,6 +195,7 @@ static enum heard ask(struct serve *s, const struct request *request)
         }
         service_step(&s->h1);
         service_step(&s->h2c);
+        service_step(&s->websocket);
         heard = client_step(&client);
         if (heard == HEARD_NOTHING && ++steps > EAGER_STEPS) {
             struct pollfd wait = {.fd = client.fd, .events = POLLIN};
