@@ -1,6 +1,7 @@
 /* launch: see launch.h. Called by the commands, in the one thread there is. */
 #include "cli/launch.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -320,12 +321,12 @@ static void launch_link_on_close(void *arg, const char *reason)
     link->closed = true;
 }
 
-/* Ends a gateway that outlived its daemon. True if there was one. */
-static bool launch_end_orphan(struct cli *cli)
+/* Ends the gateway that listens at a socket in the home. True if there was one. */
+static bool end_gateway(struct cli *cli, const char *name)
 {
     static const struct frame_handler handler = {launch_link_on_frame, launch_link_on_close};
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    autofree char *path = path_join(cli->home, "gateway.sock");
+    autofree char *path = path_join(cli->home, name);
     size_t len = strlen(path);
     if (len >= sizeof address.sun_path) {
         return false;
@@ -350,6 +351,24 @@ static bool launch_end_orphan(struct cli *cli)
     return true;
 }
 
+/* Ends gateways that outlived their daemon, those too that were replaced. True if there was one. */
+static bool launch_end_orphans(struct cli *cli)
+{
+    bool found = end_gateway(cli, "gateway.sock");
+    DIR *home = opendir(cli->home);
+    const struct dirent *entry;
+    while (home != NULL && (entry = readdir(home)) != NULL) {
+        struct str name = str_of(entry->d_name);
+        if (str_starts(name, STR("gateway-")) && str_ends(name, STR(".sock"))) {
+            found = end_gateway(cli, entry->d_name) || found;
+        }
+    }
+    if (home != NULL) {
+        (void)closedir(home);
+    }
+    return found;
+}
+
 int launch_end(struct cli *cli, const char *how, bool *out_found, struct err *err)
 {
     if (launch_client(cli, err) < 0) {
@@ -362,7 +381,7 @@ int launch_end(struct cli *cli, const char *how, bool *out_found, struct err *er
             *err = reason;
             return -1;
         }
-        *out_found = strcmp(how, "stop") == 0 && launch_end_orphan(cli);
+        *out_found = strcmp(how, "stop") == 0 && launch_end_orphans(cli);
         return 0;
     }
     pid_t pid = (pid_t)json_get_int(health, "pid", 0);

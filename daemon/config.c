@@ -151,6 +151,11 @@ static bool ips_read(struct config *c, const struct config_key *key, const cJSON
     if (!cJSON_IsArray(node)) {
         return false;
     }
+    if ((uint32_t)cJSON_GetArraySize(node) > key->max) {
+        config_problem(c, key->path, "has %d entries, more than the %u there may be",
+                       cJSON_GetArraySize(node), key->max);
+        return true; /* as below */
+    }
     cJSON_ArrayForEach(item, node)
     {
         struct err err = {.msg = ""};

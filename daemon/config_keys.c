@@ -9,7 +9,10 @@
 #include "base/auto.h"
 #include "daemon/config.h"
 
-enum { HOUR_MS = 3600000 };
+enum {
+    HOUR_MS = 3600000,
+    WHITELIST_MAX = 100000, /* entries; each is looked at for each request */
+};
 
 #define AT(field) offsetof(struct config, field)
 #define BOOL(key, field, def, text)                                                                \
@@ -45,9 +48,9 @@ enum { HOUR_MS = 3600000 };
         .path = (key), .type = KEY_WORD, .offset = AT(field), .words = (list), .fallback = (def),  \
         .doc = text                                                                                \
     }
-#define IPS(key, field, text)                                                                      \
+#define IPS(key, field, most, text)                                                                \
     {                                                                                              \
-        .path = (key), .type = KEY_IPS, .offset = AT(field), .doc = text                           \
+        .path = (key), .type = KEY_IPS, .offset = AT(field), .max = (most), .doc = text            \
     }
 #define TEXTS(key, field, form, text)                                                              \
     {                                                                                              \
@@ -155,11 +158,11 @@ const struct config_key config_keys[] = {
         "Seconds browsers shall insist on https (Strict-Transport-Security on every answer over "
         "TLS, "
         "unless the service sends its own); 0: not sent."),
-    IPS("tunnel.trustedProxies", trusted_proxies,
+    IPS("tunnel.trustedProxies", trusted_proxies, SNAPSHOT_PEERS_MAX,
         "Whose X-Forwarded-* and Forwarded fields are believed: proxies in front of this one. They "
         "must set or append to X-Forwarded-For; the right-most address that is none of theirs is "
         "the client."),
-    IPS("tunnel.proxyProtocol", proxy_protocol,
+    IPS("tunnel.proxyProtocol", proxy_protocol, SNAPSHOT_PEERS_MAX,
         "Who begins each connection with a PROXY protocol header (version 1 or 2); a connection of "
         "theirs without one is closed, and nobody else may send one."),
     BOOL("tunnel.accessLog.enabled", access_log_enabled, "true",
@@ -169,7 +172,7 @@ const struct config_key config_keys[] = {
     INT("tunnel.accessLog.keep", access_log_keep, 0, 1000, "5", "Older access logs kept."),
     BOOL("tunnel.serviceTunnels.enabled", service_tunnels_enabled, "false",
          "Whether services of worktrees get public names."),
-    IPS("tunnel.serviceTunnels.whitelistIps", service_whitelist,
+    IPS("tunnel.serviceTunnels.whitelistIps", service_whitelist, WHITELIST_MAX,
         "Who may reach services and published ports; empty: everyone."),
     WORD("tunnel.serviceTunnels.host", service_host_mode, "preserve|rewrite", "preserve",
          "The Host a service sees: the public name, or localhost:<port>. deploy.yaml may say "
@@ -193,7 +196,7 @@ const struct config_key config_keys[] = {
     SECRET("tunnel.webUi.secret", web_ui_secret, "What a person types in to see the public UI."),
     BOOL("tunnel.webUi.terminalEnabled", web_ui_terminal_enabled, "false",
          "Whether the public UI has terminals and files."),
-    IPS("tunnel.webUi.whitelistIps", web_ui_whitelist,
+    IPS("tunnel.webUi.whitelistIps", web_ui_whitelist, WHITELIST_MAX,
         "Who may reach the public UI; empty: everyone."),
     DURATION("tunnel.limits.handshakeTimeout", limits.handshake_timeout_ms, "10000",
              "From the TCP connection to the end of the TLS handshake."),
@@ -301,12 +304,18 @@ bool config_key_is_block(const char *path)
 }
 
 const char *const config_live_keys[] = {
-    "tunnel.serviceTunnels.", "tunnel.limits.",
-    "tunnel.accessLog.",      "tunnel.trustedProxies",
-    "tunnel.proxyProtocol",   "tunnel.hsts",
-    "tunnel.tls.minVersion",  "tunnel.webUi.whitelistIps",
-    "healthcheck.",           "serviceBind",
-    "terminals.",             "tunnel.webUi.terminalEnabled",
+    "tunnel.serviceTunnels.",
+    "tunnel.limits.",
+    "tunnel.accessLog.",
+    "tunnel.trustedProxies",
+    "tunnel.proxyProtocol",
+    "tunnel.hsts",
+    "tunnel.tls.minVersion",
+    "tunnel.webUi.whitelistIps",
+    "healthcheck.",
+    "serviceBind",
+    "terminals.",
+    "tunnel.webUi.terminalEnabled",
     "terminalBackend", /* not used yet, like the next */
     "editorCommand",
 };
@@ -401,7 +410,7 @@ void config_key_allowed(const struct config_key *key, char *out, size_t size)
         (void)snprintf(out, size, "%s", key->words);
         break;
     case KEY_IPS:
-        (void)snprintf(out, size, "a list of addresses and CIDR prefixes");
+        (void)snprintf(out, size, "a list of at most %u addresses and CIDR prefixes", key->max);
         break;
     case KEY_OTHER:
         (void)snprintf(out, size, "%s", key->words);

@@ -17,7 +17,7 @@ enum config_type {
     KEY_DURATION, /* uint32_t milliseconds: a number of them, or "1.5s", "200ms", "3m" */
     KEY_STRING,   /* char *, owned; not blank */
     KEY_WORD,     /* uint32_t: index of the word in `words`, separated by '|' */
-    KEY_IPS,      /* struct config_ips: addresses and CIDR prefixes */
+    KEY_IPS,      /* struct config_ips: at most `max` addresses and CIDR prefixes */
     KEY_TEXTS,    /* struct config_texts: a list of texts, none blank */
     KEY_OTHER,    /* nothing is stored */
 };

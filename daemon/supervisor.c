@@ -10,16 +10,11 @@
 #include "base/build.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "base/subprocess.h"
-#include "daemon/gateway_link.h"
 #include "daemon/gateway_spawn.h"
-#include "daemon/gateway_stats.h"
-#include "daemon/redirect_listener.h"
-#include "daemon/sockets.h"
+#include "daemon/supervisor_private.h"
 #include "gateway/link_protocol.h"
 
 enum {
-    SUPERVISOR_MAGIC = 0x73757076,
     GREETING_MS = 10000, /* connected to ready */
     BACKOFF_FIRST_MS = 50,
     BACKOFF_MAX_MS = 5000,
@@ -28,54 +23,7 @@ enum {
     SHUTDOWN_MS = 5000,
 };
 
-/* Of one gateway as this daemon sees it. */
-enum gateway_state {
-    GATEWAY_GREETING, /* connected, not ready */
-    GATEWAY_LOADING,  /* has its set-up; the first snapshot is not acknowledged yet */
-    GATEWAY_SERVING,
-    GATEWAY_DRAINING,
-};
-
-struct gateway {
-    struct supervisor *s; /* borrowed: owner */
-    struct gateway *next; /* in s->old */
-    enum gateway_state state;
-    struct gateway_link *link;  /* owned; NULL: lost, and its process is waited for */
-    struct subprocess *process; /* owned; NULL when an earlier daemon started it */
-    bool is_ours;               /* started by this daemon: it needs its set-up */
-    pid_t pid;
-    char *build;    /* owned */
-    cJSON *sandbox; /* owned; may be NULL */
-    int64_t protocol;
-    uint64_t generation;
-    struct socket_set sockets;   /* owned: what it greeted with */
-    struct socket_set redirects; /* owned: the same, of the redirect port */
-    uint64_t sent;               /* newest generation sent, not answered; 0: none under way */
-};
-
-struct supervisor {
-    uint32_t magic;
-    struct loop *loop;           /* borrowed */
-    const struct config *config; /* borrowed */
-    struct publisher *publisher; /* borrowed */
-    struct socket_set sockets;   /* owned */
-    struct redirect_listener redirect;
-    struct gateway *current; /* owned; NULL while there is none */
-    struct gateway *old;     /* owned list: replaced ones, draining or about to */
-    struct loop_timer retry_timer;
-    struct loop_timer greeting_timer;
-    struct gateway_stats stats;
-    int access_fd; /* borrowed; -1: no access log */
-    uint32_t backoff_ms;
-    uint64_t started_ms;           /* when the current one began */
-    char *error;                   /* owned; NULL: none */
-    supervisor_event_fn *on_event; /* may be NULL */
-    void *on_event_arg;            /* borrowed */
-    bool is_ending;
-    uint64_t end_deadline_ms;
-};
-
-static void set_error(struct supervisor *s, const char *error)
+void supervisor_set_error(struct supervisor *s, const char *error)
 {
     bool is_news = error != NULL && (s->error == NULL || strcmp(s->error, error) != 0);
     char *copy = error == NULL ? NULL : xstrdup(error);
@@ -92,6 +40,7 @@ static void gateway_free(struct gateway *g)
     if (g == NULL) {
         return;
     }
+    replaced_fini(g);
     gateway_link_free(g->link);
     if (g->process != NULL) {
         subprocess_release(g->process);
@@ -99,6 +48,7 @@ static void gateway_free(struct gateway *g)
     sockets_fini(&g->sockets);
     sockets_fini(&g->redirects);
     free(g->build);
+    free(g->refusal);
     cJSON_Delete(g->sandbox);
     free(g);
 }
@@ -120,17 +70,6 @@ static void retry_with_backoff(struct supervisor *s)
 }
 
 /* --- what gateways say -------------------------------------------------------- */
-
-static void gateway_send_snapshot(struct gateway *g)
-{
-    uint64_t generation;
-    struct str bytes = publisher_snapshot(g->s->publisher, &generation);
-    if (bytes.len == 0 || g->sent != 0) {
-        return; /* nothing to serve yet, or one under way: its answer calls again */
-    }
-    g->sent = generation;
-    gateway_link_send_snapshot(g->link, bytes);
-}
 
 static void gateway_on_hello(void *arg, const struct gateway_hello *hello)
 {
@@ -176,16 +115,6 @@ static bool take_sockets(struct supervisor *s, struct gateway *g)
     return redirect_listener_take(&s->redirect, &g->redirects) && is_wanted;
 }
 
-static void drain_old(struct supervisor *s)
-{
-    for (struct gateway *g = s->old; g != NULL; g = g->next) {
-        if (g->state != GATEWAY_DRAINING && g->link != NULL) {
-            g->state = GATEWAY_DRAINING;
-            gateway_link_send_drain(g->link, s->config->tunnel_drain_seconds * 1000);
-        }
-    }
-}
-
 /* A gateway of an earlier daemon, with its greeting complete. */
 static void found_gateway(struct supervisor *s, struct gateway *g)
 {
@@ -199,7 +128,7 @@ static void found_gateway(struct supervisor *s, struct gateway *g)
             redirect_listener_bind(&s->redirect, s->sockets.worker_count);
             gateway_link_send_listeners(g->link, &s->redirect.set);
         }
-        gateway_send_snapshot(g);
+        delivery_send(g);
         return;
     }
     log_info("gateway",
@@ -208,12 +137,9 @@ static void found_gateway(struct supervisor *s, struct gateway *g)
              LOG_INT("pid", g->pid), LOG_STR("build", g->build));
     publisher_raise_generation(s->publisher, g->generation);
     s->current = NULL;
-    g->next = s->old;
-    s->old = g;
+    replaced_add(s, g);
     if (s->config->tunnel_enabled) {
         retry_later(s, 0);
-    } else {
-        drain_old(s);
     }
 }
 
@@ -222,7 +148,12 @@ static void gateway_on_ready(void *arg)
     struct gateway *g = arg;
     struct supervisor *s = g->s;
     CHECK(s->magic == SUPERVISOR_MAGIC);
-    if (g != s->current || g->state != GATEWAY_GREETING) {
+    if (g->state != GATEWAY_GREETING) {
+        return;
+    }
+    if (g != s->current) {
+        gateway_link_send_access_log(g->link, s->access_fd);
+        replaced_on_ready(g);
         return;
     }
     loop_timer_clear(&s->greeting_timer);
@@ -235,36 +166,7 @@ static void gateway_on_ready(void *arg)
     g->state = GATEWAY_LOADING;
     gateway_link_send_setup(g->link, &s->sockets);
     gateway_link_send_listeners(g->link, &s->redirect.set);
-    gateway_send_snapshot(g);
-}
-
-static void gateway_on_answer(void *arg, uint64_t generation, const char *error)
-{
-    struct gateway *g = arg;
-    struct supervisor *s = g->s;
-    CHECK(s->magic == SUPERVISOR_MAGIC);
-    if (g != s->current) {
-        return;
-    }
-    g->sent = 0;
-    if (error == NULL) {
-        if (g->state == GATEWAY_LOADING) {
-            g->state = GATEWAY_SERVING;
-            log_info("gateway", "serving", LOG_INT("pid", g->pid),
-                     LOG_INT("port", s->config->tunnel_port),
-                     LOG_INT("workers", s->sockets.worker_count));
-            set_error(s, NULL);
-            drain_old(s);
-        }
-        publisher_on_ack(s->publisher, generation);
-    } else {
-        log_error("gateway", "refused a snapshot; the one before stays",
-                  LOG_INT("generation", (int64_t)generation), LOG_STR("error", error));
-        publisher_on_nack(s->publisher, generation, error);
-    }
-    if (publisher_generation(s->publisher) > generation) {
-        gateway_send_snapshot(g);
-    }
+    delivery_send(g);
 }
 
 static void gateway_on_stats(void *arg, const cJSON *stats)
@@ -286,8 +188,7 @@ static void old_remove(struct supervisor *s, struct gateway *g)
     gateway_free(g);
 }
 
-/* Without its link, and, if it is our child, without its process, a gateway is forgotten. */
-static void gateway_retire(struct supervisor *s, struct gateway *g)
+void supervisor_retire(struct supervisor *s, struct gateway *g)
 {
     gateway_link_free(g->link);
     g->link = NULL;
@@ -314,10 +215,13 @@ static void gateway_on_close(void *arg, const char *reason)
     } else {
         log_warn("gateway", "lost the gateway", LOG_INT("pid", g->pid), LOG_STR("reason", reason));
     }
-    gateway_retire(s, g);
-    if (was_current) {
-        retry_with_backoff(s);
+    bool was_aside = g->path != NULL;
+    replaced_on_close(g);
+    supervisor_retire(s, g);
+    if (was_current || was_aside) {
+        retry_with_backoff(s); /* it may live, and have lost no more than its link */
     }
+    delivery_tell(s);
 }
 
 static void gateway_on_exit(void *arg, int status)
@@ -347,10 +251,11 @@ static void supervisor_on_greeting(void *arg)
         return;
     }
     log_error("gateway", "a gateway does not answer; giving it up", LOG_INT("pid", g->pid));
+    gateway_link_send_shutdown(g->link); /* should it wake up: nobody could tell it anything */
     if (g->process != NULL) {
         (void)subprocess_signal(g->process, SIGKILL, NULL);
     }
-    gateway_retire(s, g);
+    supervisor_retire(s, g);
     (void)unlink(GATEWAY_SOCKET); /* the next try starts one of its own */
     retry_with_backoff(s);
 }
@@ -367,18 +272,29 @@ static void gateway_on_event(void *arg, const cJSON *event)
 }
 
 static const struct gateway_link_ops link_ops = {
-    gateway_on_hello, gateway_on_listener, gateway_on_ready, gateway_on_answer,
+    gateway_on_hello, gateway_on_listener, gateway_on_ready, delivery_on_answer,
     gateway_on_stats, gateway_on_event,    gateway_on_close,
 };
 
-static bool gateway_connect(struct supervisor *s, struct err *err)
+struct gateway *supervisor_connect(struct supervisor *s, const char *path, struct err *err)
 {
+    struct gateway_link *link = NULL;
     struct gateway *g = xcalloc(1, sizeof *g);
+    link = gateway_link_open(s->loop, path, &link_ops, g, err);
+    if (link == NULL) {
+        free(g);
+        return NULL;
+    }
     g->s = s;
     g->build = xstrdup("");
-    g->link = gateway_link_open(s->loop, GATEWAY_SOCKET, &link_ops, g, err);
-    if (g->link == NULL) {
-        gateway_free(g);
+    g->link = link;
+    return g;
+}
+
+static bool gateway_connect(struct supervisor *s, struct err *err)
+{
+    struct gateway *g = supervisor_connect(s, GATEWAY_SOCKET, err);
+    if (g == NULL) {
         return false;
     }
     s->current = g;
@@ -388,6 +304,7 @@ static bool gateway_connect(struct supervisor *s, struct err *err)
 
 static int gateway_start(struct supervisor *s, struct err *err)
 {
+    replaced_set_aside(s);
     autoclose int listener = gateway_listen(err);
     /* Connected first: the queue of the listening socket waits for the process. */
     if (listener < 0 || !gateway_connect(s, err)) {
@@ -418,7 +335,7 @@ static bool supervisor_bind(struct supervisor *s)
         sockets_respread(&s->sockets, workers);
     }
     if (sockets_bind(&s->sockets, (uint16_t)s->config->tunnel_port, &err) < 0) {
-        set_error(s, err.msg);
+        supervisor_set_error(s, err.msg);
         retry_later(s, PORT_RETRY_MS);
         return false;
     }
@@ -441,7 +358,7 @@ static void supervisor_on_redirect(void *arg)
 static bool has_replaced(const struct supervisor *s)
 {
     const struct gateway *g = s->old;
-    while (g != NULL && (g->is_ours || g->link == NULL)) {
+    while (g != NULL && (g->is_ours || g->link == NULL || g->path != NULL)) {
         g = g->next;
     }
     return g != NULL;
@@ -452,6 +369,9 @@ static void supervisor_try(void *arg)
 {
     struct supervisor *s = arg;
     CHECK(s->magic == SUPERVISOR_MAGIC);
+    if (!s->is_ending) {
+        replaced_find(s);
+    }
     if (s->current != NULL || s->is_ending) {
         return;
     }
@@ -463,7 +383,7 @@ static void supervisor_try(void *arg)
         return;
     }
     if (gateway_start(s, &err) < 0) {
-        set_error(s, err.msg);
+        supervisor_set_error(s, err.msg);
         retry_with_backoff(s);
     }
 }
@@ -481,6 +401,7 @@ struct supervisor *supervisor_new(struct loop *loop, const struct config *config
     s->backoff_ms = BACKOFF_FIRST_MS;
     loop_timer_init(&s->retry_timer, loop, supervisor_try, s);
     loop_timer_init(&s->greeting_timer, loop, supervisor_on_greeting, s);
+    delivery_init(s);
     gateway_stats_init(&s->stats, loop);
     s->access_fd = -1;
     redirect_listener_init(&s->redirect, loop, config, supervisor_on_redirect, s);
@@ -502,6 +423,7 @@ void supervisor_free(struct supervisor *s)
     CHECK(s->magic == SUPERVISOR_MAGIC);
     loop_timer_fini(&s->retry_timer);
     loop_timer_fini(&s->greeting_timer);
+    delivery_fini(s);
     gateway_stats_fini(&s->stats);
     gateway_free(s->current);
     while (s->old != NULL) {
@@ -520,8 +442,9 @@ void supervisor_publish(struct supervisor *s)
 {
     struct gateway *g = s->current;
     if (g != NULL && (g->state == GATEWAY_LOADING || g->state == GATEWAY_SERVING)) {
-        gateway_send_snapshot(g);
+        delivery_send(g);
     }
+    replaced_publish(s);
 }
 
 void supervisor_set_access_log(struct supervisor *s, int fd)

@@ -2,10 +2,11 @@
  *
  * At the start a living gateway at H/gateway.sock is taken over: kept when it is
  * of this build with the wanted sockets, else its sockets go to a new one and it
- * drains once the new one serves (with the tunnel disabled it just drains). A gateway that dies is
- * replaced, with growing pauses, on the same sockets and with the newest snapshot. Gateways are
- * never tied to the daemon's life: only supervisor_shutdown ends them. The current directory must
- * be H. One thread: the daemon's loop.
+ * drains once the new one serves (with the tunnel disabled it ends). Those that drain get each new
+ * snapshot too, from later daemons as well. A gateway that dies is replaced, with growing pauses,
+ * on the same sockets and with the newest snapshot. Gateways are never tied to the daemon's life:
+ * only supervisor_shutdown ends them. The current directory must be H. One thread: the daemon's
+ * loop.
  */
 #ifndef WOS_DAEMON_SUPERVISOR_H
 #define WOS_DAEMON_SUPERVISOR_H

@@ -3,9 +3,9 @@
 
 #include <inttypes.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <openssl/rand.h>
 #include <time.h>
 
 #include "base/auto.h"
@@ -13,6 +13,7 @@
 #include "gateway/form.h"
 #include "gateway/notice.h"
 #include "gateway/origin.h"
+#include "gateway/random.h"
 #include "gateway/throttle.h"
 
 enum { LOGIN_MAGIC = 0x6c6f6769 };
@@ -31,7 +32,7 @@ struct access_pass {
     struct cookie cookie; /* id 0: the secret itself */
 };
 
-enum verdict { SECRET_RIGHT, SECRET_WRONG, SECRET_WAIT };
+enum verdict { SECRET_RIGHT, SECRET_WRONG, SECRET_WAIT, SECRET_NO_MEMORY };
 
 static const struct back_ops login_ops;
 
@@ -94,9 +95,12 @@ static enum verdict try_secret(struct exchange *x, struct str secret, uint64_t *
         notice_denied(x, NOTICE_WAIT);
         return SECRET_WAIT;
     }
-    CHECK(HMAC(EVP_sha256(), access->key, sizeof access->key, (const uint8_t *)secret.ptr,
-               secret.len, digest, &len) != NULL &&
-          len == sizeof digest);
+    if (HMAC(EVP_sha256(), access->key, sizeof access->key, (const uint8_t *)secret.ptr, secret.len,
+             digest, &len) == NULL ||
+        len != sizeof digest) {
+        ERR_clear_error();
+        return SECRET_NO_MEMORY;
+    }
     if (secret.len <= ACCESS_SECRET_MAX &&
         CRYPTO_memcmp(digest, access->digest, sizeof digest) == 0) {
         throttle_passed(throttle, client, now);
@@ -200,9 +204,12 @@ static void log_in(struct exchange *x, struct str next)
     char value[COOKIE_TEXT + 1];
     cookie.expires_s = cookie.issued_s + COOKIE_SECONDS;
     while (cookie.id == 0) {
-        CHECK(RAND_bytes((unsigned char *)&cookie.id, sizeof cookie.id) == 1);
+        random_fill(&cookie.id, sizeof cookie.id);
     }
-    cookie_make(access_of(x), host_of(x), &cookie, value);
+    if (!cookie_make(access_of(x), host_of(x), &cookie, value)) {
+        exchange_out_of_memory(x);
+        return;
+    }
     notice_login(x, cookie.id);
     answer_redirect(x, next, value, COOKIE_SECONDS);
 }
@@ -231,6 +238,9 @@ static void judge_form(struct exchange *x, struct str body)
         break;
     case SECRET_WAIT:
         answer_wait(x, wait_ms);
+        break;
+    case SECRET_NO_MEMORY:
+        exchange_out_of_memory(x);
         break;
     }
 }
@@ -378,7 +388,10 @@ static unsigned find_secret(const struct head *h, struct str *out_secret)
 
 static void keep_pass(struct exchange *x, const struct cookie *cookie)
 {
-    struct access_pass *pass = arena_alloc(&x->arena, sizeof *pass);
+    struct access_pass *pass = arena_try_alloc(&x->arena, sizeof *pass);
+    if (pass == NULL) {
+        return; /* access_admit looks at the arena */
+    }
     memcpy(pass->digest, access_of(x)->digest, sizeof pass->digest);
     pass->cookie = cookie == NULL ? (struct cookie){.id = 0} : *cookie;
     x->pass = pass;
@@ -400,6 +413,9 @@ static bool admit_by_secret(struct exchange *x, struct str secret, unsigned coun
         break;
     case SECRET_WAIT:
         answer_wait(x, wait_ms);
+        break;
+    case SECRET_NO_MEMORY:
+        exchange_out_of_memory(x);
         break;
     }
     return false;

@@ -328,6 +328,19 @@ static void start_tunnel(struct back_h1 *b)
     exchange_response_head(x, false);
 }
 
+/* RFC 6455 4.1: the service has understood what it was asked for. */
+static bool accept_is_right(struct exchange *x, const struct head *h)
+{
+    const struct head_field *accept = head_find(h, STR("sec-websocket-accept"));
+    char text[WSKEY_ACCEPT_SIZE];
+    struct str expected = wskey_accept(str_of(x->ws_key), text);
+    if (expected.len == 0) {
+        x->arena.failed = true; /* out of memory: exchange_response_head looks */
+        return true;
+    }
+    return accept != NULL && str_eq(accept->value, expected);
+}
+
 /* A head is there. False when b is gone. */
 static bool on_head(struct back_h1 *b, struct head *h)
 {
@@ -340,13 +353,7 @@ static bool on_head(struct back_h1 *b, struct head *h)
     if (h->status == 101) {
         struct str asked = x->request.is_h2 ? STR("websocket") : x->request.upgrade;
         bool legal = b->is_upgrade && str_eq_nocase(h->upgrade, asked);
-        if (legal && x->ws_key[0] != '\0') {
-            const struct head_field *accept = head_find(h, STR("sec-websocket-accept"));
-            char expected[WSKEY_ACCEPT_SIZE];
-            legal =
-                accept != NULL && str_eq(accept->value, wskey_accept(str_of(x->ws_key), expected));
-        }
-        if (!legal) {
+        if (!legal || (x->ws_key[0] != '\0' && !accept_is_right(x, h))) {
             back_failed(b, 502, "switched protocols without being asked");
             return false;
         }

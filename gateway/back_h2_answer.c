@@ -86,12 +86,14 @@ static void start_tunnel(struct back_stream *s)
     if (!x->request.is_h2) {
         char accept[WSKEY_ACCEPT_SIZE];
         struct str key = head_find(&x->request, STR("sec-websocket-key"))->value;
+        struct str value = wskey_accept(key, accept);
         h->status = 101;
         h->upgrade = STR("websocket");
         h->reason = STR("Switching Protocols");
         h->content_length = LENGTH_NONE;
-        (void)head_add(h, &x->arena, STR("sec-websocket-accept"),
-                       arena_try_str(&x->arena, wskey_accept(key, accept)), UINT32_MAX);
+        x->arena.failed = x->arena.failed || value.len == 0; /* exchange_response_head looks */
+        (void)head_add(h, &x->arena, STR("sec-websocket-accept"), arena_try_str(&x->arena, value),
+                       UINT32_MAX);
     }
     x->tunnel = true;
     exchange_release_view(x);

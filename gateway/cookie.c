@@ -2,6 +2,7 @@
 #include "gateway/cookie.h"
 
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdlib.h>
@@ -76,7 +77,8 @@ static uint64_t get_u64(const uint8_t *from)
     return v;
 }
 
-static void sign(const struct snapshot_access *access, struct str host, const uint8_t *plain,
+/* False: out of memory. */
+static bool sign(const struct snapshot_access *access, struct str host, const uint8_t *plain,
                  uint8_t *mac)
 {
     static const char purpose[] = "wos access cookie 1"; /* its NUL ends it */
@@ -93,20 +95,26 @@ static void sign(const struct snapshot_access *access, struct str host, const ui
     to += PLAIN_BYTES;
     memcpy(to, access->digest, sizeof access->digest);
     to += sizeof access->digest;
-    CHECK(HMAC(EVP_sha256(), access->key, sizeof access->key, message, (size_t)(to - message), mac,
-               &len) != NULL &&
-          len == MAC_BYTES);
+    if (HMAC(EVP_sha256(), access->key, sizeof access->key, message, (size_t)(to - message), mac,
+             &len) == NULL) {
+        ERR_clear_error();
+        return false;
+    }
+    return len == MAC_BYTES;
 }
 
-void cookie_make(const struct snapshot_access *access, struct str host, const struct cookie *cookie,
+bool cookie_make(const struct snapshot_access *access, struct str host, const struct cookie *cookie,
                  char out[COOKIE_TEXT + 1])
 {
     uint8_t raw[RAW_BYTES] = {VERSION};
     put_u64(raw + 1, cookie->id);
     put_u64(raw + 9, cookie->issued_s);
     put_u64(raw + 17, cookie->expires_s);
-    sign(access, host, raw, raw + PLAIN_BYTES);
+    if (!sign(access, host, raw, raw + PLAIN_BYTES)) {
+        return false;
+    }
     encode(raw, out);
+    return true;
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -138,8 +146,7 @@ bool cookie_verify(const struct snapshot_access *access, struct str host, struct
         c.expires_s - c.issued_s > COOKIE_SECONDS || !cookie_counts(access, &c, now_s)) {
         return false;
     }
-    sign(access, host, raw, mac);
-    if (CRYPTO_memcmp(mac, raw + PLAIN_BYTES, sizeof mac) != 0) {
+    if (!sign(access, host, raw, mac) || CRYPTO_memcmp(mac, raw + PLAIN_BYTES, sizeof mac) != 0) {
         return false;
     }
     *out_cookie = c;

@@ -33,10 +33,11 @@ struct cookie {
 
 /* "__Host-wos-access" or "wos-access" */
 struct str cookie_name(bool tls);
-/* Writes the value, NUL-terminated. host is a host_parse()d name. */
-void cookie_make(const struct snapshot_access *access, struct str host, const struct cookie *cookie,
+/* Writes the value, NUL-terminated. host is a host_parse()d name. False: out of memory. */
+bool cookie_make(const struct snapshot_access *access, struct str host, const struct cookie *cookie,
                  char out[COOKIE_TEXT + 1]);
-/* False for anything but a value that counts now; *out_cookie is then untouched. */
+/* False for anything but a value that counts now, and without memory; *out_cookie is then
+ * untouched. */
 bool cookie_verify(const struct snapshot_access *access, struct str host, struct str value,
                    uint64_t now_s, struct cookie *out_cookie);
 /* Of a cookie that was verified with the same key and secret: does its login still count? */

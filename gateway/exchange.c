@@ -223,9 +223,19 @@ void exchange_fail(struct exchange *x, uint16_t status, const char *text)
     exchange_answer(x, &r);
 }
 
+/* A head may have begun long ago, and nothing that is not started is reviewed. */
+static void take_present_view(struct exchange *x)
+{
+    if (x->view != x->worker->view) {
+        view_unpin(x->view);
+        x->view = view_pin(x->worker->view);
+    }
+}
+
 bool exchange_check(struct exchange *x)
 {
     CHECK(x->magic == EXCHANGE_MAGIC);
+    take_present_view(x);
     if (x->arena.failed) {
         exchange_out_of_memory(x);
         return false;
@@ -438,6 +448,10 @@ void exchange_response_head(struct exchange *x, bool end)
 {
     CHECK(x->magic == EXCHANGE_MAGIC && !x->head_sent);
     if (x->arena.failed) {
+        if (x->tunnel) { /* which nobody opened: the 503 is an answer */
+            x->tunnel = false;
+            stat_add(&x->worker->stats.tunnels, UINT64_MAX); /* minus one */
+        }
         exchange_out_of_memory(x);
         return;
     }

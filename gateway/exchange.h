@@ -38,7 +38,8 @@ struct exchange;
 
 struct front_ops {
     /* A 1xx or the final head. `end`: no body will follow. With x->tunnel the
-     * head switches protocols and raw bytes follow. */
+     * head switches protocols and raw bytes follow; those that came before it go to
+     * the back, so x may be finished when it returns. */
     void (*head)(struct exchange *x, const struct head *response, bool end);
     void (*body)(struct exchange *x, const char *data, size_t len);
     /* The response is complete; trailers may be NULL. */
@@ -109,9 +110,9 @@ struct exchange {
 struct exchange *exchange_new(struct worker *w, const struct front_ops *front, void *owner);
 /* Takes back an exchange whose head is not complete yet. */
 void exchange_discard(struct exchange *x);
-/* The request head is in x->request. Finds out who the client is (x->peer). False: the head was
- * refused with a reply (in HTTP/2 a malformed one is aborted instead) and x is finished; HTTP/1
- * fronts close the connection then. */
+/* The request head is in x->request; it is judged by the worker's present snapshot. Finds out who
+ * the client is (x->peer). False: the head was refused with a reply (in HTTP/2 a malformed one is
+ * aborted instead) and x is finished; HTTP/1 fronts close the connection then. */
 bool exchange_check(struct exchange *x);
 /* Routes a checked request, and starts a back or replies. x may be finished
  * when it returns. */

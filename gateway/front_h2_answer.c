@@ -123,6 +123,27 @@ static bool is_forwarded(const struct exchange *x, const struct head *h, struct 
     return !(x->tunnel && str_eq_nocase(name, STR("sec-websocket-accept")));
 }
 
+/* What the client sent before the tunnel was open. x may be finished when it returns. */
+static void open_tunnel(struct exchange *x, struct h2_stream *s)
+{
+    struct front_h2 *f = s->front;
+    struct wbuf_pool *wbufs = &x->worker->wbufs;
+    if (wbuf_len(&s->early) > 0) {
+        exchange_request_body(x, wbuf_data(&s->early), wbuf_len(&s->early));
+        wbuf_release(wbufs, &s->early);
+        if (s->x != x) {
+            return; /* the back could not take it */
+        }
+    }
+    if (s->unconsumed > 0) {
+        (void)nghttp2_session_consume(h2_memory_session(&f->memory), s->id, s->unconsumed);
+        s->unconsumed = 0;
+    }
+    if (s->request_ended) {
+        exchange_request_end(x, NULL);
+    }
+}
+
 static void front_head(struct exchange *x, const struct head *response, bool end)
 {
     struct h2_stream *s = x->front_owner;
@@ -177,16 +198,8 @@ static void front_head(struct exchange *x, const struct head *response, bool end
     }
     conn_mark_dirty(f->conn);
     h2_count_upload(s);
-    if (x->tunnel && wbuf_len(&s->early) > 0) {
-        exchange_request_body(x, wbuf_data(&s->early), wbuf_len(&s->early));
-        wbuf_release(&f->conn->worker->wbufs, &s->early);
-    }
-    if (x->tunnel && s->unconsumed > 0) {
-        (void)nghttp2_session_consume(h2_memory_session(&f->memory), s->id, s->unconsumed);
-        s->unconsumed = 0;
-    }
-    if (x->tunnel && s->request_ended) {
-        exchange_request_end(x, NULL);
+    if (x->tunnel) {
+        open_tunnel(x, s);
     }
 }
 

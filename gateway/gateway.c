@@ -22,10 +22,10 @@
 #include "base/log.h"
 #include "base/memfile.h"
 #include "gateway/link_protocol.h"
-#include "gateway/review.h"
 #include "gateway/seen.h"
 #include "gateway/throttle.h"
 #include "gateway/tls.h"
+#include "routing/narrowing.h"
 
 /* One publish on its way through the workers. */
 struct publish {
@@ -74,9 +74,13 @@ static void worker_on_view(void *arg)
     free(letter);
 }
 
+/* The daemon tries again: that is no news. */
 static void nack(struct gateway *g, uint64_t generation, const struct err *err)
 {
-    log_error("gateway", "refused a snapshot; the old one stays", LOG_STR("error", err->msg));
+    if (strcmp(g->refusal.msg, err->msg) != 0) {
+        log_error("gateway", "refused a snapshot; the old one stays", LOG_STR("error", err->msg));
+        g->refusal = *err;
+    }
     cJSON *object = cJSON_CreateObject();
     (void)json_add_int(object, "generation", (int64_t)generation);
     (void)json_add_str(object, "error", err->msg);
@@ -156,7 +160,7 @@ void gateway_publish(struct gateway *g, struct str bytes)
     }
     SSL_CTX *client = make_client(g, spec);
     struct quota_set *quotas = quota_set_new(snapshot, g->snapshot, g->quotas);
-    bool needs_review = g->snapshot != NULL && review_is_needed(g->snapshot, snapshot);
+    bool needs_review = g->snapshot != NULL && narrowing_between(g->snapshot, snapshot);
     warn_if_capped(g, &spec->limits);
     struct publish *p = xcalloc(1, sizeof *p);
     *p = (struct publish){.gateway = g, .generation = spec->generation, .waiting = g->worker_count};
@@ -176,6 +180,7 @@ void gateway_publish(struct gateway *g, struct str bytes)
     snapshot_unref(g->snapshot);
     certset_unref(g->certs);
     SSL_CTX_free(g->client);
+    g->refusal = (struct err){0};
     g->published_ms = clock_wall_ms();
     quota_set_unref(g->quotas);
     g->snapshot = snapshot;
@@ -383,7 +388,6 @@ static void on_trim_due(void *arg)
 
 static void gateway_fini(struct gateway *g)
 {
-    link_close(g);
     for (unsigned i = 0; i < g->worker_count; i++) {
         mail_post(g->workers[i]->mail, worker_on_stop, g->workers[i]);
     }
@@ -393,6 +397,7 @@ static void gateway_fini(struct gateway *g)
         worker_free(g->workers[i]);
         access_log_publish(g->access_logs[i]);
     }
+    link_close(g);             /* says to the daemon that nothing is let in any more */
     g->access.reported_ms = 0; /* the last report does not wait for its time */
     write_access_lines(g);
     for (unsigned i = 0; i < g->worker_count; i++) {

@@ -53,6 +53,7 @@ struct gateway {
     struct access_writer access;
     int64_t started_ms;   /* wall clock */
     int64_t published_ms; /* … of the last snapshot taken */
+    struct err refusal;   /* of the last one refused, as it was logged; empty: none since */
 };
 
 /* Starts the workers, once. */

@@ -82,7 +82,7 @@ static void notice_on_seen(void *arg)
     if (g->seen == NULL) {
         g->seen = seen_new();
     }
-    for (size_t i = 0; i < n->count; i++) {
+    for (size_t i = 0; g->seen != NULL && i < n->count; i++) {
         if (seen_is_due(g->seen, n->ids[i], loop_now_ms(g->loop))) {
             char id[17];
             (void)snprintf(id, sizeof id, "%016" PRIx64, n->ids[i]);
@@ -146,13 +146,16 @@ void notice_logout(struct exchange *x, uint64_t id)
 
 void notice_seen(struct worker *w, uint64_t id)
 {
-    if (w->seen_batch == NULL) {
-        w->seen_batch = xcalloc(1, sizeof *w->seen_batch);
-        w->seen_batch->gateway = w->gateway;
-    }
     if (w->seen == NULL) {
         w->seen = seen_new();
     }
+    if (w->seen_batch == NULL) {
+        w->seen_batch = try_zalloc(sizeof *w->seen_batch);
+    }
+    if (w->seen == NULL || w->seen_batch == NULL) {
+        return; /* out of memory: a later request tells */
+    }
+    w->seen_batch->gateway = w->gateway;
     struct notice_seen *batch = w->seen_batch;
     if (batch->count < NOTICE_SEEN_MAX && seen_is_due(w->seen, id, loop_now_ms(w->loop))) {
         batch->ids[batch->count++] = id;

@@ -1,9 +1,8 @@
 /* request_id: see request_id.h. The worker's thread. */
 #include "gateway/request_id.h"
 
-#include <openssl/rand.h>
-
 #include "base/auto.h"
+#include "gateway/random.h"
 
 enum { RANDOM_BYTES = 10 };
 
@@ -11,7 +10,7 @@ void request_id_make(struct request_ids *ids, int64_t wall_ms, char *out)
 {
     static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
     if (ids->left < RANDOM_BYTES) {
-        CHECK(RAND_bytes(ids->pool, sizeof ids->pool) == 1);
+        random_fill(ids->pool, sizeof ids->pool);
         ids->left = sizeof ids->pool;
     }
     const uint8_t *random = ids->pool + (sizeof ids->pool - ids->left);

@@ -9,20 +9,14 @@
  * service does that itself. The worker's thread.
  *
  * A snapshot that only adds routes, or changes where they lead, need not be reviewed: the
- * gateway's main thread finds that out once, for all workers.
+ * gateway's main thread finds that out once, for all workers (routing/narrowing.h).
  */
 #ifndef WOS_GATEWAY_REVIEW_H
 #define WOS_GATEWAY_REVIEW_H
 
-#include <stdbool.h>
-
 struct exchange;
-struct snapshot;
 struct worker;
 
-/* False when `now` lets everything in that `before` did: access and policies are the same, and each
- * route of `before` is there with its service, worktree and policy. Any thread; linear. */
-bool review_is_needed(const struct snapshot *before, const struct snapshot *now);
 /* Every client connection of a worker that has just taken a view. */
 void review_worker(struct worker *w);
 /* For fronts, told by CONN_REVIEW. x may be finished when it returns. */

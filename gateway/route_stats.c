@@ -106,7 +106,11 @@ void route_stats_prune(struct route_stats *t, const struct snapshot *snapshot)
         return;
     }
     struct route_entry *old = t->slots;
-    t->slots = xcalloc(ROUTE_STATS_SLOTS, sizeof *t->slots);
+    struct route_entry *slots = try_zalloc(ROUTE_STATS_SLOTS * sizeof *slots);
+    if (slots == NULL) {
+        return; /* out of memory: with the next snapshot then */
+    }
+    t->slots = slots;
     t->count = 0;
     for (size_t i = 0; i < ROUTE_STATS_SLOTS; i++) {
         if (old[i].host == NULL) {

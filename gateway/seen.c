@@ -17,7 +17,7 @@ struct seen {
 
 struct seen *seen_new(void)
 {
-    return xcalloc(1, sizeof(struct seen));
+    return try_zalloc(sizeof(struct seen));
 }
 
 void seen_free(struct seen *s)

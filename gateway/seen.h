@@ -15,6 +15,7 @@ enum { SEEN_SLOTS = 2048, SEEN_PROBES = 16, SEEN_EVERY_MS = 60000 };
 
 struct seen;
 
+/* NULL when out of memory. */
 struct seen *seen_new(void);
 void seen_free(struct seen *s);
 /* True: tell, now; it counts as told. `id` is random and not 0; now_ms is monotonic. */

@@ -22,7 +22,6 @@ struct stats_letter {
     struct worker *worker;
     struct worker_stats stats;
     struct route_stats *routes; /* owned: a copy; NULL: not asked for */
-    bool with_routes;
 };
 
 _Static_assert(sizeof(struct worker_stats) % sizeof(uint64_t) == 0, "summed as numbers");
@@ -194,8 +193,7 @@ static void worker_on_copy(void *arg)
 {
     struct stats_letter *letter = arg;
     letter->stats = letter->worker->stats;
-    if (letter->with_routes) {
-        letter->routes = route_stats_new();
+    if (letter->routes != NULL) {
         route_stats_merge(letter->routes, letter->worker->routes);
     }
     mail_post(letter->collect->gateway->mail, on_copied, letter);
@@ -211,7 +209,7 @@ void stats_collect(struct gateway *g, bool with_routes)
         struct stats_letter *letter = xcalloc(1, sizeof *letter);
         letter->collect = collect;
         letter->worker = g->workers[i];
-        letter->with_routes = with_routes;
+        letter->routes = with_routes ? route_stats_new() : NULL; /* no worker ends for it */
         mail_post(g->workers[i]->mail, worker_on_copy, letter);
     }
     if (g->worker_count == 0) {

@@ -118,11 +118,12 @@ static void *alloc_array(struct arena *arena, size_t count, size_t size, struct 
     return array;
 }
 
-/* Limits where 0 says something: none, or nothing kept. */
+/* Limits where 0 says something: none, nothing kept, nothing free. */
 static bool limit_may_be_zero(unsigned index)
 {
     return index == offsetof(struct limits, response_timeout_ms) / sizeof(uint32_t) ||
-           index == offsetof(struct limits, upstream_idle_max) / sizeof(uint32_t);
+           index == offsetof(struct limits, upstream_idle_max) / sizeof(uint32_t) ||
+           index == offsetof(struct limits, failed_secrets_free) / sizeof(uint32_t);
 }
 
 static int decode_limits(struct reader *r, struct limits *out, struct err *err)

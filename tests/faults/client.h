@@ -18,7 +18,8 @@ struct request {
     const char *host;
     const char *path;
     const char *fields; /* "name: value\r\n" each */
-    const char *body;   /* sent in a chunk or a DATA frame, with a trailer; NULL: none */
+    const char *body;   /* sent in a chunk or a DATA frame, with a trailer (not by CONNECT, which
+                           is a WebSocket); NULL: none */
     const char *ends;   /* HTTP/1: what the answer has at its end; NULL: nothing special */
 };
 

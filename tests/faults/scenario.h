@@ -34,7 +34,7 @@ enum scenario_end run_publisher(unsigned which);
 void serve_prepare(void);
 /* A worker gets one request of the kind `which` (below SERVE_KINDS), while things
  * fail, and then another client's, which has to be answered. */
-enum { SERVE_KINDS = 14 };
+enum { SERVE_KINDS = 21 };
 const char *serve_name(unsigned which);
 enum scenario_end run_serve(unsigned which);
 

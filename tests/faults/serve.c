@@ -1,16 +1,22 @@
 /* serve: a worker with a listener, TLS and routes; a client and services in the same thread, which
  * are never failed. Whatever fails, the client hears an answer or an end, and the worker serves the
  * next one. See scenario.h. */
+#include <openssl/hmac.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/auto.h"
 #include "certs/certset.h"
 #include "certs/issue.h"
 #include "gateway/access_log.h"
+#include "gateway/cookie.h"
+#include "gateway/gateway.h"
 #include "gateway/limit.h"
+#include "gateway/seen.h"
+#include "gateway/throttle.h"
 #include "gateway/tls.h"
 #include "gateway/worker.h"
 #include "tests/faults/client.h"
@@ -26,9 +32,14 @@ enum { PATIENCE_MS = 4000, TIMEOUT_MS = 250, EAGER_STEPS = 50 };
     "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"                   \
     "sec-websocket-key: MDEyMzQ1Njc4OTAxMjM0NQ==\r\n"
 #define COOKIES "cookie: a=b; __Host-wos-access=x; c=d\r\n"
+#define SECRET "a secret of the test"
+#define OWN_ORIGIN "origin: https://s.d.test\r\n"
 #define FORM "content-type: application/x-www-form-urlencoded\r\norigin: https://s.d.test\r\n"
 #define PROXIED                                                                                    \
     "forwarded: for=\"[2001:db8::1]\";proto=https, for=\"127.0.0.9:4711\";host=\"a.d.test\"\r\n"
+
+static char with_login[160]; /* OWN_ORIGIN and a cookie that counts */
+static char websocket_with_login[400];
 
 static const struct request requests[SERVE_KINDS] = {
     {"h1", false, false, 200, "GET", "a.d.test", "/", "", NULL, NULL},
@@ -49,6 +60,16 @@ static const struct request requests[SERVE_KINDS] = {
      NULL},
     {"h1, websocket", false, true, 101, "GET", "a.d.test", "/", UPGRADE, NULL, NULL},
     {"h2, many fields", true, true, 200, "GET", "a.d.test", "/", MANY_FIELDS COOKIES, NULL, NULL},
+    {"h2, websocket", true, true, 200, "CONNECT", "a.d.test", "/", "", "early", NULL},
+    {"h2, websocket to h2c", true, true, 200, "CONNECT", "w.d.test", "/", "", "early", NULL},
+    {"h1, secret", false, true, 200, "GET", "s.d.test", "/", "x-wos-secret: " SECRET "\r\n", NULL,
+     NULL},
+    {"h1, login", false, true, 303, "POST", "s.d.test", "/.wos/login", FORM,
+     "secret=a+secret+of+the+test", NULL},
+    {"h1, login cookie", false, true, 200, "GET", "s.d.test", "/", with_login, NULL, NULL},
+    {"h2, login cookie", true, true, 200, "GET", "s.d.test", "/", with_login, NULL, NULL},
+    {"h1, websocket, login cookie", false, true, 101, "GET", "s.d.test", "/", websocket_with_login,
+     NULL, NULL},
 };
 
 static const struct request plain = {"next",     false, false, 200,  "GET",
@@ -66,17 +87,36 @@ struct serve {
     uint16_t port;
     struct service h1;
     struct service h2c;
+    struct service websocket;
+    struct gateway gateway; /* the mailbox for what people shall hear of; read at the end */
 };
 
 static struct buf chain;
 static struct buf key;
+static struct snapshot_access opened_by;
 static struct certset *certs;
 static struct tlsctx *tlsctx;
 static SSL_CTX *client_ctx;
 
+static void prepare_access(void)
+{
+    struct cookie cookie = {.id = 4711, .issued_s = (uint64_t)time(NULL)};
+    char value[COOKIE_TEXT + 1];
+    unsigned len;
+    cookie.expires_s = cookie.issued_s + COOKIE_SECONDS;
+    opened_by.has_secret = true;
+    CHECK(HMAC(EVP_sha256(), opened_by.key, sizeof opened_by.key, (const uint8_t *)SECRET,
+               sizeof SECRET - 1, opened_by.digest, &len) != NULL);
+    CHECK(cookie_make(&opened_by, STR("s.d.test"), &cookie, value));
+    (void)snprintf(with_login, sizeof with_login, OWN_ORIGIN "cookie: __Host-wos-access=%s\r\n",
+                   value);
+    (void)snprintf(websocket_with_login, sizeof websocket_with_login, UPGRADE "%s", with_login);
+}
+
 void serve_prepare(void)
 {
     struct err err = {0};
+    prepare_access();
     CHECK(issue_self_signed("d.test", 1800000000, &chain, &key, &err) == 0);
     const struct certset_pair pair = {buf_str(&chain), buf_str(&key)};
     certs = certset_new(&pair, 1, NULL, &err);
@@ -101,6 +141,11 @@ static struct snapshot *make_snapshot(const struct serve *s)
          .service = STR("sec"),
          .port = s->h1.port,
          .policy = 1},
+        {.host = STR("w.d.test"),
+         .owner = STR("s"),
+         .service = STR("ws"),
+         .port = s->websocket.port,
+         .backend = BACKEND_H2C},
     };
     const struct snapshot_cert cert = {buf_str(&chain), buf_str(&key)};
     struct err err = {0};
@@ -112,7 +157,7 @@ static struct snapshot *make_snapshot(const struct serve *s)
         .tls_min = 2,
         .hsts_seconds = 1,
         .limits = limits_default,
-        .access = {.has_secret = true},
+        .access = opened_by,
         .trusted_proxies = {&loopback, 1},
         .policies = policies,
         .policy_count = COUNT_OF(policies),
@@ -145,25 +190,35 @@ static void on_log(void *arg)
 static void serve_init(struct serve *s)
 {
     struct err err = {0};
-    service_init(&s->h1, false);
-    service_init(&s->h2c, true);
+    service_init(&s->h1, SERVICE_H1);
+    service_init(&s->h2c, SERVICE_H2C);
+    service_init(&s->websocket, SERVICE_H2C_WEBSOCKET);
+    s->gateway = (struct gateway){.magic = GATEWAY_MAGIC, .loop = loop_new(&err)};
+    s->gateway.mail = mail_new(s->gateway.loop, &err);
     s->limit = limit_new(1024);
     s->log = access_log_new(on_log, NULL);
     access_log_enable(s->log, true);
     s->worker = worker_new(0, tlsctx, s->limit, &err);
     CHECK(s->worker != NULL);
     s->worker->access = s->log;
+    s->worker->gateway = &s->gateway;
+    s->worker->throttle = throttle_new();
     worker_set_view(s->worker, view_new(make_snapshot(s), certset_ref(certs), NULL, NULL));
     worker_add_listener(s->worker, service_listen(&s->port), false);
 }
 
 static void serve_fini(struct serve *s)
 {
+    throttle_free(s->worker->throttle);
     worker_free(s->worker);
+    mail_free(s->gateway.mail);
+    seen_free(s->gateway.seen);
+    loop_free(s->gateway.loop);
     access_log_free(s->log);
     limit_free(s->limit);
     service_fini(&s->h1);
     service_fini(&s->h2c);
+    service_fini(&s->websocket);
 }
 
 /* Paused; failures happen in the worker's turns alone. */
@@ -185,6 +240,7 @@ static enum heard ask(struct serve *s, const struct request *request)
         }
         service_step(&s->h1);
         service_step(&s->h2c);
+        service_step(&s->websocket);
         heard = client_step(&client);
         if (heard == HEARD_NOTHING && ++steps > EAGER_STEPS) {
             struct pollfd wait = {.fd = client.fd, .events = POLLIN};

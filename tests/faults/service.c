@@ -9,8 +9,18 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "gateway/wskey.h"
 
-enum { PREFACE = 24, FRAME_HEAD = 9, DATA = 0, HEADERS = 1, SETTINGS = 4, END_STREAM = 1, ACK = 1 };
+enum {
+    WSKEY_TEXT = 24,
+    PREFACE = 24,
+    FRAME_HEAD = 9,
+    DATA = 0,
+    HEADERS = 1,
+    SETTINGS = 4,
+    END_STREAM = 1,
+    ACK = 1
+};
 
 int service_listen(uint16_t *out_port)
 {
@@ -23,9 +33,9 @@ int service_listen(uint16_t *out_port)
     return fd;
 }
 
-void service_init(struct service *s, bool h2)
+void service_init(struct service *s, enum service_kind kind)
 {
-    *s = (struct service){.h2 = h2, .conn = -1};
+    *s = (struct service){.kind = kind, .conn = -1};
     s->listener = service_listen(&s->port);
 }
 
@@ -70,16 +80,34 @@ static bool has(const struct service *s, const char *text)
     return memmem(s->in, s->len, text, strlen(text)) != NULL;
 }
 
+static void upgrade(struct service *s)
+{
+    static const char name[] = "\r\nSec-WebSocket-Key: ";
+    char accept[WSKEY_ACCEPT_SIZE];
+    char text[256];
+    const char *key = memmem(s->in, s->len, name, sizeof name - 1);
+    struct str value = {key + sizeof name - 1, WSKEY_TEXT};
+    value = key == NULL ? STR_NONE : wskey_accept(value, accept);
+    int len = snprintf(text, sizeof text,
+                       "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+                       "Upgrade: websocket\r\nSec-WebSocket-Accept: %.*s\r\n\r\n",
+                       STR_ARG(value));
+    s->greeted = true;
+    say(s, text, (size_t)len);
+}
+
 static void answer_h1(struct service *s)
 {
     static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-    static const char upgraded[] =
-        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    if (s->greeted) {
+        s->len = 0; /* of the tunnel */
+        return;
+    }
     if (!has(s, "\r\n\r\n") || (has(s, "Transfer-Encoding: chunked") && !has(s, "\r\n0\r\n"))) {
         return;
     }
     if (has(s, "Upgrade: websocket")) {
-        say(s, upgraded, sizeof upgraded - 1);
+        upgrade(s);
     } else if (has(s, " /big ")) {
         say_big(s);
     } else {
@@ -98,14 +126,41 @@ static void answer_stream(struct service *s, const char *id)
     say(s, frames, sizeof frames - 1);
 }
 
+/* As answer_stream, but :status 200 at once, and the rest at the client's end. */
+static void answer_websocket(struct service *s, const unsigned char *f)
+{
+    char open[] = "\0\0\1\1\4\0\0\0\0\x88";
+    char rest[] = "\0\0\2\0\1\0\0\0\0ok";
+    memcpy(open + 5, f + 5, 4);
+    memcpy(rest + 5, f + 5, 4);
+    if (f[3] == HEADERS) {
+        say(s, open, sizeof open - 1);
+    }
+    if ((f[4] & END_STREAM) != 0) {
+        say(s, rest, sizeof rest - 1);
+    }
+}
+
+static void say_settings(struct service *s)
+{
+    static const char plain[] = "\0\0\0\4\0\0\0\0\0";
+    /* RFC 8441 3; windows of 1 MiB, of streams and of the connection */
+    static const char websocket[] = "\0\0\xc\4\0\0\0\0\0\0\x8\0\0\0\1\0\4\0\x10\0\0"
+                                    "\0\0\4\x8\0\0\0\0\0\0\x10\0\0";
+    if (s->kind == SERVICE_H2C_WEBSOCKET) {
+        say(s, websocket, sizeof websocket - 1);
+    } else {
+        say(s, plain, sizeof plain - 1);
+    }
+}
+
 static void answer_h2(struct service *s)
 {
     size_t at = 0;
     if (!s->greeted && s->len >= PREFACE) {
-        static const char settings[] = "\0\0\0\4\0\0\0\0\0";
         s->greeted = true;
         at = PREFACE;
-        say(s, settings, sizeof settings - 1);
+        say_settings(s);
     }
     while (s->greeted && s->len - at >= FRAME_HEAD) {
         const unsigned char *f = (const unsigned char *)s->in + at;
@@ -116,6 +171,8 @@ static void answer_h2(struct service *s)
         if (f[3] == SETTINGS && (f[4] & ACK) == 0) {
             static const char ack[] = "\0\0\0\4\1\0\0\0\0";
             say(s, ack, sizeof ack - 1);
+        } else if (s->kind == SERVICE_H2C_WEBSOCKET && (f[3] == HEADERS || f[3] == DATA)) {
+            answer_websocket(s, f);
         } else if ((f[3] == HEADERS || f[3] == DATA) && (f[4] & END_STREAM) != 0) {
             answer_stream(s, s->in + at + 5);
         }
@@ -145,10 +202,10 @@ void service_step(struct service *s)
         hang_up(s);
     } else if (n > 0) {
         s->len += (size_t)n;
-        if (s->h2) {
-            answer_h2(s);
-        } else {
+        if (s->kind == SERVICE_H1) {
             answer_h1(s);
+        } else {
+            answer_h2(s);
         }
     }
 }

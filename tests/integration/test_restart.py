@@ -186,6 +186,94 @@ def test_new_binary_takes_over_without_loss(stack, monkeypatch):
     assert stack.get(WEB, "/hello").status == 200
 
 
+class Drained:
+    """A WebSocket and a kept connection of a gateway that another build has replaced."""
+
+    def __init__(self, stack, monkeypatch, headers=()):
+        self.stack, self.old = stack, stack.gateway_pid()
+        origin = ("origin", stack.url("tool", "").rstrip("/"))
+        self.headers = list(headers)
+        self.ws = stack.ws("tool", headers=[*headers, origin])
+        assert self.ws.open, self.ws.answer
+        self.kept = stack.h1("tool")
+        assert self.kept.request(path="/hello", headers=self.headers).status == 200
+        monkeypatch.setattr(harness, "BIN", other_build(harness.BIN, stack.dir / "wos-next"))
+        stack.ok("restart")
+        harness.until("a new gateway", lambda: stack.gateway_pid() not in (None, self.old))
+        self.goes_on()
+
+    def goes_on(self):
+        assert harness.alive(self.old)
+        self.ws.send("still there")
+        assert self.ws.recv()[1] == b"still there"
+
+    def has_ended(self, status):
+        with pytest.raises(clients.Closed):
+            self.ws.recv()
+        assert self.kept.request(path="/hello", headers=self.headers).status == status
+        self.kept.close()
+
+
+@pytest.fixture
+def tool(stack):
+    stack.ok("publish", "tool", stack.backend("own"))
+    return stack
+
+
+NOBODY_HERE = ("config", "set", "tunnel.serviceTunnels.whitelistIps", "192.0.2.0/24")
+
+
+@pytest.mark.parametrize("change,status", [
+    (NOBODY_HERE, 403),
+    (("config", "set", "tunnel.serviceTunnels.access", "private"), 404),
+    (("unpublish", "tool"), 404)])
+def test_what_is_revoked_ends_at_a_replaced_gateway_too(tool, monkeypatch, change, status):
+    """A gateway that drained never got another snapshot: for drainSeconds nothing could be revoked
+    there."""
+    drained = Drained(tool, monkeypatch)
+    tool.ok("publish", "another", 9)
+    drained.goes_on()
+    tool.ok(*change)
+    drained.has_ended(status)
+
+
+def test_a_new_secret_counts_at_a_replaced_gateway_too(tool, monkeypatch):
+    tool.ok("config", "set", "tunnel.serviceTunnels.secret", "-", text_input="first of the secrets")
+    tool.ok("config", "set", "tunnel.serviceTunnels.access", "secret")
+    drained = Drained(tool, monkeypatch, [("x-wos-secret", "first of the secrets")])
+    tool.ok("config", "set", "tunnel.serviceTunnels.secret", "-", text_input="second of the secrets")
+    drained.has_ended(401)
+
+
+def test_a_later_daemon_finds_the_replaced_gateway(tool, monkeypatch):
+    """Its socket had been replaced: nobody could tell it anything."""
+    drained = Drained(tool, monkeypatch)
+    tool.ok("restart")
+    drained.goes_on()
+    daemon = tool.daemon_pid()
+    os.kill(daemon, signal.SIGKILL)
+    harness.until("the daemon is dead", lambda: not harness.alive(daemon))
+    drained.goes_on()
+    tool.ok("start")
+    drained.goes_on()
+    tool.ok(*NOBODY_HERE)
+    drained.has_ended(403)
+    harness.until("it has ended", lambda: not harness.alive(drained.old))
+    tool.ok("restart")
+    harness.until("its socket is gone", lambda: not list(tool.home.glob("gateway-*.sock")))
+
+
+def test_a_replaced_gateway_ends_with_stop(tool, monkeypatch):
+    drained = Drained(tool, monkeypatch)
+    daemon = tool.daemon_pid()
+    os.kill(daemon, signal.SIGKILL)  # so nobody is there who knows it
+    harness.until("the daemon is dead", lambda: not harness.alive(daemon))
+    tool.ok("stop")
+    harness.until("it has ended", lambda: not harness.alive(drained.old))
+    drained.ws.close()
+    drained.kept.close()
+
+
 def test_killed_daemon_leaves_routes_serving(stack):
     pids = stack.service_pids("alpha")
     gateway = stack.gateway_pid()

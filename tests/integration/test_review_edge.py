@@ -11,6 +11,7 @@ import time
 import h2.events
 import pytest
 
+import edge as plain_edge
 import h2wire
 from clients import ClientError, tls_context
 from rawservice import H2Service, Peer, RawService, h2_answer, h2_long_answer
@@ -372,3 +373,26 @@ def test_a_reset_of_the_service_behind_its_data_is_seen(http):
         else:
             flow.rest()
             assert flow.answer.reset is not None
+
+
+def test_a_head_begun_before_the_secret_changed_is_judged_by_the_new_one():
+    """Streams whose head, or whose body of nothing, was not complete kept the snapshot they began
+    with, and a review passes over what is not started."""
+    host, old, new = "app.wos.localhost", "an old secret 123", "another secret 456"
+    with plain_edge.Edge([host + "=9,secret"], secret=old) as edge, \
+            h2wire.Wire(edge.port, host, ca=edge.ca) as wire:
+        wire.start()
+        fields = wire.get(extra=[("x-wos-secret", old)])
+        wire.headers(1, fields, end=True)
+        wire.answer(1, 502)  # let in: nothing listens there
+        wire.headers(3, wire.post(extra=[("x-wos-secret", old), ("content-length", "0")]))
+        wire.alive()
+        head = h2wire.block(fields)
+        wire.headers(5, head[:-4], flags=0, raw=True, end=True)
+        edge.command("secret " + new)
+        wire.frame(h2wire.CONTINUATION, h2wire.END_HEADERS, 5, head[-4:])
+        wire.answer(5, 401)
+        wire.data(3, end=True)
+        wire.answer(3, 401)
+        wire.headers(7, wire.get(extra=[("x-wos-secret", new)]), end=True)
+        wire.answer(7, 502)

@@ -111,7 +111,7 @@ function Actions({ of, reload, onError }: { of: Detail; reload: () => void; onEr
     const [asking, setAsking] = useState<'start' | 'edit' | 'remove'>();
     const close = () => setAsking(undefined);
     const isBusy = of.activeOperation !== undefined;
-    const isUp = of.services.some((s) => ['running', 'created', 'restarting', 'paused'].includes(s.state));
+    const isUp = of.services.some((s) => ['running', 'restarting', 'paused'].includes(s.state));
     const config = of.projectConfig?.status;
     const path = of.worktree.path;
     const down = async () => {

@@ -56,6 +56,84 @@ static void test_limits_match_the_snapshot(void **state)
     config_free(c);
 }
 
+/* Encodes and decodes a snapshot with the configuration's limits and proxies. */
+static void assert_can_be_published(const struct config *c, const char *what)
+{
+    struct snapshot_spec spec = {
+        .generation = 1,
+        .public_port = 5858,
+        .tls_min = 2,
+        .limits = c->limits,
+        .trusted_proxies = {c->trusted_proxies.items, c->trusted_proxies.count},
+        .proxy_protocol = {c->proxy_protocol.items, c->proxy_protocol.count}};
+    struct buf bytes = {0};
+    struct err err = {.msg = ""};
+    snapshot_encode(&spec, &bytes);
+    struct snapshot *s = snapshot_decode(buf_str(&bytes), &err);
+    if (s == NULL) {
+        fail_msg("%s: %s", what, err.msg);
+    }
+    assert_memory_equal(&s->spec.limits, &c->limits, sizeof c->limits);
+    snapshot_unref(s);
+    buf_fini(&bytes);
+}
+
+/* failedSecretsFree 0 could be configured but not published. */
+static void test_every_limit_can_be_published_at_both_ends(void **state)
+{
+    (void)state;
+    unsigned seen = 0;
+    for (size_t i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        if (!str_starts(str_of(key->path), STR("tunnel.limits."))) {
+            continue;
+        }
+        const uint32_t ends[] = {key->min, key->max};
+        for (size_t k = 0; k < COUNT_OF(ends); k++) {
+            struct config *c = config_parse("/nowhere", STR_NONE);
+            autofree char *what = xasprintf("%s = %u", key->path, ends[k]);
+            memcpy((char *)c + key->offset, &ends[k], sizeof ends[k]);
+            assert_can_be_published(c, what);
+            config_free(c);
+        }
+        seen++;
+    }
+    assert_int_equal(seen, sizeof(struct limits) / sizeof(uint32_t));
+}
+
+/* config.json with a list of that many addresses. */
+static struct config *parse_proxies(const char *key, unsigned count)
+{
+    struct buf text = {0};
+    buf_printf(&text, "{\"tunnel\": {\"%s\": [", key);
+    for (unsigned i = 0; i < count; i++) {
+        buf_printf(&text, "%s\"10.0.%u.%u\"", i == 0 ? "" : ", ", i / 256, i % 256);
+    }
+    buf_printf(&text, "]}}");
+    struct config *c = config_parse("/nowhere", buf_str(&text));
+    buf_fini(&text);
+    return c;
+}
+
+/* Longer lists were taken, and then nothing could be published. */
+static void test_lists_of_proxies_are_as_long_as_a_snapshot_holds(void **state)
+{
+    (void)state;
+    const char *const names[] = {"trustedProxies", "proxyProtocol"};
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        struct config *c = parse_proxies(names[i], SNAPSHOT_PEERS_MAX);
+        autofree char *key = xasprintf("tunnel.%s", names[i]);
+        assert_int_equal(c->problem_count, 0);
+        assert_int_equal(c->trusted_proxies.count + c->proxy_protocol.count, SNAPSHOT_PEERS_MAX);
+        assert_can_be_published(c, key);
+        config_free(c);
+        c = parse_proxies(names[i], SNAPSHOT_PEERS_MAX + 1);
+        assert_true(says(c, key, "has 1001 entries, more than the 1000 there may be"));
+        assert_int_equal(c->trusted_proxies.count + c->proxy_protocol.count, 0);
+        config_free(c);
+    }
+}
+
 static void test_not_json_is_one_problem(void **state)
 {
     (void)state;
@@ -532,6 +610,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_file_is_all_defaults),
         cmocka_unit_test(test_limits_match_the_snapshot),
+        cmocka_unit_test(test_every_limit_can_be_published_at_both_ends),
+        cmocka_unit_test(test_lists_of_proxies_are_as_long_as_a_snapshot_holds),
         cmocka_unit_test(test_not_json_is_one_problem),
         cmocka_unit_test(test_every_problem_is_named_and_the_rest_works),
         cmocka_unit_test(test_unknown_keys_name_the_nearest),

@@ -1,5 +1,5 @@
-/* review: which snapshots let in less than the one before. */
-#include "gateway/review.h"
+/* narrowing: which snapshots let in less than the one before. */
+#include "routing/narrowing.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +10,6 @@
 #include <cmocka.h>
 
 #include "base/auto.h"
-#include "routing/snapshot.h"
 
 enum { ROUTES = 3, POLICIES = 2 };
 
@@ -72,7 +71,7 @@ static bool is_needed_after(change_fn *change)
     struct snapshot *before = take(&f);
     change(&f);
     struct snapshot *now = take(&f);
-    bool needed = review_is_needed(before, now);
+    bool needed = narrowing_between(before, now);
     snapshot_unref(before);
     snapshot_unref(now);
     return needed;
@@ -178,6 +177,16 @@ static void one_policy_more(struct fixture *f)
     f->spec.policy_count = POLICIES + 1;
 }
 
+static void policies_in_another_order(struct fixture *f)
+{
+    struct policy first = f->policies[0];
+    f->policies[0] = f->policies[1];
+    f->policies[1] = first;
+    for (size_t i = 0; i < COUNT_OF(f->routes); i++) {
+        f->routes[i].policy = 1 - f->routes[i].policy;
+    }
+}
+
 static void no_secret(struct fixture *f)
 {
     f->spec.access.has_secret = false;
@@ -206,8 +215,9 @@ static void another_revoked(struct fixture *f)
 static void test_harmless(void **state)
 {
     (void)state;
-    change_fn *const changes[] = {nothing,           another_port,  another_state, one_more,
-                                  one_more_in_front, another_order, another_rate};
+    change_fn *const changes[] = {nothing,      another_port,      another_state,
+                                  one_more,     one_more_in_front, another_order,
+                                  another_rate, one_policy_more,   policies_in_another_order};
     for (size_t i = 0; i < COUNT_OF(changes); i++) {
         if (is_needed_after(changes[i])) {
             fail_msg("harmless change %zu", i);
@@ -218,11 +228,10 @@ static void test_harmless(void **state)
 static void test_needed(void **state)
 {
     (void)state;
-    change_fn *const changes[] = {
-        one_less,         first_removed,  none,           replaced,    another_service,
-        another_worktree, another_policy, secret_wanted,  class_list,  route_list,
-        one_policy_more,  no_secret,      another_secret, another_key, one_revoked,
-        another_revoked};
+    change_fn *const changes[] = {one_less,        first_removed,    none,           replaced,
+                                  another_service, another_worktree, another_policy, secret_wanted,
+                                  class_list,      route_list,       no_secret,      another_secret,
+                                  another_key,     one_revoked,      another_revoked};
     for (size_t i = 0; i < COUNT_OF(changes); i++) {
         if (!is_needed_after(changes[i])) {
             fail_msg("change %zu", i);
@@ -230,11 +239,29 @@ static void test_needed(void **state)
     }
 }
 
+/* Nobody was in by a secret, so a first one takes nothing away. */
+static void test_a_first_secret_is_no_narrowing(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    no_secret(&f);
+    struct snapshot *before = take(&f);
+    f.spec.access.has_secret = true;
+    another_key(&f);
+    struct snapshot *now = take(&f);
+    assert_false(narrowing_between(before, now));
+    assert_true(narrowing_between(now, before));
+    snapshot_unref(before);
+    snapshot_unref(now);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_harmless),
         cmocka_unit_test(test_needed),
+        cmocka_unit_test(test_a_first_secret_is_no_narrowing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
