@@ -45,7 +45,9 @@ static bool answer_read(const struct nlmsghdr *head, size_t len, struct sockdiag
         found->idiag_inode == 0) {
         return false;
     }
-    *out_found = (struct sockdiag){.uid = found->idiag_uid, .inode = found->idiag_inode};
+    *out_found = (struct sockdiag){.uid = found->idiag_uid,
+                                   .inode = found->idiag_inode,
+                                   .is_closing = found->idiag_state == TCP_FIN_WAIT1};
     return true;
 }
 

@@ -12,6 +12,9 @@
 struct sockdiag {
     uid_t uid;      /* of who made the socket */
     uint64_t inode; /* the number in /proc/PID/fd: "socket:[N]" */
+    /* Its end was said and is not acknowledged: after shutdown(SHUT_WR), which has a descriptor, or
+     * in a close that lingers, which has none any more. */
+    bool is_closing;
 };
 
 /* The socket that is at `local` and connected to `remote`, both IPv4 or both IPv6 and neither

@@ -227,7 +227,7 @@ static void judge_peer(struct api *api, struct api_request *r, enum access_who w
 {
     r->is_public = who != ACCESS_LOCAL;
     if (who == ACCESS_LOCAL) {
-        enum peer peer = peers_find(api->peers, r);
+        enum peer peer = peers_find_local(api->peers, r);
         r->is_public = peer != PEER_OURS;
         r->refusal = r->is_public ? peer_reason(peer) : NULL;
     } else if (who == ACCESS_PUBLIC && caller_is_loopback(r)) {
