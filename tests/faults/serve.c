@@ -64,6 +64,7 @@ struct serve {
     struct access_log *log;
     struct worker *worker;
     uint16_t port;
+    int listener;
     struct service h1;
     struct service h2c;
 };
@@ -154,12 +155,14 @@ static void serve_init(struct serve *s)
     CHECK(s->worker != NULL);
     s->worker->access = s->log;
     worker_set_view(s->worker, view_new(make_snapshot(s), certset_ref(certs), NULL, NULL));
-    worker_add_listener(s->worker, service_listen(&s->port), false);
+    s->listener = service_listen(&s->port);
+    worker_add_listener(s->worker, s->listener, false);
 }
 
 static void serve_fini(struct serve *s)
 {
     worker_free(s->worker);
+    (void)close(s->listener);
     access_log_free(s->log);
     limit_free(s->limit);
     service_fini(&s->h1);
