@@ -12,7 +12,7 @@
 #include "base/auto.h"
 #include "base/str.h"
 
-enum { STAT_MAX = 1024, FIELD_GROUP = 5, FIELD_SESSION = 6, FIELD_START = 22 };
+enum { STAT_MAX = 1024, FIELD_GROUP = 5, FIELD_SESSION = 6, FIELD_THREADS = 20, FIELD_START = 22 };
 
 /* `rest` follows the command's closing parenthesis: " S 1 2 3 …". */
 static bool parse_stat(struct str rest, struct process_info *info)
@@ -28,7 +28,8 @@ static bool parse_stat(struct str rest, struct process_info *info)
             info->state = part.ptr[0];
             continue;
         }
-        if (field != FIELD_GROUP && field != FIELD_SESSION && field != FIELD_START) {
+        if (field != FIELD_GROUP && field != FIELD_SESSION && field != FIELD_THREADS &&
+            field != FIELD_START) {
             continue; /* some of them may be negative */
         }
         if (!str_to_u64(part, &value)) {
@@ -38,6 +39,8 @@ static bool parse_stat(struct str rest, struct process_info *info)
             info->group = (pid_t)value;
         } else if (field == FIELD_SESSION) {
             info->session = (pid_t)value;
+        } else if (field == FIELD_THREADS) {
+            info->threads = value;
         } else {
             info->start_ticks = value;
         }

@@ -18,6 +18,7 @@ struct process_info {
     pid_t group;
     pid_t session;
     char state;           /* 'R', 'S', 'Z' … as in /proc/PID/stat */
+    uint64_t threads;     /* that live, or wait to be forgotten */
     uint64_t start_ticks; /* clock ticks since boot: field 22 */
 };
 

@@ -24,6 +24,14 @@ struct gateway_link {
     void *arg; /* borrowed */
 };
 
+/* A gateway in hostile hands could give anything. */
+static bool is_listening(int fd)
+{
+    int value = 0;
+    socklen_t len = sizeof value;
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &len) == 0 && value != 0;
+}
+
 static void link_on_listeners(struct gateway_link *link, const cJSON *body, const int *fds,
                               size_t fd_count)
 {
@@ -32,7 +40,8 @@ static void link_on_listeners(struct gateway_link *link, const cJSON *body, cons
     for (size_t i = 0; i < fd_count; i++) {
         const cJSON *address =
             i < SOCKETS_PER_WORKER_MAX ? cJSON_GetArrayItem(addresses, (int)i) : NULL;
-        if (worker < 0 || worker >= SOCKETS_WORKERS_MAX || !cJSON_IsString(address)) {
+        if (worker < 0 || worker >= SOCKETS_WORKERS_MAX || !cJSON_IsString(address) ||
+            !is_listening(fds[i])) {
             (void)close(fds[i]);
             continue;
         }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -14,6 +15,7 @@
 
 #include "base/auto.h"
 #include "base/log.h"
+#include "daemon/gateways.h"
 #include "gateway/link_protocol.h"
 
 #define GATEWAY_LOG "gateway.log"
@@ -108,6 +110,12 @@ struct subprocess *gateway_spawn(struct loop *loop, int listener, subprocess_exi
     rlim_t before = files_limit(RLIM_INFINITY);
     struct subprocess *process = subprocess_start(loop, &spec, on_exit, arg, err);
     (void)files_limit(before);
+    if (process != NULL && gateways_add(subprocess_pid(process), err) < 0) {
+        /* Connections of a gateway that is not listed would count as local. */
+        (void)subprocess_signal(process, SIGKILL, NULL);
+        subprocess_release(process);
+        return NULL;
+    }
     return process;
 }
 

@@ -7,7 +7,6 @@
 #include "gateway/gateway.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <openssl/crypto.h>
 #include <signal.h>
@@ -279,18 +278,15 @@ void gateway_add_listeners(struct gateway *g, unsigned worker, const cJSON *addr
 {
     for (size_t i = 0; i < count; i++) {
         const cJSON *address = cJSON_GetArrayItem(addresses, (int)i);
-        int kept = worker < g->worker_count && cJSON_IsString(address) &&
-                           fd_set_nonblock(fds[i], NULL) == 0
-                       ? fcntl(fds[i], F_DUPFD_CLOEXEC, 0)
-                       : -1;
-        if (kept < 0) {
+        if (worker >= g->worker_count || !cJSON_IsString(address) ||
+            fd_set_nonblock(fds[i], NULL) < 0) {
             log_error("gateway", "cannot use a listening socket", LOG_INT("worker", worker));
             (void)close(fds[i]);
             continue;
         }
         g->kept = xrealloc(g->kept, (g->kept_count + 1) * sizeof *g->kept);
         g->kept[g->kept_count++] = (struct kept_listener){
-            .fd = kept, .address = xstrdup(address->valuestring), .worker = worker};
+            .fd = fds[i], .address = xstrdup(address->valuestring), .worker = worker};
         struct listener_letter *letter = xcalloc(1, sizeof *letter);
         *letter =
             (struct listener_letter){g->workers[worker], fds[i],

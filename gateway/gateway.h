@@ -20,7 +20,7 @@ enum { GATEWAY_MAGIC = 0x67617465, WORKERS_MAX = 64 };
 
 /* A listening descriptor kept for the next daemon and generation. */
 struct kept_listener {
-    int fd; /* owned: a duplicate of what the worker has */
+    int fd; /* owned; the worker borrows it */
     char *address;
     unsigned worker;
 };

@@ -24,6 +24,8 @@ void link_send(struct gateway *g, unsigned type, cJSON *object)
     cJSON_Delete(object);
 }
 
+/* Said to a new link, which takes it at once: a frame that had to wait would need copies of its
+ * descriptors, which the sandbox refuses. */
 static void send_listeners(struct gateway *g, unsigned worker)
 {
     int fds[FRAME_FDS_MAX];

@@ -17,7 +17,7 @@ enum { LISTENER_BATCH = 10, PAUSE_MS = 100, LISTENER_MAGIC = 0x6c737472 };
 struct listener {
     uint32_t magic;
     struct worker *worker; /* borrowed */
-    int fd;                /* owned */
+    int fd;                /* borrowed */
     struct event *event;   /* owned */
     struct loop_timer pause;
     bool enabled;
@@ -135,7 +135,6 @@ void listener_close(struct listener *l)
     CHECK(l->magic == LISTENER_MAGIC);
     event_free(l->event);
     loop_timer_fini(&l->pause);
-    (void)close(l->fd);
     l->magic = 0;
     free(l);
 }

@@ -7,6 +7,8 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <stdio.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -95,11 +97,7 @@ static const int allowed[] = {
     SCMP_SYS(timerfd_create),
     SCMP_SYS(timerfd_settime),
     SCMP_SYS(timerfd_gettime),
-    SCMP_SYS(poll),
-    SCMP_SYS(ppoll),
     SCMP_SYS(pipe2),
-    SCMP_SYS(fcntl),
-    SCMP_SYS(dup),
     SCMP_SYS(close),
     /* bytes */
     SCMP_SYS(read),
@@ -110,13 +108,11 @@ static const int allowed[] = {
     SCMP_SYS(sendto),
     SCMP_SYS(recvmsg),
     SCMP_SYS(sendmsg),
-    SCMP_SYS(accept4),
     SCMP_SYS(shutdown),
     SCMP_SYS(getsockopt),
     SCMP_SYS(setsockopt),
     SCMP_SYS(getsockname),
     SCMP_SYS(getpeername),
-    SCMP_SYS(ioctl),
     SCMP_SYS(fstat),
     SCMP_SYS(lseek),
     SCMP_SYS(connect),
@@ -201,23 +197,61 @@ static struct scmp_arg_cmp is(unsigned index, scmp_datum_t value)
     return (struct scmp_arg_cmp){.arg = index, .op = SCMP_CMP_EQ, .datum_a = value};
 }
 
+static struct scmp_arg_cmp has(unsigned index, scmp_datum_t mask, scmp_datum_t value)
+{
+    return (struct scmp_arg_cmp){
+        .arg = index, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
+}
+
+/* TCP, and each socket that is open is among the descriptors in /proc, at one number, until it is
+ * closed: so the daemon knows which connections are the gateway's (daemon/gateways.h). No copies of
+ * descriptors, which could change places while somebody reads the table; no call that waits with a
+ * socket in its hands while its descriptor is closed; no socket as memory. */
+static int add_sockets(scmp_filter_ctx filter)
+{
+    static const int families[] = {AF_INET, AF_INET6};
+    static const int protocols[] = {0, IPPROTO_TCP};
+    static const int commands[] = {F_GETFD, F_SETFD, F_GETFL};
+    static const int questions[] = {FIONREAD, TCGETS}; /* isatty() of the log */
+    const uint32_t allow = SCMP_ACT_ALLOW;
+    const scmp_datum_t type = SOCK_STREAM | SOCK_NONBLOCK;
+    int rc = 0;
+    for (size_t i = 0; i < COUNT_OF(families); i++) {
+        for (size_t j = 0; j < COUNT_OF(protocols); j++) {
+            rc |= seccomp_rule_add(
+                filter, allow, SCMP_SYS(socket), 3, is(0, (scmp_datum_t)families[i]),
+                has(1, ~(scmp_datum_t)SOCK_CLOEXEC, type), is(2, (scmp_datum_t)protocols[j]));
+        }
+    }
+    rc |=
+        seccomp_rule_add(filter, allow, SCMP_SYS(accept4), 1, has(3, SOCK_NONBLOCK, SOCK_NONBLOCK));
+    for (size_t i = 0; i < COUNT_OF(commands); i++) {
+        rc |= seccomp_rule_add(filter, allow, SCMP_SYS(fcntl), 1, is(1, (scmp_datum_t)commands[i]));
+    }
+    rc |= seccomp_rule_add(filter, allow, SCMP_SYS(fcntl), 2, is(1, F_SETFL),
+                           has(2, O_NONBLOCK, O_NONBLOCK));
+    for (size_t i = 0; i < COUNT_OF(questions); i++) {
+        rc |=
+            seccomp_rule_add(filter, allow, SCMP_SYS(ioctl), 1, is(1, (scmp_datum_t)questions[i]));
+    }
+    return rc;
+}
+
 /* Calls that are right with some arguments only. */
 static int add_guarded(scmp_filter_ctx filter, pid_t self)
 {
     const uint32_t allow = SCMP_ACT_ALLOW;
-    int rc = 0;
-    /* TCP to loopback services; no Unix, raw, packet or netlink socket. */
-    rc |= seccomp_rule_add(filter, allow, SCMP_SYS(socket), 1, is(0, AF_INET));
-    rc |= seccomp_rule_add(filter, allow, SCMP_SYS(socket), 1, is(0, AF_INET6));
-    /* Threads, not processes. clone3 hides its flags in memory: libc then takes clone. */
+    int rc = add_sockets(filter);
+    /* Threads, not processes, and with the one table of descriptors. clone3 hides its flags in
+     * memory: libc then takes clone. */
     rc |= seccomp_rule_add(filter, allow, SCMP_SYS(clone), 1,
-                           SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+                           has(0, CLONE_THREAD | CLONE_FILES, CLONE_THREAD | CLONE_FILES));
     rc |= seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, SCMP_SYS(clone), 1,
                            SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
     rc |= seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
-    /* No memory that can be run. */
-    rc |= seccomp_rule_add(filter, allow, SCMP_SYS(mmap), 1,
-                           SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+    /* No memory that can be run, or that is a file or socket. */
+    rc |= seccomp_rule_add(filter, allow, SCMP_SYS(mmap), 2, has(2, PROT_EXEC, 0),
+                           has(3, MAP_ANONYMOUS, MAP_ANONYMOUS));
     rc |= seccomp_rule_add(filter, allow, SCMP_SYS(mprotect), 1,
                            SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
     /* abort() and nothing else. */

@@ -228,7 +228,7 @@ void worker_drain(struct worker *w, uint64_t limit_ms)
     CHECK(w->magic == WORKER_MAGIC);
     w->draining = true;
     w->drain_deadline_ms = clock_now_ms() + limit_ms;
-    listeners_close(w); /* the supervisor holds duplicates: nothing queued is reset */
+    listeners_close(w); /* their sockets stay open: nothing queued is reset */
     for (struct conn *c = w->fronts; c != NULL;) {
         struct conn *next = c->front_next;
         if (c->state == CONN_OPEN) {

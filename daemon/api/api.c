@@ -22,6 +22,7 @@
 #include "daemon/api/access.h"
 #include "daemon/api/caller.h"
 #include "daemon/api/login.h"
+#include "daemon/api/peer.h"
 #include "daemon/api/request.h"
 #include "daemon/api/web_assets.h"
 #include "daemon/api/web_bind.h"
@@ -55,6 +56,7 @@ struct api {
     struct mount socket;
     struct mount web;
     struct api_request *requests; /* owned: under way */
+    struct peers *peers;          /* owned */
     struct web_tls *web_tls;      /* owned; NULL: plain HTTP */
     char *web_url;                /* owned; NULL: not listening */
     char *web_error;              /* owned; NULL: none */
@@ -163,13 +165,42 @@ static bool body_read(struct api_request *r)
     return true;
 }
 
+/* Who is not signed in and would have to be. */
+static void refuse_public(struct api_request *r)
+{
+    if (r->refusal == NULL) {
+        reply_error(r, 401, "unauthorized", "log in first", NULL);
+        return;
+    }
+    bool is_offered = login_is_offered(r->d);
+    autofree char *message =
+        xasprintf("%s: %s", r->refusal,
+                  is_offered ? "log in first, or ask as the user that wos runs as"
+                             : "ask as the user that wos runs as (or set tunnel.webUi.enabled, "
+                               "subdomain and secret, and log in)");
+    reply_error(r, is_offered ? 401 : 403, is_offered ? "unauthorized" : "forbidden", message,
+                NULL);
+}
+
+/* True when it must not go on as who it is. */
+static bool lacks_login(struct api_request *r, const struct api_endpoint *e)
+{
+    if (!r->is_public || (e != NULL && e->access == API_ANYONE && e->method == API_GET)) {
+        return false;
+    }
+    if (r->refusal != NULL && !login_is_offered(r->d)) {
+        return true;
+    }
+    return (e == NULL || e->access != API_ANYONE) && !login_check(r);
+}
+
 static void dispatch(struct api_request *r, const char *path)
 {
     bool is_path_known;
     const struct api_endpoint *e =
         endpoint_find(path, method_of(r->http), &r->param, &is_path_known);
-    if (r->is_public && (e == NULL || e->access != API_ANYONE) && !login_check(r)) {
-        reply_error(r, 401, "unauthorized", "log in first", NULL);
+    if (lacks_login(r, e)) {
+        refuse_public(r);
     } else if (e == NULL) {
         reply_error(r, is_path_known ? 405 : 404,
                     is_path_known ? "method-not-allowed" : "not-found",
@@ -181,16 +212,27 @@ static void dispatch(struct api_request *r, const char *path)
     }
 }
 
-static bool peer_is_us(struct evhttp_request *http)
+static bool socket_peer_is_ours(const struct api_request *r)
 {
-    struct evhttp_connection *conn = evhttp_request_get_connection(http);
     struct ucred peer;
     socklen_t len = sizeof peer;
-    int fd = conn == NULL ? -1 : bufferevent_getfd(evhttp_connection_get_bufferevent(conn));
-    if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0) {
-        return false;
+    int fd = caller_descriptor(r);
+    return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+           peer_uid_is_ours(peer.uid);
+}
+
+/* What the kernel says about the connection, where that matters: to who claims to be local, and to
+ * who claims to be our gateway. */
+static void judge_peer(struct api *api, struct api_request *r, enum access_who who)
+{
+    r->is_public = who != ACCESS_LOCAL;
+    if (who == ACCESS_LOCAL) {
+        enum peer peer = peers_find_local(api->peers, r);
+        r->is_public = peer != PEER_OURS;
+        r->refusal = r->is_public ? peer_reason(peer) : NULL;
+    } else if (who == ACCESS_PUBLIC && caller_is_loopback(r)) {
+        r->is_forwarded = peers_find(api->peers, r) == PEER_OURS;
     }
-    return peer.uid == geteuid() || peer.uid == 0;
 }
 
 /* True where evhttp has not read the content and would take it for the next request. */
@@ -210,7 +252,7 @@ static bool has_unread_content(struct api_request *r)
 static bool request_is_allowed(struct mount *m, struct api_request *r)
 {
     if (!m->is_web) {
-        if (!peer_is_us(r->http)) {
+        if (!socket_peer_is_ours(r)) {
             reply_error(r, 403, "forbidden", "this socket is another user's", NULL);
             return false;
         }
@@ -224,8 +266,7 @@ static bool request_is_allowed(struct mount *m, struct api_request *r)
         reply_error(r, 403, "forbidden", "this Host is not one of the web listener's names", NULL);
         return false;
     }
-    r->is_by_name = who == ACCESS_PUBLIC;
-    r->is_public = who != ACCESS_LOCAL;
+    judge_peer(m->api, r, who);
     if (method_of(r->http) != API_GET &&
         (!access_origin_is_ours(request_header(r, "Origin"), host) ||
          !access_fetch_is_ours(request_header(r, "Sec-Fetch-Site")))) {
@@ -366,6 +407,7 @@ struct api *api_new(struct daemon *d, struct err *err)
     struct api *api = xcalloc(1, sizeof *api);
     api->magic = API_MAGIC;
     api->d = d;
+    api->peers = peers_new();
     mount_init(&api->socket, api, "/v1", false);
     mount_init(&api->web, api, "/ui/v1", true);
     loop_timer_init(&api->web_timer, d->loop, api_on_web_timer, api);
@@ -388,6 +430,7 @@ void api_free(struct api *api)
     evhttp_free(api->socket.http);
     evhttp_free(api->web.http);
     web_tls_free(api->web_tls);
+    peers_free(api->peers);
     (void)unlink(SOCKET_NAME);
     free(api->web_url);
     free(api->web_error);

@@ -12,7 +12,7 @@
 #include "daemon/api/request.h"
 #include "daemon/daemon.h"
 
-static int connection_fd(const struct api_request *r)
+int caller_descriptor(const struct api_request *r)
 {
     struct evhttp_connection *conn = evhttp_request_get_connection(r->http);
     return conn == NULL ? -1 : bufferevent_getfd(evhttp_connection_get_bufferevent(conn));
@@ -69,17 +69,42 @@ static void take_forwarded(const struct api_request *r, struct caller *out)
     }
 }
 
+bool caller_ends(const struct api_request *r, struct sockaddr_storage *out_there,
+                 struct sockaddr_storage *out_here)
+{
+    struct sockaddr_storage there = {0};
+    struct sockaddr_storage here = {0};
+    socklen_t there_len = sizeof there;
+    socklen_t here_len = sizeof here;
+    int fd = caller_descriptor(r);
+    if (fd < 0 || getpeername(fd, (struct sockaddr *)&there, &there_len) < 0 ||
+        getsockname(fd, (struct sockaddr *)&here, &here_len) < 0) {
+        return false;
+    }
+    unmap(&there);
+    unmap(&here);
+    *out_there = there;
+    *out_here = here;
+    return true;
+}
+
+bool caller_is_loopback(const struct api_request *r)
+{
+    struct sockaddr_storage there = {0};
+    struct sockaddr_storage here;
+    char text[INET6_ADDRSTRLEN];
+    (void)caller_ends(r, &there, &here); /* family 0 then: "" */
+    address_text(&there, text);
+    return access_is_loopback(text);
+}
+
 struct caller caller_of(const struct api_request *r)
 {
     struct caller out = {.is_tls = r->d->config->web_ssl.enabled};
-    socklen_t len = sizeof out.address;
-    int fd = connection_fd(r);
-    if (fd < 0 || getpeername(fd, (struct sockaddr *)&out.address, &len) < 0) {
-        out.address.ss_family = 0;
-    }
-    unmap(&out.address);
+    struct sockaddr_storage here;
+    (void)caller_ends(r, &out.address, &here); /* family 0 then */
     address_text(&out.address, out.text);
-    if (r->is_by_name && access_is_loopback(out.text)) {
+    if (r->is_forwarded) {
         take_forwarded(r, &out);
     }
     return out;
@@ -92,12 +117,8 @@ const struct sockaddr *caller_sockaddr(const struct caller *c)
 
 void caller_local_address(const struct api_request *r, char *out)
 {
-    struct sockaddr_storage address = {0};
-    socklen_t len = sizeof address;
-    int fd = connection_fd(r);
-    if (fd < 0 || getsockname(fd, (struct sockaddr *)&address, &len) < 0) {
-        address.ss_family = 0;
-    }
-    unmap(&address);
-    address_text(&address, out);
+    struct sockaddr_storage there;
+    struct sockaddr_storage here = {0};
+    (void)caller_ends(r, &there, &here); /* family 0 then: "" */
+    address_text(&here, out);
 }

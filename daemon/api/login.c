@@ -65,6 +65,12 @@ bool login_cookie(const char *cookies, struct str name, unsigned index, struct s
     return false;
 }
 
+bool login_is_offered(const struct daemon *d)
+{
+    const struct config *c = d->config;
+    return (c->web_ui_enabled || c->web_is_exposed) && c->web_ui_secret != NULL;
+}
+
 bool login_check(struct api_request *r)
 {
     const struct config *c = r->d->config;
@@ -155,7 +161,7 @@ static bool secret_is(const char *secret, const char *given)
 static void handle_login(struct api_request *r)
 {
     const struct config *c = r->d->config;
-    const char *secret = c->web_ui_enabled || c->web_is_exposed ? c->web_ui_secret : NULL;
+    const char *secret = login_is_offered(r->d) ? c->web_ui_secret : NULL;
     struct caller peer = caller_of(r);
     if (!may_try(r, &peer)) {
         return;

@@ -20,6 +20,8 @@ struct login;
 struct login *login_new(struct daemon *d);
 void login_free(struct login *l);
 
+/* True where there is a secret to sign in with: tunnel.webUi, or a web.host beyond loopback. */
+bool login_is_offered(const struct daemon *d);
 /* True when the request's cookie is one of a device that is signed in; r->login is its id then. */
 bool login_check(struct api_request *r);
 

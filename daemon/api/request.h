@@ -31,8 +31,9 @@ struct api_request {
     char *param;                      /* owned: what stood for ':' in the pattern; or NULL */
     cJSON *body;                      /* owned; NULL when there was none */
     bool is_public;                   /* not of this machine alone: has to be logged in */
-    bool is_by_name;                  /* by tunnel.webUi's name: usually through the gateway */
-    char login[WEB_LOGIN_ID + 1];     /* of whom, then: the id of daemon/web_logins.h; or "" */
+    bool is_forwarded;                /* by tunnel.webUi's name, through our gateway */
+    const char *refusal;          /* borrowed: why its local Host does not make it local; or NULL */
+    char login[WEB_LOGIN_ID + 1]; /* of whom, then: the id of daemon/web_logins.h; or "" */
     void (*cancel)(struct api_request *r);
     void *work; /* the handler's own */
 };

@@ -85,6 +85,7 @@ struct serve {
     struct access_log *log;
     struct worker *worker;
     uint16_t port;
+    int listener;
     struct service h1;
     struct service h2c;
     struct service websocket;
@@ -204,7 +205,8 @@ static void serve_init(struct serve *s)
     s->worker->gateway = &s->gateway;
     s->worker->throttle = throttle_new();
     worker_set_view(s->worker, view_new(make_snapshot(s), certset_ref(certs), NULL, NULL));
-    worker_add_listener(s->worker, service_listen(&s->port), false);
+    s->listener = service_listen(&s->port);
+    worker_add_listener(s->worker, s->listener, false);
 }
 
 static void serve_fini(struct serve *s)
@@ -214,6 +216,7 @@ static void serve_fini(struct serve *s)
     mail_free(s->gateway.mail);
     seen_free(s->gateway.seen);
     loop_free(s->gateway.loop);
+    (void)close(s->listener);
     access_log_free(s->log);
     limit_free(s->limit);
     service_fini(&s->h1);

@@ -1,5 +1,6 @@
 """What the gateway process can no longer do. Needs a binary without sanitizers, whose
 runtime opens files: scripts/test release."""
+import json
 import os
 import signal
 import subprocess
@@ -12,8 +13,10 @@ pytestmark = pytest.mark.release_only
 PROBE = harness.BIN.parent / "sandbox_probe"
 KILLED = ("exec", "fork", "ptrace", "mount", "bind", "kill")
 REFUSED = ("open", "create", "openat2", "stat", "clone3", "unix-socket", "executable-memory",
-           "make-executable", "raise-limits", "raw-socket")
-ALLOWED = ("thread", "tcp-socket")
+           "make-executable", "raise-limits", "raw-socket", "udp-socket", "blocking-socket",
+           "make-blocking", "blocking-ioctl", "dup", "duplicate", "poll", "map-socket",
+           "own-table")
+ALLOWED = ("thread", "tcp-socket", "accept")
 
 
 def attempt(what):
@@ -78,3 +81,26 @@ def test_a_new_daemon_keeps_it(wos):
     wos.ok("restart")
     assert wos.gateway_pid() == pid
     assert wos.get("x").status == 200
+
+
+def test_it_gets_no_terminal(wos):
+    """What runs in the sandbox and is known as a gateway asks on the web listener, as this machine;
+    then the same of a program that is no gateway."""
+    wos.ok("start")
+    listed = wos.home / "gateways.json"
+
+    def ask(is_gateway):
+        probe = subprocess.Popen(
+            [PROBE, "reach", str(wos.web_port), str(wos.trees["alpha"])], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        if is_gateway:
+            with open("/proc/%d/stat" % probe.pid, encoding="ascii") as text:
+                start = int(text.read().rsplit(")", 1)[1].split()[19])
+            known = json.loads(listed.read_text()) + [{"pid": probe.pid, "start": start}]
+            listed.write_text(json.dumps(known))
+        return probe.communicate("go\n", timeout=60)[0]
+
+    answer = ask(True)
+    assert answer.startswith("HTTP/1.1 403") and "gateway" in answer, answer
+    answer = ask(False)
+    assert answer.startswith("HTTP/1.1 201"), answer

@@ -1,0 +1,88 @@
+/* gateways: see gateways.h. gateway_spawn.c adds; api/peer.c asks. */
+#include "daemon/gateways.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/process.h"
+#include "base/socket_holder.h"
+
+#define LIST "gateways.json"
+
+enum { LIST_BYTES_MAX = 64 << 10 };
+
+/* What the file says; the caller's. NULL when it cannot be read. */
+static cJSON *file_list(struct err *err)
+{
+    struct buf text = {0};
+    if (!file_exists(LIST)) {
+        return cJSON_CreateArray();
+    }
+    cJSON *all = NULL;
+    if (file_read(LIST, LIST_BYTES_MAX, &text, err) == 0) {
+        all = json_parse(buf_str(&text), LIST, err);
+    }
+    buf_fini(&text);
+    return all;
+}
+
+/* [{"pid", "start"}] of what was started and lives; the caller's. NULL when the file cannot be
+ * read. */
+static cJSON *list_read(struct err *err)
+{
+    autojson cJSON *all = file_list(err);
+    if (all == NULL) {
+        return NULL;
+    }
+    cJSON *living = cJSON_CreateArray();
+    const cJSON *item;
+    cJSON_ArrayForEach(item, all)
+    {
+        pid_t pid = (pid_t)json_get_int(item, "pid", 0);
+        uint64_t start = (uint64_t)json_get_int(item, "start", 0);
+        if (start != 0 && process_start_ticks(pid) == start) {
+            (void)cJSON_AddItemToArray(living, cJSON_Duplicate(item, true));
+        }
+    }
+    return living;
+}
+
+int gateways_add(pid_t pid, struct err *err)
+{
+    autojson cJSON *list = list_read(err);
+    if (list == NULL) {
+        list = cJSON_CreateArray(); /* what cannot be read is of no use to anybody */
+    }
+    cJSON *item = cJSON_CreateObject();
+    (void)json_add_int(item, "pid", pid);
+    (void)json_add_int(item, "start", (int64_t)process_start_ticks(pid));
+    (void)cJSON_AddItemToArray(list, item);
+    autofree char *text = json_print(list);
+    return file_write_atomic(LIST, str_of(text), 0600, err);
+}
+
+static enum gateways_answer worse(enum gateways_answer so_far, enum socket_holder one)
+{
+    enum gateways_answer answer = one == SOCKET_HELD           ? GATEWAYS_HAVE
+                                  : one == SOCKET_HELD_UNKNOWN ? GATEWAYS_MAY_HAVE
+                                                               : GATEWAYS_HAVE_NOT;
+    return answer > so_far ? answer : so_far;
+}
+
+enum gateways_answer gateways_ask(uint64_t inode)
+{
+    struct err err = {.msg = ""};
+    autojson cJSON *list = list_read(&err);
+    enum gateways_answer answer = list == NULL ? GATEWAYS_MAY_HAVE : GATEWAYS_NONE;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, list)
+    {
+        pid_t pid = (pid_t)json_get_int(item, "pid", 0);
+        answer = worse(answer, socket_holder_ask(pid, inode));
+    }
+    /* After theirs: what they send us is either still there, or here by now. */
+    return answer == GATEWAYS_HAVE_NOT ? worse(answer, socket_holder_ask_self(inode)) : answer;
+}

@@ -1,0 +1,24 @@
+/* gateways: the gateway processes of this home that live, those of earlier daemons too
+ * (H/gateways.json, which a gateway cannot read or write). The current directory must be H.
+ */
+#ifndef WOS_DAEMON_GATEWAYS_H
+#define WOS_DAEMON_GATEWAYS_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+enum gateways_answer {
+    GATEWAYS_NONE,     /* there is no gateway */
+    GATEWAYS_HAVE_NOT, /* there is, and the socket is not among its descriptors */
+    GATEWAYS_MAY_HAVE, /* that cannot be told now */
+    GATEWAYS_HAVE,
+};
+
+/* A gateway was started. */
+int gateways_add(pid_t pid, struct err *err);
+/* Whether a gateway has the socket (base/sockdiag.h), or has just sent it to this process. */
+enum gateways_answer gateways_ask(uint64_t inode);
+
+#endif
