@@ -55,7 +55,6 @@ struct operation *session_up(struct session *session, const struct session_up_re
     return op;
 }
 
-/* Begins the operation in its place: after an `up` that it cancels. */
 /* Its work is done; the workers of the gateway are still to say that they serve the result. */
 static bool session_is_settling(const struct session *session)
 {
@@ -65,6 +64,7 @@ static bool session_is_settling(const struct session *session)
             strncmp(operation_kind(op), "service-", strlen("service-")) == 0);
 }
 
+/* Begins the operation in its place: after an `up` that it cancels. */
 static struct operation *session_begin_down(struct session *session, const char *kind,
                                             size_t *out_place, struct err *err)
 {
