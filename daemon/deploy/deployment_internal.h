@@ -219,9 +219,9 @@ void service_action_checked(struct deployment *d);
  * is left, or it was started. */
 void deployment_service_stopped(struct deployment *d, const struct err *err);
 void deployment_service_started(struct deployment *d, const struct err *err);
-/* The service's process ended, asked to or not; true when that was expected or is told now. For
- * runners that watch processes. */
-bool deployment_service_exited(struct deployment *d, const struct service_run *s);
+/* The service's process ended, because it was asked to or by itself; true when that was expected or
+ * is told now. For runners that watch processes. */
+bool deployment_service_exited(struct deployment *d, const struct service_run *s, bool was_asked);
 /* Makes d->up with what service_environment needs, and finds the service; up_free it after. */
 int deployment_service_prepare(struct deployment *d, const struct manifest_service **out_service,
                                struct err *err);

@@ -50,6 +50,9 @@ void service_action_free(struct deployment *d)
 /* message NULL: done. */
 static void action_end(struct deployment *d, const char *message)
 {
+    if (d->is_down) {
+        return; /* a down is about to end this action */
+    }
     struct err err = {0};
     autofree char *copy = message == NULL ? NULL : xstrdup(message);
     event_step(d, d->action->is_checking ? "healthcheck" : "compose-up",
@@ -98,6 +101,9 @@ static void action_on_settled(void *arg)
 void deployment_service_started(struct deployment *d, const struct err *err)
 {
     struct service_action *action = d->action;
+    if (d->is_down) {
+        return; /* a down is about to end this action, or has */
+    }
     if (err != NULL) {
         action_end(d, err->msg);
         return;
@@ -188,7 +194,11 @@ int deployment_service_prepare(struct deployment *d, const struct manifest_servi
 
 void deployment_service_stopped(struct deployment *d, const struct err *err)
 {
-    CHECK(d->magic == DEPLOYMENT_MAGIC && d->action != NULL);
+    CHECK(d->magic == DEPLOYMENT_MAGIC);
+    if (d->is_down) {
+        return; /* a down is about to end this action, or has */
+    }
+    CHECK(d->action != NULL);
     if (err != NULL || !d->action->is_restart) {
         action_end(d, err == NULL ? NULL : err->msg);
         return;
@@ -201,13 +211,23 @@ static void action_on_stopped(void *arg)
     deployment_service_stopped(arg, NULL);
 }
 
-bool deployment_service_exited(struct deployment *d, const struct service_run *s)
+bool deployment_service_exited(struct deployment *d, const struct service_run *s, bool was_asked)
 {
     if (d->action == NULL || d->action->s != s) {
         return false;
     }
-    if (s->state == SERVICE_STOPPED) {
+    if (d->is_down) {
+        return true; /* which ends the action */
+    }
+    if (was_asked) {
         deployment_continue(d, action_on_stopped, 0);
+        return true;
+    }
+    if (!d->action->is_checking) {
+        return true; /* it was to be stopped in a moment: what it left behind still is */
+    }
+    if (service_is_done(s)) {
+        action_end(d, NULL);
         return true;
     }
     char status[64];

@@ -462,6 +462,7 @@ static void compose_stop(struct deployment *d)
     c->wave_runs = false;
     docker_search_cancel(c->search);
     c->search = NULL;
+    c->service_done = NULL;
     if (c->orphan != NULL) {
         return; /* orphan_on_exit goes on */
     }

@@ -50,7 +50,7 @@ static void service_on_unasked_exit(struct service_run *s, int status)
         readiness_on_ended(s);
         return;
     }
-    if (deployment_service_exited(d, s) || done_well) {
+    if (deployment_service_exited(d, s, false) || done_well) {
         return;
     }
     if (d->up != NULL && d->up->services_started && d->on_stopped == NULL) {
@@ -74,7 +74,7 @@ static void service_on_exit(void *arg, int status)
     } else if (s->state == SERVICE_STOPPING) {
         s->state = SERVICE_STOPPED;
         s->status = -1;
-        (void)deployment_service_exited(d, s);
+        (void)deployment_service_exited(d, s, true);
     }
     if (d->on_stopped != NULL && !deployment_has_processes(d)) {
         deployment_continue(d, deployment_on_stopped, 0);

@@ -1,0 +1,50 @@
+"""Single services that are stopped and started anew, and what of them the next daemon knows."""
+import harness
+from api_client import Api, Lines
+
+
+def ask(wos, verb, service, tree="alpha"):
+    answer = Api(wos.web_port).post("/worktrees/services/" + verb,
+                                    {"path": str(wos.trees[tree]), "service": service})
+    assert answer.status == 202, answer
+    return answer.json
+
+
+def until_step(wos, accepted, step, state):
+    """Reads the operation's stream up to this line."""
+    with Lines(wos.web_port, "/operations/%s/events" % accepted["operationId"]) as lines:
+        last = list(lines.until(lambda line: "terminal" in line or (
+            line["event"].get("id"), line["event"].get("state")) == (step, state)))[-1]
+    assert "terminal" not in last, last
+
+
+def test_a_task_runs_once_when_it_is_restarted(wos):
+    runs = wos.dir / "runs"
+    wos.deploy(harness.shell_app(web=harness.python_service("web"),
+                                 once={"script": ["echo x >> %s" % runs]}))
+    wos.up("alpha")
+    assert runs.read_text() == "x\n"
+    api = Api(wos.web_port)
+    api.done(ask(wos, "restart", "once"))
+    assert runs.read_text() == "x\n" * 2
+    api.done(ask(wos, "stop", "web"))  # nothing goes on behind it
+    assert runs.read_text() == "x\n" * 2
+    wos.down("alpha")
+    assert runs.read_text() == "x\n" * 2
+
+
+def test_a_down_ends_a_restart(wos):
+    never = wos.dir / "never"
+    wos.deploy(harness.shell_app(web={"script": [
+        "test -e %s && exec sleep 1000; exec %s %s/backend.py --port $WOS_SERVICE_PORT --name web"
+        % (never, harness.PYTHON, harness.FAKES)], "ports": [3000]}))
+    wos.up("alpha")
+    never.write_text("")
+    accepted = ask(wos, "restart", "web")
+    until_step(wos, accepted, "healthcheck", "running")
+    wos.down("alpha")
+    assert "terminal" in Api(wos.web_port).operation(accepted)[-1]
+    assert not [line for line in wos.processes().values() if "sleep 1000" in line]
+    never.unlink()
+    wos.up("alpha")
+    wos.wait_route("alpha-web")
