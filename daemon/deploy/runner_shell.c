@@ -246,15 +246,29 @@ static void shell_service_stop(struct deployment *d, struct service_run *s)
     subprocess_stop(s->process, SHELL_GRACE_MS);
 }
 
+/* As an up does: what is going to run is written down first, and then what does. */
+static int service_start_again(struct deployment *d, struct service_run *s, struct err *err)
+{
+    const struct manifest_service *ms = NULL;
+    free(s->run_id);
+    s->run_id = runid_new();
+    if (state_save(d, err) < 0 || deployment_service_prepare(d, &ms, err) < 0) {
+        return -1;
+    }
+    int rc = service_launch(d, ms, s, err);
+    up_free(d);
+    if (rc == 0) {
+        (void)state_save(d, NULL); /* where that fails the id in the file leads to it */
+    }
+    return rc;
+}
+
 static void shell_service_start(struct deployment *d, struct service_run *s)
 {
     struct err err = {0};
-    const struct manifest_service *ms = NULL;
-    int rc = deployment_service_prepare(d, &ms, &err);
-    if (rc == 0) {
-        rc = service_launch(d, ms, s, &err);
-        up_free(d);
-    }
+    int rc = service_start_again(d, s, &err);
+    free(s->run_id);
+    s->run_id = NULL;
     deployment_service_started(d, rc < 0 ? &err : NULL);
 }
 
@@ -322,8 +336,14 @@ static void restore_keys(struct service_run *s, const cJSON *keys)
 static void restore_service(struct deployment *d, const cJSON *entry)
 {
     struct service_run *s = state_restore_service(d, entry);
+    struct process_info leader;
+    const char *id = json_get_str(entry, "runId", NULL);
     s->pid = (pid_t)json_get_int(entry, "pid", 0);
     s->start_ticks = (uint64_t)json_get_int(entry, "startTicks", 0);
+    if (id != NULL && runid_find_leader(id, &leader)) { /* started, and not written down any more */
+        s->pid = leader.pid;
+        s->start_ticks = leader.start_ticks;
+    }
     s->cwd = xstrdup(json_get_str(entry, "cwd", d->wt.root));
     const cJSON *line = cJSON_GetArrayItem(json_get(entry, "command"), 2);
     s->command = xstrdup(cJSON_IsString(line) ? line->valuestring : "");
@@ -347,8 +367,6 @@ static void restore_launching(struct deployment *d, cJSON *shell)
         const char *id = json_get_str(entry, "runId", NULL);
         if (id != NULL && deployment_find(d, entry->string) == NULL &&
             runid_find_leader(id, &leader)) {
-            state_set(entry, "pid", cJSON_CreateNumber(leader.pid));
-            state_set(entry, "startTicks", cJSON_CreateNumber((double)leader.start_ticks));
             restore_service(d, entry);
         }
     }

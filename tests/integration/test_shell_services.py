@@ -1,4 +1,7 @@
 """Single services that are stopped and started anew, and what of them the next daemon knows."""
+import os
+import signal
+
 import harness
 from api_client import Api, Lines
 
@@ -48,3 +51,49 @@ def test_a_down_ends_a_restart(wos):
     never.unlink()
     wos.up("alpha")
     wos.wait_route("alpha-web")
+
+
+def hang_once_asked(wos):
+    """A service whose next start does not come to listen while the file returned exists."""
+    flag = wos.dir / "hang"
+    wos.deploy(harness.shell_app(web={"script": [
+        "while test -e %s; do sleep 0.1; done; exec %s %s/backend.py --port $WOS_SERVICE_PORT "
+        "--name web" % (flag, harness.PYTHON, harness.FAKES)], "ports": [3000]}))
+    wos.up("alpha")
+    flag.write_text("")
+    return flag
+
+
+def is_known(wos):
+    """The one process group of the service is the one that status shows."""
+    rows = wos.run("status", "--json", cwd="alpha").data["services"]
+    groups = {os.getpgid(pid) for pid, line in wos.processes().items()
+              if "backend.py" in line or "sleep 0.1" in line or "while test" in line}
+    assert [(row["state"], row.get("pid")) for row in rows] == [("running", pid) for pid in groups]
+    return True
+
+
+def test_a_daemon_that_goes_during_a_restart_knows_the_new_process(wos):
+    flag = hang_once_asked(wos)
+    until_step(wos, ask(wos, "restart", "web"), "healthcheck", "running")
+    os.kill(wos.daemon_pid(), signal.SIGKILL)
+    wos.ok("start")
+    harness.until("the process is known", lambda: is_known(wos))
+    flag.unlink()
+    wos.wait_route("alpha-web", "/hello")
+    wos.down("alpha")
+    assert not [line for line in wos.processes().values() if "backend.py" in line]
+
+
+def test_a_daemon_that_dies_in_a_restart_knows_the_new_process(wos):
+    hang_once_asked(wos).unlink()
+    wos.ok("stop")
+    wos.ok("start", env=wos.env(WOS_TEST_CRASH_AT="launch.spawned"))
+    daemon = wos.daemon_pid()
+    ask(wos, "restart", "web")
+    harness.until("the daemon died", lambda: not harness.alive(daemon))
+    wos.ok("start")
+    harness.until("the process is known", lambda: is_known(wos))
+    wos.wait_route("alpha-web", "/hello")
+    wos.down("alpha")
+    assert not [line for line in wos.processes().values() if "backend.py" in line]
