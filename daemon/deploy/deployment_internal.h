@@ -328,6 +328,10 @@ void state_restore_services(struct deployment *d);
  * them from an entry. */
 void state_add_ports(const struct service_run *s, cJSON *service);
 struct service_run *state_restore_service(struct deployment *d, const cJSON *entry);
+/* "state" ("stopped" or "exited") and "waitStatus" (waitpid's, -1: not known) of one that ended;
+ * restoring is false where the entry says nothing of an end. */
+void state_add_end(const struct service_run *s, cJSON *service);
+bool state_restore_end(struct service_run *s, const cJSON *entry);
 /* Replaces or adds; takes the value. */
 void state_set(cJSON *object, const char *key, cJSON *value);
 /* The member, made an empty object if it is none. */

@@ -100,6 +100,27 @@ void state_add_ports(const struct service_run *s, cJSON *service)
     }
 }
 
+void state_add_end(const struct service_run *s, cJSON *service)
+{
+    if (s->state == SERVICE_STOPPED || s->state == SERVICE_EXITED) {
+        json_add_str(service, "state", s->state == SERVICE_STOPPED ? "stopped" : "exited");
+        json_add_int(service, "waitStatus", s->status);
+    }
+}
+
+bool state_restore_end(struct service_run *s, const cJSON *entry)
+{
+    const char *state = json_get_str(entry, "state", "");
+    int64_t status = json_get_int(entry, "waitStatus", -1);
+    bool is_stopped = strcmp(state, "stopped") == 0;
+    if (!is_stopped && strcmp(state, "exited") != 0) {
+        return false;
+    }
+    s->state = is_stopped ? SERVICE_STOPPED : SERVICE_EXITED;
+    s->status = status < 0 || status > 0xffff ? -1 : (int)status;
+    return true;
+}
+
 static void state_set_ports(struct deployment *d)
 {
     cJSON *assignments = state_object(d->state, "portAssignments");

@@ -153,6 +153,10 @@ static void up_finish_failed(struct deployment *d, enum err_code code, const cha
     }
     bool drop = up->released && !up->services_started;
     up_free(d);
+    if (cJSON_GetArraySize(d->state) > 0) {
+        (void)state_save(d,
+                         NULL); /* how services ended meanwhile; the failure is the one to tell */
+    }
     deployment_monitor_start(d, false);
     if (drop) {
         d->ops.on_drop(d->arg);

@@ -50,7 +50,13 @@ static void service_on_unasked_exit(struct service_run *s, int status)
         readiness_on_ended(s);
         return;
     }
-    if (deployment_service_exited(d, s, false) || done_well) {
+    if (deployment_service_exited(d, s, false)) {
+        return;
+    }
+    if (d->up == NULL && !d->is_down) { /* else they save it when they end */
+        (void)state_save(d, NULL);      /* where that fails the next daemon takes it for crashed */
+    }
+    if (done_well) {
         return;
     }
     if (d->up != NULL && d->up->services_started && d->on_stopped == NULL) {
@@ -295,6 +301,7 @@ static cJSON *service_json(const struct deployment *d, const struct service_run 
     json_add_str(logs, "stderr", errors);
     json_add_str(service, "startedAt", s->started_at);
     state_add_ports(s, service);
+    state_add_end(s, service);
     if (s->run_id != NULL) {
         json_add_str(service, "runId", s->run_id);
     }
@@ -340,7 +347,8 @@ static void restore_service(struct deployment *d, const cJSON *entry)
     const char *id = json_get_str(entry, "runId", NULL);
     s->pid = (pid_t)json_get_int(entry, "pid", 0);
     s->start_ticks = (uint64_t)json_get_int(entry, "startTicks", 0);
-    if (id != NULL && runid_find_leader(id, &leader)) { /* started, and not written down any more */
+    bool is_new = id != NULL && runid_find_leader(id, &leader);
+    if (is_new) { /* it was started, and that not written down any more */
         s->pid = leader.pid;
         s->start_ticks = leader.start_ticks;
     }
@@ -349,10 +357,13 @@ static void restore_service(struct deployment *d, const cJSON *entry)
     s->command = xstrdup(cJSON_IsString(line) ? line->valuestring : "");
     restore_keys(s, json_get(entry, "environmentKeys"));
     s->process = subprocess_adopt(d->env.loop, s->pid, s->start_ticks, service_on_exit, s, NULL);
-    s->state = s->process != NULL ? SERVICE_RUNNING : SERVICE_EXITED;
-    s->status = -1;
+    if (is_new || !state_restore_end(s, entry)) {
+        s->state = s->process != NULL ? SERVICE_RUNNING : SERVICE_EXITED;
+    } else if (s->process != NULL) {
+        subprocess_stop(s->process, SHELL_GRACE_MS); /* what it left behind */
+    }
     for (size_t i = 0; i < s->port_count; i++) {
-        s->ports[i].route = s->process != NULL ? ROUTE_LIVE : ROUTE_STOPPED;
+        s->ports[i].route = s->state == SERVICE_RUNNING ? ROUTE_LIVE : ROUTE_STOPPED;
     }
 }
 

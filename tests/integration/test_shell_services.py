@@ -97,3 +97,37 @@ def test_a_daemon_that_dies_in_a_restart_knows_the_new_process(wos):
     wos.wait_route("alpha-web", "/hello")
     wos.down("alpha")
     assert not [line for line in wos.processes().values() if "backend.py" in line]
+
+
+def test_the_next_daemon_knows_how_services_ended(wos):
+    wos.deploy(harness.shell_app(
+        web=harness.python_service("web"), asked=harness.python_service("asked"),
+        task={"script": ["true"]}, late={"script": ["sleep 2"]},
+        broken={"script": ["while ! test -e %s; do sleep 0.1; done; exit 7" % (wos.dir / "end")]}))
+    wos.up("alpha")
+    Api(wos.web_port).done(ask(wos, "stop", "asked"))
+    (wos.dir / "end").write_text("")
+
+    def services():
+        rows = wos.run("status", "--json", cwd="alpha").data["services"]
+        return {row["service"]: (row["state"], row.get("status")) for row in rows}
+    known = {"web": ("running", None), "asked": ("stopped", None), "task": ("stopped", "exit 0"),
+             "late": ("stopped", "exit 0"), "broken": ("exited", "exit 7")}
+    harness.until("all have ended", lambda: services() == known)
+    wos.ok("restart")
+    assert services() == known
+    os.kill(wos.daemon_pid(), signal.SIGKILL)
+    wos.ok("start")
+    assert services() == known
+    api = Api(wos.web_port)
+    api.done(ask(wos, "restart", "task"))
+    api.done(ask(wos, "restart", "asked"))
+    assert services() == {**known, "asked": ("running", None)}
+
+
+def test_a_deployment_whose_task_is_done_runs_after_a_restart_of_the_daemon(wos):
+    wos.deploy(harness.shell_app(web=harness.python_service("web"), task={"script": ["true"]}))
+    wos.up("alpha")
+    wos.ok("wait", "--timeout", "30", cwd="alpha")
+    wos.ok("restart")
+    wos.ok("wait", "--timeout", "30", cwd="alpha")
