@@ -82,7 +82,8 @@ static void service_on_exit(void *arg, int status)
         s->status = -1;
         (void)deployment_service_exited(d, s, true);
     }
-    if (d->on_stopped != NULL && !deployment_has_processes(d)) {
+    /* While the forwarder of serviceBind is waited for, shell_stop is still to come. */
+    if (d->on_stopped != NULL && d->forward_stopped == NULL && !deployment_has_processes(d)) {
         deployment_continue(d, deployment_on_stopped, 0);
     }
 }
