@@ -212,6 +212,7 @@ struct port_run *service_find_port(const struct service_run *s, uint16_t contain
 
 /* deployment_service.c: one service of several. Its status while that runs. */
 const char *service_action_status(const struct deployment *d);
+bool service_action_is_of(const struct deployment *d, const struct service_run *s);
 void service_action_free(struct deployment *d);
 /* A check of the service is over. */
 void service_action_checked(struct deployment *d);
@@ -315,6 +316,8 @@ void port_check_service(struct port_run *p);
 void deployment_monitor_start(struct deployment *d, bool at_once);
 void deployment_monitor(struct deployment *d);
 void port_set_route(struct port_run *p, enum route_state state);
+/* At the end of an operation: what ended while it ran has no routes. */
+void deployment_withdraw_ended(struct deployment *d);
 
 /* deployment_state.c: state.json. */
 int state_save(struct deployment *d, struct err *err);

@@ -33,6 +33,11 @@ const char *service_action_status(const struct deployment *d)
     return !d->action->is_restart ? "stopping" : d->action->is_checking ? "checking" : "pending";
 }
 
+bool service_action_is_of(const struct deployment *d, const struct service_run *s)
+{
+    return d->action != NULL && d->action->s == s;
+}
+
 void service_action_free(struct deployment *d)
 {
     if (d->action != NULL) {
@@ -59,6 +64,7 @@ static void action_end(struct deployment *d, const char *message)
                message == NULL ? "done" : "failed", message);
     service_action_free(d);
     deployment_cancel_checks(d);
+    deployment_withdraw_ended(d);
     loop_timer_clear(&d->timer);
     if (state_save(d, &err) < 0 && copy == NULL) {
         copy = xstrdup(err.msg);
@@ -213,7 +219,7 @@ static void action_on_stopped(void *arg)
 
 bool deployment_service_exited(struct deployment *d, const struct service_run *s, bool was_asked)
 {
-    if (d->action == NULL || d->action->s != s) {
+    if (!service_action_is_of(d, s)) {
         return false;
     }
     if (d->is_down) {

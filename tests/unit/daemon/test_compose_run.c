@@ -30,6 +30,7 @@ struct world {
     bool failed;
     char message[512];
     bool has_looked;
+    bool expects_crash;
 };
 
 /* One container; "state" holds its state, "calls" what was asked. `events` goes on for ever. */
@@ -79,8 +80,11 @@ static void on_port_state(void *arg, const char *service, uint16_t port, enum ro
 
 static void on_crash(void *arg, const char *service, const char *status)
 {
-    (void)arg;
-    fail_msg("crash of %s: %s", service, status);
+    struct world *w = arg;
+    if (!w->expects_crash) {
+        fail_msg("crash of %s: %s", service, status);
+    }
+    w->expects_crash = false;
 }
 
 static void on_done(void *arg, enum deployment_outcome outcome, enum err_code code,
@@ -299,12 +303,34 @@ static void test_an_up_ends_when_what_failed_runs_again(void **state)
     assert_false(deployment_is_busy(w->d));
 }
 
+static void test_a_service_ends_during_the_operation_of_another(void **state)
+{
+    struct world *w = *state;
+    wait_container(w, SERVICE_RUNNING);
+    (void)service_run_new(w->d, "other", 0);
+    w->d->compose->knows_caller = true;
+    w->expects_crash = true;
+    put(w, "brief", "", 0600); /* web ends while other is made anew */
+    const struct deployment_service_request request = {.service = "other", .is_restart = true};
+    struct err err = {.msg = ""};
+    if (deployment_service(w->d, &request, &err) < 0) {
+        fail_msg("%s", err.msg);
+    }
+    wait_done(w);
+    assert_false(w->failed);
+    assert_false(w->expects_crash);
+    assert_int_equal(deployment_find(w->d, "web")->state, SERVICE_EXITED);
+    assert_string_equal(buf_cstr(&w->route_states), "web:3000=stopped ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_restore_and_plans, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_service, setup, teardown),
         cmocka_unit_test_setup_teardown(test_down, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_service_ends_during_the_operation_of_another, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_an_up_ends_when_what_failed_runs_again, setup,
                                         teardown),
     };
