@@ -135,9 +135,41 @@ static void state_set_ports(struct deployment *d)
     }
 }
 
+static void forget_process(cJSON *entry)
+{
+    if (cJSON_GetObjectItemCaseSensitive(entry, "startTicks") != NULL) {
+        state_set(entry, "startTicks", cJSON_CreateNumber(0));
+    }
+}
+
+/* After a boot other processes have the pids, with start times that may fit: none of the file's
+ * is there any more. Files of older versions do not say of which boot they are. */
+static void forget_other_boot(cJSON *state)
+{
+    char now[PROCESS_BOOT_ID_SIZE];
+    const char *then = json_get_str(state, "bootId", NULL);
+    if (then == NULL || !process_boot_id(now) || strcmp(then, now) == 0) {
+        return;
+    }
+    cJSON *shell = cJSON_GetObjectItemCaseSensitive(state, "shell");
+    cJSON *docker = cJSON_GetObjectItemCaseSensitive(state, "docker");
+    cJSON *entry;
+    cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(shell, "services"))
+    {
+        forget_process(entry);
+    }
+    forget_process(cJSON_GetObjectItemCaseSensitive(shell, "forward"));
+    forget_process(cJSON_GetObjectItemCaseSensitive(docker, "command"));
+    forget_process(cJSON_GetObjectItemCaseSensitive(docker, "events"));
+}
+
 int state_save(struct deployment *d, struct err *err)
 {
     cJSON *state = d->state;
+    char boot[PROCESS_BOOT_ID_SIZE];
+    if (process_boot_id(boot)) {
+        state_set(state, "bootId", cJSON_CreateString(boot));
+    }
     state_set(state, "initialized", cJSON_CreateBool(d->initialised));
     state_set(state, "projectName", cJSON_CreateString(d->wt.project_name));
     state_set(state, "worktreeRoot", cJSON_CreateString(d->wt.root));
@@ -249,6 +281,7 @@ void state_restore_services(struct deployment *d)
               : strcmp(mode, "compose") == 0 ? MANIFEST_COMPOSE
                                              : MANIFEST_GENERATED;
     d->runner = runner_of(d->mode);
+    forget_other_boot(d->state);
     d->runner->restore(d);
     if (d->service_count > 0) {
         deployment_monitor_start(d, true);

@@ -450,6 +450,38 @@ static void test_crash_after_up(void **state)
     assert_string_equal(deployment_status(w->d), "failed");
 }
 
+static void restore_as_of_boot(struct world *w, const char *boot_id)
+{
+    deployment_free(w->d);
+    autojson cJSON *state = store_load_state(w->home, "tree", NULL);
+    cJSON_DeleteItemFromObjectCaseSensitive(state, "bootId");
+    if (boot_id != NULL) {
+        (void)json_add_str(state, "bootId", boot_id);
+    }
+    assert_int_equal(store_save_state(w->home, "tree", state, NULL), 0);
+    w->d = deployment_restore(&w->env, "tree", &w->health, &ops, w, NULL);
+    assert_non_null(w->d);
+}
+
+/* The pid and start time of a service may be those of an unrelated process after a boot. */
+static void test_no_process_of_another_boot_is_adopted(void **state)
+{
+    struct world *w = *state;
+    write_config(w, "mode: shell\napp: {services: {a: {script: [sleep 1000]}}}\n");
+    up_ok(w, (struct deployment_request){0});
+    pid_t pid = service_pid(w, "a");
+    autojson cJSON *saved = store_load_state(w->home, "tree", NULL);
+    assert_int_equal(strlen(json_get_str(saved, "bootId", "")), 36);
+    restore_as_of_boot(w, NULL); /* a file of an older version */
+    assert_int_equal(service_pid(w, "a"), pid);
+    restore_as_of_boot(w, "00000000-0000-4000-8000-000000000000");
+    assert_int_equal(service_pid(w, "a"), 0);
+    assert_string_equal(deployment_status(w->d), "failed");
+    down(w);
+    assert_true(process_members(pid, NULL, NULL) > 0);
+    assert_int_equal(kill(-pid, SIGKILL), 0);
+}
+
 static void on_stubborn_exit(void *arg, int status)
 {
     (void)arg;
@@ -649,6 +681,7 @@ int main(int argc, char **argv)
         DEPLOYMENT_TEST(test_failed_init_keeps_its_last_lines),
         DEPLOYMENT_TEST(test_launch_failure_stops_the_rest),
         DEPLOYMENT_TEST(test_crash_after_up),
+        DEPLOYMENT_TEST(test_no_process_of_another_boot_is_adopted),
         DEPLOYMENT_TEST(test_a_service_that_ends_while_its_forwarder_is_stopped),
         DEPLOYMENT_TEST(test_down_cancels_up),
         DEPLOYMENT_TEST(test_down_while_waiting_for_routes),
