@@ -28,9 +28,14 @@ static int fail_path(struct err *err, const char *path)
 
 int file_read(const char *path, size_t limit, struct buf *out, struct err *err)
 {
-    autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0) {
+    /* The open of a FIFO and the read of a terminal would wait, and everybody with us. */
+    autoclose int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0) {
         return fail_path(err, path);
+    }
+    if (!S_ISREG(st.st_mode)) {
+        return err_set(err, ERR_REFUSED, "%s: not a regular file", path);
     }
     size_t before = out->len;
     for (;;) {

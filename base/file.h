@@ -13,7 +13,8 @@
 #include "base/err.h"
 #include "base/str.h"
 
-/* Reads at most `limit` bytes; a larger file is an error. Errors name the
+/* Reads at most `limit` bytes; a larger file is an error, and so is what is no
+ * regular file (ERR_REFUSED): nobody can make this wait. Errors name the
  * path; a missing file gives ERR_NOT_FOUND. *out is appended to. */
 int file_read(const char *path, size_t limit, struct buf *out, struct err *err);
 /* Replaces path with the bytes; the file gets exactly `mode`. */

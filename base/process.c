@@ -78,6 +78,21 @@ uint64_t process_start_ticks(pid_t pid)
     return process_read(pid, &info) ? info.start_ticks : 0;
 }
 
+bool process_boot_id(char out_id[PROCESS_BOOT_ID_SIZE])
+{
+    autoclose int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    char text[PROCESS_BOOT_ID_SIZE];
+    ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof text);
+    struct str id = {text, len < 0 ? 0 : (size_t)len};
+    id.len = str_find(id, '\n');
+    if (id.len == 0 || id.len >= PROCESS_BOOT_ID_SIZE) {
+        return false;
+    }
+    memcpy(out_id, id.ptr, id.len);
+    out_id[id.len] = '\0';
+    return true;
+}
+
 size_t process_members(pid_t id, process_fn *fn, void *arg)
 {
     DIR *dir = opendir("/proc");

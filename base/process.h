@@ -28,6 +28,10 @@ typedef void process_fn(const struct process_info *info, void *arg);
 bool process_read(pid_t pid, struct process_info *out_info);
 /* Start time of a pid (a zombie's too), 0 if there is none. */
 uint64_t process_start_ticks(pid_t pid);
+/* Which boot of the machine this is: pids and start times mean nothing in another.
+ * False where the kernel does not say. */
+enum { PROCESS_BOOT_ID_SIZE = 40 };
+bool process_boot_id(char out_id[PROCESS_BOOT_ID_SIZE]);
 /* Calls fn (may be NULL) for each living member of session or group `id`;
  * returns how many there were. Reads all of /proc: some milliseconds. */
 size_t process_members(pid_t id, process_fn *fn, void *arg);

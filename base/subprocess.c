@@ -254,7 +254,8 @@ static void note_old_member(const struct process_info *info, void *arg)
     }
 }
 
-/* The leader is gone; are there members, and none older than it was? */
+/* The leader is gone; are there members, and none older than it was? Start times count from the
+ * boot: of another one's this says nothing. */
 static bool has_orphans(pid_t pid, uint64_t start_ticks)
 {
     uint64_t oldest = UINT64_MAX;

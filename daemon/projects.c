@@ -15,9 +15,10 @@
 enum { FILE_MAX = 8 << 20 };
 
 struct projects {
-    char *path;  /* owned */
-    cJSON *root; /* owned: {"projects": […]} */
-    cJSON *list; /* inside root */
+    char *path;     /* owned */
+    cJSON *root;    /* owned: {"projects": […]} */
+    cJSON *list;    /* inside root */
+    bool is_unread; /* the file is there and cannot be read: it is not written */
 };
 
 static const char *const text_members[] = {"worktreeDisplayNames", "worktreeNotes"};
@@ -52,28 +53,38 @@ static void adopt(struct projects *p, cJSON *tree)
     }
 }
 
-struct projects *projects_new(const char *home)
+/* Without a list, or one that can be read, the list is empty. -1: that says nothing. */
+static int load(struct projects *p, struct err *err)
 {
-    struct projects *p = xcalloc(1, sizeof *p);
-    p->path = path_join(home, "projects.json");
-    struct err err = {.msg = ""};
     struct buf text = {0};
     cJSON *tree = NULL;
-    if (file_read(p->path, FILE_MAX, &text, &err) == 0) {
-        tree = json_parse(buf_str(&text), "projects.json", &err);
+    int rc = file_read(p->path, FILE_MAX, &text, err);
+    if (rc == 0) {
+        tree = json_parse(buf_str(&text), "projects.json", err);
         if (!cJSON_IsArray(tree) && !cJSON_IsObject(tree)) {
             cJSON_Delete(tree);
             tree = NULL;
             autofree char *aside = xasprintf("%s.bad", p->path);
             (void)rename(p->path, aside);
             log_warn("projects", "projects.json is no good and was put aside",
-                     LOG_STR("error", err.msg), LOG_STR("path", aside));
+                     LOG_STR("error", err->msg), LOG_STR("path", aside));
         }
-    } else if (err.code != ERR_NOT_FOUND) {
-        log_warn("projects", "projects.json cannot be read", LOG_STR("error", err.msg));
     }
     buf_fini(&text);
     adopt(p, tree);
+    p->is_unread = rc < 0 && err->code != ERR_NOT_FOUND;
+    return p->is_unread ? -1 : 0;
+}
+
+struct projects *projects_new(const char *home)
+{
+    struct projects *p = xcalloc(1, sizeof *p);
+    struct err err = {.msg = ""};
+    p->path = path_join(home, "projects.json");
+    if (load(p, &err) < 0) {
+        log_error("projects", "projects.json cannot be read: projects are neither known nor kept",
+                  LOG_STR("error", err.msg));
+    }
     return p;
 }
 
@@ -90,6 +101,17 @@ void projects_free(struct projects *p)
 /* Writes the list; on an error the list is what `before` says. Takes `before`. */
 static int save_or_undo(struct projects *p, cJSON *before, struct err *err)
 {
+    if (p->is_unread) {
+        struct err why = {.msg = ""};
+        cJSON_Delete(before);
+        cJSON_Delete(p->root);
+        return load(p, &why) < 0
+                   ? err_set(err, ERR_FAILED,
+                             "projects.json is not written, since what it has "
+                             "cannot be read: %s",
+                             why.msg)
+                   : err_set(err, ERR_FAILED, "projects.json could be read only now: try again");
+    }
     autofree char *text = json_print(p->root);
     if (file_write_atomic(p->path, str_of(text), 0600, err) < 0) {
         cJSON_Delete(p->root);

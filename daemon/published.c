@@ -26,6 +26,7 @@ struct published {
     struct publisher *publisher; /* borrowed */
     struct item *items;          /* owned; sorted by name */
     size_t count;
+    bool is_unread; /* the file is there and cannot be read: it is not written */
 };
 
 static bool name_is_label(const char *name)
@@ -109,6 +110,12 @@ static cJSON *item_row(const struct item *item)
 /* Writes the whole file; the log is done with then. */
 static int save(struct published *p, struct err *err)
 {
+    if (p->is_unread) {
+        return err_set(err, ERR_FAILED,
+                       "%s is not written, since what it has could not be read: "
+                       "wos restart tries again",
+                       p->path);
+    }
     struct buf text = {0};
     buf_add_text(&text, "{\"published\":[");
     for (size_t i = 0; i < p->count; i++) {
@@ -209,7 +216,8 @@ static void load(struct published *p)
     struct err err = {.msg = ""};
     struct buf text = {0};
     if (file_read(p->path, FILE_MAX, &text, &err) < 0) {
-        if (err.code != ERR_NOT_FOUND) {
+        p->is_unread = err.code != ERR_NOT_FOUND;
+        if (p->is_unread) {
             log_error("publish", "published names are not restored", LOG_STR("error", err.msg));
         }
         buf_fini(&text);

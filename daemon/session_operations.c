@@ -55,26 +55,31 @@ struct operation *session_up(struct session *session, const struct session_up_re
     return op;
 }
 
-/* Begins the operation in its place: after an `up` that it cancels. */
+/* What a down does not wait for. */
+static bool gives_way(const struct operation *op)
+{
+    return strcmp(operation_kind(op), "up") == 0 ||
+           strncmp(operation_kind(op), "service-", strlen("service-")) == 0;
+}
+
 /* Its work is done; the workers of the gateway are still to say that they serve the result. */
 static bool session_is_settling(const struct session *session)
 {
     const struct operation *op = operations_active(session->all->d->operations, session->name);
-    return session->ops[0] == NULL && op != NULL &&
-           (strcmp(operation_kind(op), "up") == 0 ||
-            strncmp(operation_kind(op), "service-", strlen("service-")) == 0);
+    return session->ops[0] == NULL && op != NULL && gives_way(op);
 }
 
+/* Begins the operation in its place: after the one that it cancels. */
 static struct operation *session_begin_down(struct session *session, const char *kind,
                                             size_t *out_place, struct err *err)
 {
     struct operations *registry = session->all->d->operations;
-    bool is_over_up = session->ops[0] != NULL && session->ops[1] == NULL &&
-                      strcmp(operation_kind(session->ops[0]), "up") == 0;
-    bool is_over = is_over_up || session_is_settling(session);
+    bool is_first =
+        session->ops[0] != NULL && session->ops[1] == NULL && gives_way(session->ops[0]);
+    bool is_over = is_first || session_is_settling(session);
     struct operation *op = is_over ? operation_begin_over(registry, kind, session->name)
                                    : operation_begin(registry, kind, session->name, err);
-    *out_place = is_over_up ? 1 : 0;
+    *out_place = is_first ? 1 : 0;
     return op;
 }
 

@@ -13,7 +13,7 @@ struct session {
     struct sessions *all;          /* borrowed: owner */
     char *name;                    /* owned */
     struct deployment *deployment; /* owned */
-    /* Running operations in the order they end: an `up` that is being cancelled, then the
+    /* Running operations in the order they end: one that is being cancelled, then the
      * `down` that cancels it. Borrowed from the registry. */
     struct operation *ops[OPS_MAX];
     struct deployment_port *asked; /* owned: what on_publish wants answered; strings too */

@@ -15,8 +15,9 @@
 enum { FILE_MAX = 1 << 20 };
 
 struct statuses {
-    char *path;  /* owned */
-    cJSON *list; /* owned */
+    char *path;     /* owned */
+    cJSON *list;    /* owned */
+    bool is_unread; /* the file is there and cannot be read: it is not written */
 };
 
 /* --- the file ------------------------------------------------------------------------------ */
@@ -45,26 +46,37 @@ static cJSON *list_of(cJSON *tree)
     return list;
 }
 
-struct statuses *statuses_new(const char *home)
+/* Without a list, or one that can be read, the list is empty. -1: that says nothing. */
+static int load(struct statuses *s, struct err *err)
 {
-    struct statuses *s = xcalloc(1, sizeof *s);
-    s->path = path_join(home, "statuses.json");
-    struct err err = {.msg = ""};
     struct buf text = {0};
-    if (file_read(s->path, FILE_MAX, &text, &err) == 0) {
-        s->list = list_of(json_parse(buf_str(&text), "statuses.json", &err));
+    s->list = NULL;
+    int rc = file_read(s->path, FILE_MAX, &text, err);
+    if (rc == 0) {
+        s->list = list_of(json_parse(buf_str(&text), "statuses.json", err));
         if (s->list == NULL) {
             autofree char *aside = xasprintf("%s.bad", s->path);
             (void)rename(s->path, aside);
             log_warn("statuses", "statuses.json is no good and was put aside",
-                     LOG_STR("error", err.msg), LOG_STR("path", aside));
+                     LOG_STR("error", err->msg), LOG_STR("path", aside));
         }
-    } else if (err.code != ERR_NOT_FOUND) {
-        log_warn("statuses", "statuses.json cannot be read", LOG_STR("error", err.msg));
     }
     buf_fini(&text);
     if (s->list == NULL) {
         s->list = cJSON_CreateArray();
+    }
+    s->is_unread = rc < 0 && err->code != ERR_NOT_FOUND;
+    return s->is_unread ? -1 : 0;
+}
+
+struct statuses *statuses_new(const char *home)
+{
+    struct statuses *s = xcalloc(1, sizeof *s);
+    struct err err = {.msg = ""};
+    s->path = path_join(home, "statuses.json");
+    if (load(s, &err) < 0) {
+        log_error("statuses", "statuses.json cannot be read: statuses are neither known nor kept",
+                  LOG_STR("error", err.msg));
     }
     return s;
 }
@@ -88,6 +100,17 @@ static void set_member(cJSON *object, const char *name, cJSON *value)
 /* Numbers the list anew and writes it; on an error the list is `before`, which is taken. */
 static int save_or_undo(struct statuses *s, cJSON *before, struct err *err)
 {
+    if (s->is_unread) {
+        struct err why = {.msg = ""};
+        cJSON_Delete(before);
+        cJSON_Delete(s->list);
+        return load(s, &why) < 0
+                   ? err_set(err, ERR_FAILED,
+                             "statuses.json is not written, since what it has "
+                             "cannot be read: %s",
+                             why.msg)
+                   : err_set(err, ERR_FAILED, "statuses.json could be read only now: try again");
+    }
     int64_t place = 0;
     cJSON *item;
     cJSON_ArrayForEach(item, s->list)

@@ -1,7 +1,6 @@
 /* endpoints_actions: worktrees made and removed, single services stopped and started anew, logs by
  * channel. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/auto.h"
 #include "base/json.h"
@@ -128,14 +127,12 @@ static void remove_go_on(struct api_request *r, const struct worktree *wt)
 {
     static const char *const argv[] = {"git", "status", "--porcelain=v2", "--branch", NULL};
     struct err err = {.msg = ""};
-    const struct operation *active = operations_active(r->d->operations, wt->session_name);
-    bool is_up = active != NULL && strcmp(operation_kind(active), "up") == 0;
     if (wt->is_source) {
         reply_error(r, 400, "source-worktree", "primary/source worktree cannot be removed by wos",
                     NULL);
         return;
     }
-    if ((active != NULL && !is_up) || json_get_bool(r->body, "discardChanges", false)) {
+    if (json_get_bool(r->body, "discardChanges", false)) { /* nothing else may force git */
         remove_now(r, wt, true);
         return;
     }

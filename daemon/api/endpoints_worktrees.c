@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "daemon/api/accepted.h"
 #include "daemon/api/api.h"
+#include "daemon/api/guard.h"
 #include "daemon/api/logs.h"
 #include "daemon/api/lookup.h"
 #include "daemon/api/request.h"
@@ -196,8 +197,14 @@ static void up_go_on(struct api_request *r, const struct worktree *wt)
     up_lists_fini(&lists);
 }
 
+/* Whoever sets a service's environment (BASH_ENV, LD_PRELOAD, ...) runs programs. `arguments` need
+ * no guard: they fill only what deploy.yaml itself asks for by name. */
 static void handle_up(struct api_request *r)
 {
+    const cJSON *environment = json_get(r->body, "environment");
+    if (environment != NULL && !cJSON_IsNull(environment) && !guard_terminal(r)) {
+        return;
+    }
     lookup_worktree(r, json_get_str(r->body, "path", NULL), up_go_on);
 }
 

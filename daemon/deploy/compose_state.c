@@ -63,6 +63,7 @@ void compose_save(struct deployment *d)
     for (size_t i = 0; c->is_launched && i < d->service_count; i++) {
         cJSON *service = cJSON_CreateObject();
         state_add_ports(d->services[i], service);
+        state_add_end(d->services[i], service);
         json_add_bool(service, "isDependency", d->services[i]->is_dep);
         json_add_str(service, "startedAt",
                      d->services[i]->started_at == NULL ? "" : d->services[i]->started_at);
@@ -170,9 +171,11 @@ void compose_restore(struct deployment *d)
     {
         struct service_run *s = state_restore_service(d, entry);
         s->is_dep = json_get_bool(entry, "isDependency", false);
-        s->state = SERVICE_RUNNING; /* until the first look says otherwise */
+        if (!state_restore_end(s, entry)) {
+            s->state = SERVICE_RUNNING; /* until the first look says otherwise */
+        }
         for (size_t i = 0; i < s->port_count; i++) {
-            s->ports[i].route = ROUTE_LIVE;
+            s->ports[i].route = s->state == SERVICE_RUNNING ? ROUTE_LIVE : ROUTE_STOPPED;
         }
         c->is_launched = true;
     }

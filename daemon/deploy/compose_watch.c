@@ -80,7 +80,8 @@ static void service_apply(struct service_run *s, const struct container *found)
         free(s->started_at);
         s->started_at = xstrdup(found->started_at);
     }
-    if (deployment_is_busy(d) || before == s->state) {
+    bool is_operated = d->up != NULL || d->is_down || service_action_is_of(d, s);
+    if (is_operated || before == s->state) {
         return; /* the operation says what it means */
     }
     if (s->state == SERVICE_RUNNING) {

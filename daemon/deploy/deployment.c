@@ -260,8 +260,9 @@ static void down_begin(void *arg)
     CHECK(d->magic == DEPLOYMENT_MAGIC && d->is_down);
     fault_point("down.begin");
     deployment_cancel_checks(d);
-    if (d->up != NULL) {
+    if (d->up != NULL || d->action != NULL) {
         up_free(d);
+        service_action_free(d);
         d->ops.on_done(d->arg, DEPLOYMENT_CANCELLED, ERR_NONE, NULL);
     }
     if (cJSON_GetArraySize(d->state) > 0) {
@@ -275,15 +276,15 @@ static void down_begin(void *arg)
 int deployment_down(struct deployment *d, struct err *err)
 {
     CHECK(d->magic == DEPLOYMENT_MAGIC);
-    if (d->is_down || d->action != NULL) {
+    if (d->is_down) {
         return err_set(err, ERR_BUSY, "session %s is busy", d->wt.session_name);
     }
     d->is_down = true;
-    d->on_stopped = NULL; /* of the up that ends here; so are the others */
+    d->on_stopped = NULL; /* of what ends here; so are the others */
     d->forward_stopped = NULL;
     d->on_published = NULL;
     d->on_withdrawn = NULL;
-    /* From the loop: this may be called from inside a callback of the up. */
+    /* From the loop: this may be called from inside a callback of what ends. */
     deployment_continue(d, down_begin, 0);
     return 0;
 }

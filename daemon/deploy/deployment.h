@@ -54,7 +54,7 @@ struct deployment_port {
 enum deployment_outcome {
     DEPLOYMENT_SUCCEEDED,
     DEPLOYMENT_FAILED,
-    DEPLOYMENT_CANCELLED, /* an up ended by a down */
+    DEPLOYMENT_CANCELLED, /* ended by a down */
 };
 
 struct deployment_ops {
@@ -121,8 +121,8 @@ struct deployment *deployment_restore(const struct deployment_env *env, const ch
 void deployment_free(struct deployment *d);
 
 int deployment_up(struct deployment *d, const struct deployment_request *request, struct err *err);
-/* Stops everything. During an up: cancels it first (its on_done comes with
- * CANCELLED, then the down's own on_done). Never deployed: succeeds at once. */
+/* Stops everything. During an up or a service's operation: cancels it first (its on_done comes
+ * with CANCELLED, then the down's own on_done). Never deployed: succeeds at once. */
 int deployment_down(struct deployment *d, struct err *err);
 /* After deployment_restore: the last daemon died in the middle of a down. */
 bool deployment_was_stopping(const struct deployment *d);

@@ -23,6 +23,20 @@ void port_set_route(struct port_run *p, enum route_state state)
     d->ops.on_port_state(d->arg, p->service->name, p->container_port, state);
 }
 
+void deployment_withdraw_ended(struct deployment *d)
+{
+    for (size_t i = 0; i < d->service_count; i++) {
+        const struct service_run *s = d->services[i];
+        bool has_ended = s->state == SERVICE_STOPPED || s->state == SERVICE_EXITED;
+        for (size_t j = 0; has_ended && j < s->port_count; j++) {
+            if (s->ports[j].health == HEALTH_HEALTHY) {
+                s->ports[j].health = HEALTH_WAITING;
+            }
+            port_set_route(&s->ports[j], ROUTE_STOPPED);
+        }
+    }
+}
+
 static void port_note(struct port_run *p, bool healthy, int status, const char *message)
 {
     p->health = healthy ? HEALTH_HEALTHY : HEALTH_FAILED;

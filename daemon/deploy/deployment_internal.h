@@ -212,6 +212,7 @@ struct port_run *service_find_port(const struct service_run *s, uint16_t contain
 
 /* deployment_service.c: one service of several. Its status while that runs. */
 const char *service_action_status(const struct deployment *d);
+bool service_action_is_of(const struct deployment *d, const struct service_run *s);
 void service_action_free(struct deployment *d);
 /* A check of the service is over. */
 void service_action_checked(struct deployment *d);
@@ -219,9 +220,9 @@ void service_action_checked(struct deployment *d);
  * is left, or it was started. */
 void deployment_service_stopped(struct deployment *d, const struct err *err);
 void deployment_service_started(struct deployment *d, const struct err *err);
-/* The service's process ended, asked to or not; true when that was expected or is told now. For
- * runners that watch processes. */
-bool deployment_service_exited(struct deployment *d, const struct service_run *s);
+/* The service's process ended, because it was asked to or by itself; true when that was expected or
+ * is told now. For runners that watch processes. */
+bool deployment_service_exited(struct deployment *d, const struct service_run *s, bool was_asked);
 /* Makes d->up with what service_environment needs, and finds the service; up_free it after. */
 int deployment_service_prepare(struct deployment *d, const struct manifest_service **out_service,
                                struct err *err);
@@ -315,6 +316,8 @@ void port_check_service(struct port_run *p);
 void deployment_monitor_start(struct deployment *d, bool at_once);
 void deployment_monitor(struct deployment *d);
 void port_set_route(struct port_run *p, enum route_state state);
+/* At the end of an operation: what ended while it ran has no routes. */
+void deployment_withdraw_ended(struct deployment *d);
 
 /* deployment_state.c: state.json. */
 int state_save(struct deployment *d, struct err *err);
@@ -328,6 +331,10 @@ void state_restore_services(struct deployment *d);
  * them from an entry. */
 void state_add_ports(const struct service_run *s, cJSON *service);
 struct service_run *state_restore_service(struct deployment *d, const cJSON *entry);
+/* "state" ("stopped" or "exited") and "waitStatus" (waitpid's, -1: not known) of one that ended;
+ * restoring is false where the entry says nothing of an end. */
+void state_add_end(const struct service_run *s, cJSON *service);
+bool state_restore_end(struct service_run *s, const cJSON *entry);
 /* Replaces or adds; takes the value. */
 void state_set(cJSON *object, const char *key, cJSON *value);
 /* The member, made an empty object if it is none. */

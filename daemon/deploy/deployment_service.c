@@ -33,6 +33,11 @@ const char *service_action_status(const struct deployment *d)
     return !d->action->is_restart ? "stopping" : d->action->is_checking ? "checking" : "pending";
 }
 
+bool service_action_is_of(const struct deployment *d, const struct service_run *s)
+{
+    return d->action != NULL && d->action->s == s;
+}
+
 void service_action_free(struct deployment *d)
 {
     if (d->action != NULL) {
@@ -50,12 +55,16 @@ void service_action_free(struct deployment *d)
 /* message NULL: done. */
 static void action_end(struct deployment *d, const char *message)
 {
+    if (d->is_down) {
+        return; /* a down is about to end this action */
+    }
     struct err err = {0};
     autofree char *copy = message == NULL ? NULL : xstrdup(message);
     event_step(d, d->action->is_checking ? "healthcheck" : "compose-up",
                message == NULL ? "done" : "failed", message);
     service_action_free(d);
     deployment_cancel_checks(d);
+    deployment_withdraw_ended(d);
     loop_timer_clear(&d->timer);
     if (state_save(d, &err) < 0 && copy == NULL) {
         copy = xstrdup(err.msg);
@@ -98,6 +107,9 @@ static void action_on_settled(void *arg)
 void deployment_service_started(struct deployment *d, const struct err *err)
 {
     struct service_action *action = d->action;
+    if (d->is_down) {
+        return; /* a down is about to end this action, or has */
+    }
     if (err != NULL) {
         action_end(d, err->msg);
         return;
@@ -188,7 +200,11 @@ int deployment_service_prepare(struct deployment *d, const struct manifest_servi
 
 void deployment_service_stopped(struct deployment *d, const struct err *err)
 {
-    CHECK(d->magic == DEPLOYMENT_MAGIC && d->action != NULL);
+    CHECK(d->magic == DEPLOYMENT_MAGIC);
+    if (d->is_down) {
+        return; /* a down is about to end this action, or has */
+    }
+    CHECK(d->action != NULL);
     if (err != NULL || !d->action->is_restart) {
         action_end(d, err == NULL ? NULL : err->msg);
         return;
@@ -201,13 +217,23 @@ static void action_on_stopped(void *arg)
     deployment_service_stopped(arg, NULL);
 }
 
-bool deployment_service_exited(struct deployment *d, const struct service_run *s)
+bool deployment_service_exited(struct deployment *d, const struct service_run *s, bool was_asked)
 {
-    if (d->action == NULL || d->action->s != s) {
+    if (!service_action_is_of(d, s)) {
         return false;
     }
-    if (s->state == SERVICE_STOPPED) {
+    if (d->is_down) {
+        return true; /* which ends the action */
+    }
+    if (was_asked) {
         deployment_continue(d, action_on_stopped, 0);
+        return true;
+    }
+    if (!d->action->is_checking) {
+        return true; /* it was to be stopped in a moment: what it left behind still is */
+    }
+    if (service_is_done(s)) {
+        action_end(d, NULL);
         return true;
     }
     char status[64];

@@ -100,6 +100,27 @@ void state_add_ports(const struct service_run *s, cJSON *service)
     }
 }
 
+void state_add_end(const struct service_run *s, cJSON *service)
+{
+    if (s->state == SERVICE_STOPPED || s->state == SERVICE_EXITED) {
+        json_add_str(service, "state", s->state == SERVICE_STOPPED ? "stopped" : "exited");
+        json_add_int(service, "waitStatus", s->status);
+    }
+}
+
+bool state_restore_end(struct service_run *s, const cJSON *entry)
+{
+    const char *state = json_get_str(entry, "state", "");
+    int64_t status = json_get_int(entry, "waitStatus", -1);
+    bool is_stopped = strcmp(state, "stopped") == 0;
+    if (!is_stopped && strcmp(state, "exited") != 0) {
+        return false;
+    }
+    s->state = is_stopped ? SERVICE_STOPPED : SERVICE_EXITED;
+    s->status = status < 0 || status > 0xffff ? -1 : (int)status;
+    return true;
+}
+
 static void state_set_ports(struct deployment *d)
 {
     cJSON *assignments = state_object(d->state, "portAssignments");
@@ -114,9 +135,41 @@ static void state_set_ports(struct deployment *d)
     }
 }
 
+static void forget_process(cJSON *entry)
+{
+    if (cJSON_GetObjectItemCaseSensitive(entry, "startTicks") != NULL) {
+        state_set(entry, "startTicks", cJSON_CreateNumber(0));
+    }
+}
+
+/* After a boot other processes have the pids, with start times that may fit: none of the file's
+ * is there any more. Files of older versions do not say of which boot they are. */
+static void forget_other_boot(cJSON *state)
+{
+    char now[PROCESS_BOOT_ID_SIZE];
+    const char *then = json_get_str(state, "bootId", NULL);
+    if (then == NULL || !process_boot_id(now) || strcmp(then, now) == 0) {
+        return;
+    }
+    cJSON *shell = cJSON_GetObjectItemCaseSensitive(state, "shell");
+    cJSON *docker = cJSON_GetObjectItemCaseSensitive(state, "docker");
+    cJSON *entry;
+    cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(shell, "services"))
+    {
+        forget_process(entry);
+    }
+    forget_process(cJSON_GetObjectItemCaseSensitive(shell, "forward"));
+    forget_process(cJSON_GetObjectItemCaseSensitive(docker, "command"));
+    forget_process(cJSON_GetObjectItemCaseSensitive(docker, "events"));
+}
+
 int state_save(struct deployment *d, struct err *err)
 {
     cJSON *state = d->state;
+    char boot[PROCESS_BOOT_ID_SIZE];
+    if (process_boot_id(boot)) {
+        state_set(state, "bootId", cJSON_CreateString(boot));
+    }
     state_set(state, "initialized", cJSON_CreateBool(d->initialised));
     state_set(state, "projectName", cJSON_CreateString(d->wt.project_name));
     state_set(state, "worktreeRoot", cJSON_CreateString(d->wt.root));
@@ -228,6 +281,7 @@ void state_restore_services(struct deployment *d)
               : strcmp(mode, "compose") == 0 ? MANIFEST_COMPOSE
                                              : MANIFEST_GENERATED;
     d->runner = runner_of(d->mode);
+    forget_other_boot(d->state);
     d->runner->restore(d);
     if (d->service_count > 0) {
         deployment_monitor_start(d, true);

@@ -153,6 +153,11 @@ static void up_finish_failed(struct deployment *d, enum err_code code, const cha
     }
     bool drop = up->released && !up->services_started;
     up_free(d);
+    deployment_withdraw_ended(d);
+    if (cJSON_GetArraySize(d->state) > 0) {
+        (void)state_save(d,
+                         NULL); /* how services ended meanwhile; the failure is the one to tell */
+    }
     deployment_monitor_start(d, false);
     if (drop) {
         d->ops.on_drop(d->arg);
@@ -383,6 +388,7 @@ static void enter_live(struct deployment *d)
     if (d->mode == MANIFEST_SHELL) {
         forward_start(d); /* Docker publishes on that address itself */
     }
+    deployment_withdraw_ended(d);
     autofree char *now = store_timestamp();
     state_note_up(d, now, (int64_t)(clock_now_ms() - d->up->started_ms));
     struct err err = {0};

@@ -54,6 +54,7 @@ static void compose_release(struct deployment *d)
     }
     free(c->ids);
     free(c->service);
+    free(c->explained);
     free(c->look_error);
     c->magic = 0;
     free(c);
@@ -284,30 +285,26 @@ static void explain_on_done(void *arg, const struct docker_result *result)
         return;
     }
     struct deployment *d = c->d;
-    for (size_t i = 0; i < d->service_count; i++) {
-        const struct service_run *s = d->services[i];
-        if (s->state != SERVICE_EXITED) {
-            continue;
-        }
-        struct buf both = {0};
-        buf_add_str(&both, result->out);
-        buf_add_str(&both, result->err_tail);
-        failure_note_output(d, buf_str(&both));
-        buf_fini(&both);
-        char status[64];
-        autofree char *text =
-            xasprintf("service %s ended during up (%s)%s%s", s->name,
-                      subprocess_status_text(s->status, status, sizeof(status)),
-                      d->failure_tail[0] == '\0' ? "; it printed nothing" : ":\n", d->failure_tail);
-        compose_watch_start(c);
-        readiness_fail(d, text);
-        return;
-    }
+    struct buf both = {0};
+    buf_add_str(&both, result->out);
+    buf_add_str(&both, result->err_tail);
+    failure_note_output(d, buf_str(&both));
+    buf_fini(&both);
+    char status[64];
+    autofree char *text =
+        xasprintf("service %s ended during up (%s)%s%s", c->explained,
+                  subprocess_status_text(c->explained_status, status, sizeof(status)),
+                  d->failure_tail[0] == '\0' ? "; it printed nothing" : ":\n", d->failure_tail);
+    compose_watch_start(c);
+    readiness_fail(d, text);
 }
 
 void compose_explain(struct compose_run *c, const struct service_run *s)
 {
     struct docker_args args = {0};
+    free(c->explained); /* as it is now: until the answer the engine may have started it again */
+    c->explained = xstrdup(s->name);
+    c->explained_status = s->status;
     const char *const words[] = {c->tool.docker, "logs", "--tail", "10", s->container, NULL};
     docker_args_add_all(&args, words);
     command_start(c, &args, NULL, explain_on_done);
@@ -462,6 +459,7 @@ static void compose_stop(struct deployment *d)
     c->wave_runs = false;
     docker_search_cancel(c->search);
     c->search = NULL;
+    c->service_done = NULL;
     if (c->orphan != NULL) {
         return; /* orphan_on_exit goes on */
     }

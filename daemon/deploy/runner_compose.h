@@ -43,6 +43,8 @@ struct compose_run {
     struct subprocess *orphan;      /* owned: what a crashed daemon left at work */
     char *service;                  /* owned: whom compose_service.c is at */
     compose_service_fn *service_done;
+    char *explained; /* owned: the service whose end compose_explain tells of */
+    int explained_status;
     /* compose_watch.c */
     struct docker_command *look; /* owned: ps or inspect */
     struct docker_watch *watch;  /* owned */

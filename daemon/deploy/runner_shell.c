@@ -50,7 +50,13 @@ static void service_on_unasked_exit(struct service_run *s, int status)
         readiness_on_ended(s);
         return;
     }
-    if (deployment_service_exited(d, s) || done_well) {
+    if (deployment_service_exited(d, s, false)) {
+        return;
+    }
+    if (d->up == NULL && !d->is_down) { /* else they save it when they end */
+        (void)state_save(d, NULL);      /* where that fails the next daemon takes it for crashed */
+    }
+    if (done_well) {
         return;
     }
     if (d->up != NULL && d->up->services_started && d->on_stopped == NULL) {
@@ -74,9 +80,10 @@ static void service_on_exit(void *arg, int status)
     } else if (s->state == SERVICE_STOPPING) {
         s->state = SERVICE_STOPPED;
         s->status = -1;
-        (void)deployment_service_exited(d, s);
+        (void)deployment_service_exited(d, s, true);
     }
-    if (d->on_stopped != NULL && !deployment_has_processes(d)) {
+    /* While the forwarder of serviceBind is waited for, shell_stop is still to come. */
+    if (d->on_stopped != NULL && d->forward_stopped == NULL && !deployment_has_processes(d)) {
         deployment_continue(d, deployment_on_stopped, 0);
     }
 }
@@ -246,15 +253,29 @@ static void shell_service_stop(struct deployment *d, struct service_run *s)
     subprocess_stop(s->process, SHELL_GRACE_MS);
 }
 
+/* As an up does: what is going to run is written down first, and then what does. */
+static int service_start_again(struct deployment *d, struct service_run *s, struct err *err)
+{
+    const struct manifest_service *ms = NULL;
+    free(s->run_id);
+    s->run_id = runid_new();
+    if (state_save(d, err) < 0 || deployment_service_prepare(d, &ms, err) < 0) {
+        return -1;
+    }
+    int rc = service_launch(d, ms, s, err);
+    up_free(d);
+    if (rc == 0) {
+        (void)state_save(d, NULL); /* where that fails the id in the file leads to it */
+    }
+    return rc;
+}
+
 static void shell_service_start(struct deployment *d, struct service_run *s)
 {
     struct err err = {0};
-    const struct manifest_service *ms = NULL;
-    int rc = deployment_service_prepare(d, &ms, &err);
-    if (rc == 0) {
-        rc = service_launch(d, ms, s, &err);
-        up_free(d);
-    }
+    int rc = service_start_again(d, s, &err);
+    free(s->run_id);
+    s->run_id = NULL;
     deployment_service_started(d, rc < 0 ? &err : NULL);
 }
 
@@ -281,6 +302,7 @@ static cJSON *service_json(const struct deployment *d, const struct service_run 
     json_add_str(logs, "stderr", errors);
     json_add_str(service, "startedAt", s->started_at);
     state_add_ports(s, service);
+    state_add_end(s, service);
     if (s->run_id != NULL) {
         json_add_str(service, "runId", s->run_id);
     }
@@ -322,17 +344,27 @@ static void restore_keys(struct service_run *s, const cJSON *keys)
 static void restore_service(struct deployment *d, const cJSON *entry)
 {
     struct service_run *s = state_restore_service(d, entry);
+    struct process_info leader;
+    const char *id = json_get_str(entry, "runId", NULL);
     s->pid = (pid_t)json_get_int(entry, "pid", 0);
     s->start_ticks = (uint64_t)json_get_int(entry, "startTicks", 0);
+    bool is_new = id != NULL && runid_find_leader(id, &leader);
+    if (is_new) { /* it was started, and that not written down any more */
+        s->pid = leader.pid;
+        s->start_ticks = leader.start_ticks;
+    }
     s->cwd = xstrdup(json_get_str(entry, "cwd", d->wt.root));
     const cJSON *line = cJSON_GetArrayItem(json_get(entry, "command"), 2);
     s->command = xstrdup(cJSON_IsString(line) ? line->valuestring : "");
     restore_keys(s, json_get(entry, "environmentKeys"));
     s->process = subprocess_adopt(d->env.loop, s->pid, s->start_ticks, service_on_exit, s, NULL);
-    s->state = s->process != NULL ? SERVICE_RUNNING : SERVICE_EXITED;
-    s->status = -1;
+    if (is_new || !state_restore_end(s, entry)) {
+        s->state = s->process != NULL ? SERVICE_RUNNING : SERVICE_EXITED;
+    } else if (s->process != NULL) {
+        subprocess_stop(s->process, SHELL_GRACE_MS); /* what it left behind */
+    }
     for (size_t i = 0; i < s->port_count; i++) {
-        s->ports[i].route = s->process != NULL ? ROUTE_LIVE : ROUTE_STOPPED;
+        s->ports[i].route = s->state == SERVICE_RUNNING ? ROUTE_LIVE : ROUTE_STOPPED;
     }
 }
 
@@ -347,8 +379,6 @@ static void restore_launching(struct deployment *d, cJSON *shell)
         const char *id = json_get_str(entry, "runId", NULL);
         if (id != NULL && deployment_find(d, entry->string) == NULL &&
             runid_find_leader(id, &leader)) {
-            state_set(entry, "pid", cJSON_CreateNumber(leader.pid));
-            state_set(entry, "startTicks", cJSON_CreateNumber((double)leader.start_ticks));
             restore_service(d, entry);
         }
     }

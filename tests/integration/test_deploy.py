@@ -377,6 +377,22 @@ def health(wos):
     return {line.split()[0]: line for line in text.splitlines()[1:] if line.strip()}
 
 
+def test_no_file_of_a_repository_holds_the_daemon_up(wos):
+    config = wos.source / ".wos" / "deploy.worktree.yaml"
+    wos.deploy(harness.shell_app(web=harness.python_service("web", env_file="vars.env")))
+    wos.ok("start")
+    os.mkfifo(wos.trees["beta"] / "vars.env")
+    result = wos.run("up", cwd="beta")
+    assert result.code == 1 and "vars.env: not a regular file" in result.err, result
+    for make in (os.mkfifo, lambda path: os.symlink("/dev/ptmx", path)):
+        config.unlink()
+        make(config)
+        result = wos.run("up", cwd="beta")
+        assert result.code == 3 and "deploy.worktree.yaml: not a regular file" in result.err, result
+        wos.run("status", cwd="beta")
+        wos.ok("status", "--all")
+
+
 def test_failed_healthcheck_fails_up_and_leaves_it_running(wos):
     check = {"url": "/status/500", "timeout": "60s", "start_period": "0.1s", "interval": "100ms",
              "retries": 60}  # time to come up

@@ -1,5 +1,9 @@
 """`wos worktree remove`: what it ends, what it refuses, and why it says so."""
+import os
+import signal
+
 import harness
+from api_client import Api, Lines
 
 
 def test_worktree_remove(wos):
@@ -21,3 +25,27 @@ def test_worktree_remove(wos):
     assert "beta" not in wos.git("worktree", "list", cwd=wos.source)
     assert not [route for route in wos.routes() if route["worktree"] == "beta"]
     assert not [line for line in wos.processes().values() if "backend.py" in line]
+
+
+def test_a_worktree_with_changes_is_kept_while_a_restart_settles(wos):
+    """A removal is accepted then; that it was must not mean that changes are discarded."""
+    wos.deploy(harness.shell_app(web=harness.python_service("web"),
+                                 two=harness.python_service("two")))
+    wos.up("beta")
+    api, beta = Api(wos.web_port), wos.trees["beta"]
+    (beta / "work-of-a-week").write_text("not committed")
+    gateway = wos.gateway_pid()
+    os.kill(gateway, signal.SIGSTOP)  # the routes of the restart are not acknowledged
+    try:
+        accepted = api.post("/worktrees/services/restart", {"path": str(beta), "service": "two"})
+        assert accepted.status == 202, accepted
+        with Lines(wos.web_port, "/operations/%s/events" % accepted.json["operationId"]) as lines:
+            settling = list(lines.until(lambda line: line.get("event", {}).get("id") == "healthcheck"
+                                        and line["event"]["state"] == "done"))
+        assert "terminal" not in settling[-1]
+        answer = api.post("/worktrees/remove", {"path": str(beta)})
+        assert (answer.status, answer.json["error"]) == (409, "worktree-dirty"), answer
+    finally:
+        os.kill(gateway, signal.SIGCONT)
+    api.operation(accepted.json)
+    assert (beta / "work-of-a-week").exists()

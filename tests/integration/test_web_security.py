@@ -143,6 +143,21 @@ def test_who_is_logged_in_cannot_touch_the_machine(ui, fresh, method, path):
         == (403, "forbidden")
 
 
+def test_who_has_no_terminal_sets_no_environment(ui, fresh):
+    run = ui.dir / "run-by-a-device"
+    body = {"path": str(ui.trees["beta"]), "environment": {"BASH_ENV": "$(touch %s)" % run,
+                                                           "ENV": "$(touch %s)" % run}}
+    assert error(public(ui, "POST", "/ui/v1/worktrees/up", [fresh], body)) == (403, "forbidden")
+    body["environment"] = {}
+    assert error(public(ui, "POST", "/ui/v1/worktrees/up", [fresh], body)) == (403, "forbidden")
+    body["environment"] = None
+    answer = public(ui, "POST", "/ui/v1/worktrees/up", [fresh], body)
+    assert answer.status == 202, answer.body
+    ui.wait_route("beta-web")
+    ui.down("beta")
+    assert not run.exists()
+
+
 @pytest.mark.parametrize("headers", [
     [("X-Forwarded-Host", "localhost")], [("X-Forwarded-Host", "127.0.0.1")],
     [("X-Forwarded-For", "127.0.0.1")], [("Forwarded", "for=127.0.0.1;host=localhost")]])

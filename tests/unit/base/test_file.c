@@ -65,12 +65,30 @@ static void test_read_errors(void **state)
     assert_int_equal(err.code, ERR_NOT_FOUND);
     assert_non_null(strstr(err.msg, path));
     assert_int_equal(file_read(home, 10, &text, &err), -1);
-    assert_int_equal(err.code, ERR_SYSTEM);
+    assert_int_equal(err.code, ERR_REFUSED);
     assert_int_equal(file_write_atomic(path, STR("12345678901"), 0600, &err), 0);
     buf_add_text(&text, "kept");
     assert_int_equal(file_read(path, 10, &text, &err), -1);
     assert_non_null(strstr(err.msg, "larger than 10 bytes"));
     assert_true(str_eq(buf_str(&text), STR("kept")));
+    buf_fini(&text);
+}
+
+static void test_nothing_to_read_makes_a_reader_wait(void **state)
+{
+    (void)state;
+    autofree char *fifo = path_join(home, "fifo");
+    autofree char *link = path_join(home, "terminal");
+    struct err err = {0};
+    struct buf text = {0};
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    assert_int_equal(file_read(fifo, 10, &text, &err), -1);
+    assert_int_equal(err.code, ERR_REFUSED);
+    assert_non_null(strstr(err.msg, "fifo: not a regular file"));
+    assert_int_equal(symlink("/dev/ptmx", link), 0);
+    err_clear(&err);
+    assert_int_equal(file_read(link, 10, &text, &err), -1);
+    assert_int_equal(err.code, ERR_REFUSED);
     buf_fini(&text);
 }
 
@@ -185,6 +203,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_write_then_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_read_errors, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_nothing_to_read_makes_a_reader_wait, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_a_failed_write_leaves_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_dir_make, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_remove_all_follows_no_link, set_up, tear_down),

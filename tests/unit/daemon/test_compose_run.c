@@ -28,6 +28,9 @@ struct world {
     struct buf route_states;
     unsigned dones;
     bool failed;
+    char message[512];
+    bool has_looked;
+    bool expects_crash;
 };
 
 /* One container; "state" holds its state, "calls" what was asked. `events` goes on for ever. */
@@ -46,7 +49,10 @@ static const char script[] = "#!/bin/sh\n"
                              "case \"$*\" in\n"
                              "stop*|*' rm '*) printf exited > state;;\n"
                              "start*|*' up '*) [ ! -e broken ] || { echo no luck >&2; exit 9; }\n"
-                             "          printf running > state;;\n"
+                             "          printf running > state\n"
+                             "          [ ! -e brief ] || printf exited > state;;\n"
+                             "logs*) touch asked; echo its last words\n"
+                             "       while [ ! -e answer ]; do sleep 0.01; done;;\n"
                              "esac\n";
 
 static void on_event(void *arg, const cJSON *event)
@@ -74,8 +80,11 @@ static void on_port_state(void *arg, const char *service, uint16_t port, enum ro
 
 static void on_crash(void *arg, const char *service, const char *status)
 {
-    (void)arg;
-    fail_msg("crash of %s: %s", service, status);
+    struct world *w = arg;
+    if (!w->expects_crash) {
+        fail_msg("crash of %s: %s", service, status);
+    }
+    w->expects_crash = false;
 }
 
 static void on_done(void *arg, enum deployment_outcome outcome, enum err_code code,
@@ -83,7 +92,7 @@ static void on_done(void *arg, enum deployment_outcome outcome, enum err_code co
 {
     struct world *w = arg;
     (void)code;
-    (void)message;
+    (void)snprintf(w->message, sizeof(w->message), "%s", message == NULL ? "" : message);
     w->dones++;
     w->failed = outcome == DEPLOYMENT_FAILED;
 }
@@ -253,12 +262,77 @@ static void test_down(void **state)
     assert_string_equal(deployment_status(w->d), "stopped");
 }
 
+static void on_looked(struct compose_run *c)
+{
+    struct world *w = c->d->arg;
+    w->has_looked = true;
+}
+
+/* The engine may have started it again until its log is there. */
+static void test_an_up_ends_when_what_failed_runs_again(void **state)
+{
+    struct world *w = *state;
+    wait_container(w, SERVICE_RUNNING);
+    autofree char *config_dir = path_join(w->root, ".wos");
+    autofree char *docker = xasprintf("WOS_DOCKER_BIN=%s/docker", w->root);
+    autofree char *asked = path_join(w->root, "asked");
+    assert_int_equal(dir_make(config_dir, 0700, NULL), 0);
+    put(w, ".wos/deploy.yaml",
+        "mode: generated\napp: {services: {web: {image: x, ports: [3000]}}}\n", 0600);
+    put(w, "brief", "", 0600);
+    const char *const env[] = {"PATH=/usr/bin:/bin", docker, NULL};
+    const struct deployment_request request = {.env = env, .health = w->health};
+    struct err err = {.msg = ""};
+    if (deployment_up(w->d, &request, &err) < 0) {
+        fail_msg("%s", err.msg);
+    }
+    while (!file_exists(asked) && w->dones == 0) {
+        loop_turn(w->env.loop, true);
+    }
+    put(w, "state", "running", 0600);
+    compose_look(w->d->compose, on_looked);
+    while (!w->has_looked) {
+        loop_turn(w->env.loop, true);
+    }
+    assert_int_equal(deployment_find(w->d, "web")->state, SERVICE_RUNNING);
+    assert_int_equal(w->dones, 0);
+    put(w, "answer", "", 0600);
+    wait_done(w);
+    assert_true(w->failed);
+    assert_string_equal(w->message, "service web ended during up (exit 0):\nits last words");
+    assert_false(deployment_is_busy(w->d));
+}
+
+static void test_a_service_ends_during_the_operation_of_another(void **state)
+{
+    struct world *w = *state;
+    wait_container(w, SERVICE_RUNNING);
+    (void)service_run_new(w->d, "other", 0);
+    w->d->compose->knows_caller = true;
+    w->expects_crash = true;
+    put(w, "brief", "", 0600); /* web ends while other is made anew */
+    const struct deployment_service_request request = {.service = "other", .is_restart = true};
+    struct err err = {.msg = ""};
+    if (deployment_service(w->d, &request, &err) < 0) {
+        fail_msg("%s", err.msg);
+    }
+    wait_done(w);
+    assert_false(w->failed);
+    assert_false(w->expects_crash);
+    assert_int_equal(deployment_find(w->d, "web")->state, SERVICE_EXITED);
+    assert_string_equal(buf_cstr(&w->route_states), "web:3000=stopped ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_restore_and_plans, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_service, setup, teardown),
         cmocka_unit_test_setup_teardown(test_down, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_service_ends_during_the_operation_of_another, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_an_up_ends_when_what_failed_runs_again, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

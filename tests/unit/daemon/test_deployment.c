@@ -450,6 +450,91 @@ static void test_crash_after_up(void **state)
     assert_string_equal(deployment_status(w->d), "failed");
 }
 
+static void restore_as_of_boot(struct world *w, const char *boot_id)
+{
+    deployment_free(w->d);
+    autojson cJSON *state = store_load_state(w->home, "tree", NULL);
+    cJSON_DeleteItemFromObjectCaseSensitive(state, "bootId");
+    if (boot_id != NULL) {
+        (void)json_add_str(state, "bootId", boot_id);
+    }
+    assert_int_equal(store_save_state(w->home, "tree", state, NULL), 0);
+    w->d = deployment_restore(&w->env, "tree", &w->health, &ops, w, NULL);
+    assert_non_null(w->d);
+}
+
+/* The pid and start time of a service may be those of an unrelated process after a boot. */
+static void test_no_process_of_another_boot_is_adopted(void **state)
+{
+    struct world *w = *state;
+    write_config(w, "mode: shell\napp: {services: {a: {script: [sleep 1000]}}}\n");
+    up_ok(w, (struct deployment_request){0});
+    pid_t pid = service_pid(w, "a");
+    autojson cJSON *saved = store_load_state(w->home, "tree", NULL);
+    assert_int_equal(strlen(json_get_str(saved, "bootId", "")), 36);
+    restore_as_of_boot(w, NULL); /* a file of an older version */
+    assert_int_equal(service_pid(w, "a"), pid);
+    restore_as_of_boot(w, "00000000-0000-4000-8000-000000000000");
+    assert_int_equal(service_pid(w, "a"), 0);
+    assert_string_equal(deployment_status(w->d), "failed");
+    down(w);
+    assert_true(process_members(pid, NULL, NULL) > 0);
+    assert_int_equal(kill(-pid, SIGKILL), 0);
+}
+
+static void on_stubborn_exit(void *arg, int status)
+{
+    (void)arg;
+    (void)status;
+}
+
+/* In the state, as the process that passes serviceBind on: one that answers SIGTERM by ending the
+ * service, and stays until it is killed. */
+static pid_t add_stubborn_forwarder(struct world *w)
+{
+    autofree char *ready = path_join(w->root, "ready");
+    autofree char *port = xasprintf("%u", (unsigned)host_port(w));
+    deployment_free(w->d);
+    w->d = NULL;
+    const char *const argv[] = {self, "--stubborn", port, ready, NULL};
+    struct subprocess_spec spec = {.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1};
+    struct subprocess *p = subprocess_start(w->env.loop, &spec, on_stubborn_exit, NULL, NULL);
+    assert_non_null(p);
+    while (!file_exists(ready)) {
+        (void)usleep(1000);
+    }
+    autofree char *text =
+        xasprintf("{\"runId\":\"none\",\"address\":\"192.0.2.1\",\"pid\":%d,\"startTicks\":%llu}",
+                  (int)subprocess_pid(p), (unsigned long long)subprocess_start_ticks(p));
+    pid_t pid = subprocess_pid(p);
+    subprocess_release(p);
+    autojson cJSON *state = store_load_state(w->home, "tree", NULL);
+    cJSON *shell = cJSON_GetObjectItemCaseSensitive(state, "shell");
+    assert_true(cJSON_AddItemToObject(shell, "forward", cJSON_Parse(text)));
+    assert_int_equal(store_save_state(w->home, "tree", state, NULL), 0);
+    w->d = deployment_restore(&w->env, "tree", &w->health, &ops, w, NULL);
+    assert_non_null(w->d);
+    return pid;
+}
+
+static void test_a_service_that_ends_while_its_forwarder_is_stopped(void **state)
+{
+    struct world *w = *state;
+    write_config(
+        w, "mode: shell\napp: {services: {web: {script: [exec %s --serve], ports: [3000]}}}\n",
+        self);
+    up_ok(w, (struct deployment_request){0});
+    pid_t pid = service_pid(w, "web");
+    uint64_t ticks = process_start_ticks(pid);
+    pid_t forwarder = add_stubborn_forwarder(w);
+    assert_int_equal(service_pid(w, "web"), pid);
+    down(w);
+    assert_int_equal(process_members(forwarder, NULL, NULL), 0);
+    assert_int_equal(w->dones, 2);
+    assert_true(process_start_ticks(pid) != ticks);
+    assert_string_equal(deployment_status(w->d), "stopped");
+}
+
 static void test_down_cancels_up(void **state)
 {
     struct world *w = *state;
@@ -539,10 +624,36 @@ static int serve(void)
         if (conn < 0) {
             return 1;
         }
-        if (read(conn, request, sizeof(request)) > 0) {
+        ssize_t got = read(conn, request, sizeof(request));
+        if (got == 1) {
+            return 0; /* what stubborn() says */
+        }
+        if (got > 0) {
             (void)!write(conn, answer, sizeof(answer) - 1);
         }
         (void)close(conn);
+    }
+}
+
+static int stubborn(const char *port, const char *ready)
+{
+    sigset_t term;
+    int signo;
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons((uint16_t)strtoul(port, NULL, 10)),
+                            .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    (void)sigemptyset(&term);
+    (void)sigaddset(&term, SIGTERM);
+    (void)sigprocmask(SIG_BLOCK, &term, NULL);
+    if (file_write_atomic(ready, STR(""), 0600, NULL) < 0 || sigwait(&term, &signo) != 0) {
+        return 1;
+    }
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0) {
+        (void)!write(fd, "!", 1);
+    }
+    for (;;) {
+        (void)pause();
     }
 }
 
@@ -552,6 +663,9 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "--serve") == 0) {
         return serve();
+    }
+    if (argc > 3 && strcmp(argv[1], "--stubborn") == 0) {
+        return stubborn(argv[2], argv[3]);
     }
     ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
     if (len <= 0) {
@@ -567,6 +681,8 @@ int main(int argc, char **argv)
         DEPLOYMENT_TEST(test_failed_init_keeps_its_last_lines),
         DEPLOYMENT_TEST(test_launch_failure_stops_the_rest),
         DEPLOYMENT_TEST(test_crash_after_up),
+        DEPLOYMENT_TEST(test_no_process_of_another_boot_is_adopted),
+        DEPLOYMENT_TEST(test_a_service_that_ends_while_its_forwarder_is_stopped),
         DEPLOYMENT_TEST(test_down_cancels_up),
         DEPLOYMENT_TEST(test_down_while_waiting_for_routes),
         DEPLOYMENT_TEST(test_selection_and_environment),

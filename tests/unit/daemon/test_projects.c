@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "daemon/gitfacts.h"
 #include "daemon/projects.h"
+#include "daemon/statuses.h"
 
 static char home[] = "/tmp/wos-projects-XXXXXX";
 
@@ -118,6 +119,40 @@ static void test_a_bad_file_is_put_aside(void **state)
     projects_free(p);
 }
 
+/* EIO, EACCES, or as here ELOOP: there may be a list that is not known. */
+static void test_a_file_that_cannot_be_read_is_not_overwritten(void **state)
+{
+    (void)state;
+    struct err err = {.msg = ""};
+    bool is_new;
+    autojson cJSON *status = json_parse(STR("{\"name\": \"mine\"}"), "x", &err);
+    autofree char *path = path_join(home, "projects.json");
+    autofree char *statuses_path = path_join(home, "statuses.json");
+    assert_int_equal(symlink("projects.json", path), 0);
+    assert_int_equal(symlink("statuses.json", statuses_path), 0);
+    struct projects *p = projects_new(home);
+    struct statuses *s = statuses_new(home);
+    assert_null(projects_add(p, "/r/one", &is_new, &err));
+    assert_non_null(strstr(err.msg, "projects.json is not written"));
+    assert_null(statuses_add(s, status, &err));
+    assert_non_null(strstr(err.msg, "statuses.json is not written"));
+    struct stat st;
+    assert_int_equal(lstat(path, &st), 0);
+    assert_true(S_ISLNK(st.st_mode));
+    assert_int_equal(lstat(statuses_path, &st), 0);
+    assert_true(S_ISLNK(st.st_mode));
+    /* Once they can be read, nothing of them is lost. */
+    write_file("{\"projects\":[{\"id\":\"a\",\"sourcePath\":\"/a\"}]}");
+    assert_int_equal(unlink(statuses_path), 0);
+    assert_null(projects_add(p, "/r/one", &is_new, &err));
+    assert_non_null(projects_add(p, "/r/one", &is_new, &err));
+    assert_non_null(projects_find(p, "a"));
+    assert_null(statuses_add(s, status, &err));
+    assert_non_null(statuses_add(s, status, &err));
+    statuses_free(s);
+    projects_free(p);
+}
+
 static void test_what_cannot_be_written_is_taken_back(void **state)
 {
     (void)state;
@@ -178,6 +213,7 @@ int main(void)
         cmocka_unit_test_setup(test_order_and_unknown_members, empty_home),
         cmocka_unit_test_setup(test_texts, empty_home),
         cmocka_unit_test_setup(test_a_bad_file_is_put_aside, empty_home),
+        cmocka_unit_test_setup(test_a_file_that_cannot_be_read_is_not_overwritten, empty_home),
         cmocka_unit_test_setup(test_what_cannot_be_written_is_taken_back, empty_home),
         cmocka_unit_test(test_status_of_git),
     };
