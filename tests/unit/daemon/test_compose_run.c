@@ -262,6 +262,35 @@ static void test_down(void **state)
     assert_string_equal(deployment_status(w->d), "stopped");
 }
 
+/* Wherever the restart is: before a command, at one, at a look, at the search for the tools. */
+static void test_a_down_ends_the_operation_of_a_service(void **state)
+{
+    struct world *w = *state;
+    wait_container(w, SERVICE_RUNNING);
+    w->d->compose->knows_caller = true;
+    for (unsigned turns = 0; turns < 12; turns++) {
+        const struct deployment_service_request request = {.service = "web", .is_restart = true};
+        struct err err = {.msg = ""};
+        unsigned before = w->dones;
+        if (deployment_service(w->d, &request, &err) < 0) {
+            fail_msg("%s", err.msg);
+        }
+        for (unsigned i = 0; i < turns && w->dones == before; i++) {
+            loop_turn(w->env.loop, true);
+        }
+        assert_int_equal(deployment_down(w->d, &err), 0);
+        while (deployment_is_busy(w->d)) {
+            loop_turn(w->env.loop, true);
+        }
+        assert_false(w->failed);
+        assert_int_equal(w->dones, before + 2);
+        assert_string_equal(deployment_status(w->d), "stopped");
+        (void)service_run_new(w->d, "web", 0);
+        deployment_find(w->d, "web")->container = xstrdup("c1");
+        deployment_find(w->d, "web")->state = SERVICE_RUNNING;
+    }
+}
+
 static void on_looked(struct compose_run *c)
 {
     struct world *w = c->d->arg;
@@ -329,6 +358,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_restore_and_plans, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_service, setup, teardown),
         cmocka_unit_test_setup_teardown(test_down, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_down_ends_the_operation_of_a_service, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_a_service_ends_during_the_operation_of_another, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_an_up_ends_when_what_failed_runs_again, setup,
