@@ -68,17 +68,22 @@ static int key_make(struct account *a, struct err *err)
 
 static void register_account(struct account *a, bool only_existing);
 
+/* What a CA says of an account that it does not have or serve any more (RFC 8555 6.7, 7.3.6). */
+static bool is_dead(const struct failure *failure)
+{
+    return strcmp(failure->type, "unauthorized") == 0 ||
+           strcmp(failure->type, "accountDoesNotExist") == 0;
+}
+
 /* RFC 8555 7.3: the key may have an account we have forgotten the URL of. */
 static bool account_recover(struct account *a, const struct acme_client_reply *reply)
 {
-    const char *type = reply->failure->type;
     struct err err;
-    if (a->only_existing && strcmp(type, "accountDoesNotExist") == 0) {
+    if (a->only_existing && strcmp(reply->failure->type, "accountDoesNotExist") == 0) {
         register_account(a, false);
         return true;
     }
-    bool is_dead = strcmp(type, "unauthorized") == 0 || strcmp(type, "accountDoesNotExist") == 0;
-    if (!is_dead || a->is_replaced) {
+    if (!is_dead(reply->failure) || a->is_replaced) {
         return false;
     }
     a->is_replaced = true;
@@ -182,14 +187,21 @@ static void account_on_contact(void *arg, const struct acme_client_reply *reply)
     struct account *a = arg;
     CHECK(a->magic == ACCOUNT_MAGIC);
     struct err err;
-    if (reply->failure != NULL) {
-        /* Gone, or the address is refused: ask for one with the new address. */
-        account_file_fini(&a->file);
+    if (reply->failure != NULL && is_dead(reply->failure)) {
+        a->is_replaced = true;
         if (key_make(a, &err) < 0) {
             finish_err(a, &err);
             return;
         }
         register_account(a, false);
+        return;
+    }
+    if (reply->failure != NULL) {
+        /* It is still the other address's account, and tried again as that. An address that the
+         * CA refuses (invalidContact) would be refused for a new account as well. */
+        account_file_fini(&a->file);
+        acme_client_set_account(a->client, NULL, NULL);
+        finish(a, reply->failure);
         return;
     }
     if (save(a, &err) < 0) {

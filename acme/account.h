@@ -8,9 +8,10 @@
  *
  * account_ensure makes the client ready to sign with the account: by the stored URL without
  * asking; taking over another file's account of the same directory when the e-mail address
- * changed (and telling the CA); else newAccount. With `verify` the stored URL is not believed:
- * the CA is asked for the account by its key, and for a new one if it has none or the old one
- * was deactivated.
+ * changed, and telling the CA (no answer or a refusal is a failure; only an account that the CA
+ * has no more is replaced); else newAccount. With `verify` the stored URL is not believed: the CA
+ * is asked for the account by its key, and for a new one if it has none or the old one was
+ * deactivated.
  *
  * Life: account_new loads; account_free; one call at a time. The loop's thread; blocks on small
  * files.

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/descriptors.h"
 
 enum stage { STAGE_SETUP, STAGE_FD, STAGE_CHDIR, STAGE_EXEC };
 
@@ -171,6 +172,7 @@ static void child_main(struct plan *plan)
         child_fail(plan, STAGE_SETUP);
     }
     child_fds(plan);
+    descriptors_restore();
     if (plan->spec->stdin_is_terminal && ioctl(STDIN_FILENO, TIOCSCTTY, 0) != 0) {
         child_fail(plan, STAGE_FD);
     }

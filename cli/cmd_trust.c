@@ -49,7 +49,7 @@ static void trust_on_result(void *arg, const struct truststore_result *result)
     }
 }
 
-static int trust_one(struct trust *t, const char *fingerprint, struct err *err)
+static int trust_one(struct trust *t, const char *fingerprint, bool is_listed, struct err *err)
 {
     const char *home = getenv("HOME");
     const char *root = getenv("WOS_TRUST_ROOT");
@@ -64,6 +64,7 @@ static int trust_one(struct trust *t, const char *fingerprint, struct err *err)
         .ca_path = t->ca_path,
         .fingerprint = fingerprint,
         .is_removing = t->is_removing,
+        .is_listed = is_listed,
         .is_dry = t->is_dry,
         .tell = trust_on_result,
         .arg = t,
@@ -114,12 +115,13 @@ static int trust_add(struct trust *t, struct err *err)
     }
     (void)file_read(t->list_path, TRUSTED_MAX, &list, NULL); /* none: nothing was trusted yet */
     int rc = 0;
-    if (!t->is_dry && !list_has(&list, fingerprint)) { /* first: what is put in can be taken out */
+    bool is_listed = list_has(&list, fingerprint);
+    if (!t->is_dry && !is_listed) { /* first: what is put in can be taken out */
         buf_printf(&list, "%s\n", fingerprint);
         rc = file_write_atomic(t->list_path, buf_str(&list), 0600, err);
     }
     buf_fini(&list);
-    return rc < 0 ? -1 : trust_one(t, fingerprint, err);
+    return rc < 0 ? -1 : trust_one(t, fingerprint, is_listed, err);
 }
 
 static int trust_remove(struct trust *t, struct err *err)
@@ -127,6 +129,7 @@ static int trust_remove(struct trust *t, struct err *err)
     char fingerprint[FINGERPRINT_TEXT];
     struct buf list = {0};
     (void)file_read(t->list_path, TRUSTED_MAX, &list, NULL);
+    size_t listed_bytes = list.len;
     if (file_exists(t->ca_path)) {
         if (fingerprint_of_file(t->ca_path, fingerprint, err) < 0) {
             buf_fini(&list);
@@ -142,11 +145,20 @@ static int trust_remove(struct trust *t, struct err *err)
     while (rc == 0 && str_next(&rest, '\n', &line)) {
         if (is_hex(line)) {
             autofree char *one = str_dup(line);
-            rc = trust_one(t, one, err);
+            bool is_listed = (size_t)(line.ptr - buf_str(&list).ptr) < listed_bytes;
+            rc = trust_one(t, one, is_listed, err);
         }
     }
     buf_fini(&list);
     return rc;
+}
+
+/* Of a store that was to be emptied: a browser's that was skipped may still have it. */
+static bool may_be_left(const cJSON *item)
+{
+    const char *state = json_get_str(item, "state", "");
+    return strcmp(state, "needs-root") == 0 ||
+           (strcmp(state, "skipped") == 0 && strcmp(json_get_str(item, "store", ""), "nss") == 0);
 }
 
 /* The list goes when nothing is left in any store. */
@@ -156,7 +168,7 @@ static void trust_forget(struct trust *t)
     bool is_left = t->is_dry || t->is_failed;
     cJSON_ArrayForEach(item, t->results)
     {
-        is_left = is_left || strcmp(json_get_str(item, "state", ""), "needs-root") == 0;
+        is_left = is_left || may_be_left(item);
     }
     if (!is_left) {
         (void)unlink(t->list_path);

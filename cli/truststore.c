@@ -106,6 +106,19 @@ static int change(const struct truststore *t, const char *file, struct err *err)
     return rc;
 }
 
+/* The file is as wanted. Is the bundle? It is made anew where that can be done. */
+static void confirm(const struct truststore *t, const struct family *family, const char *dir,
+                    const char *file)
+{
+    struct err err = {.msg = ""};
+    bool can_update = t->is_listed && !t->is_dry && access(dir, W_OK) == 0;
+    if (can_update && update(t, family, &err) < 0) {
+        truststore_tell(t, "system", file, "failed", err.msg);
+    } else {
+        truststore_tell(t, "system", file, t->is_removing ? "absent" : "present", "nothing to do");
+    }
+}
+
 void truststore_system(const struct truststore *t)
 {
     struct err err = {.msg = ""};
@@ -119,7 +132,7 @@ void truststore_system(const struct truststore *t)
     autofree char *file = xasprintf("%s/wos-%.16s.crt", dir, t->fingerprint);
     bool is_there = file_exists(file);
     if (is_there != t->is_removing) {
-        truststore_tell(t, "system", file, is_there ? "present" : "absent", "nothing to do");
+        confirm(t, family, dir, file);
     } else if (access(dir, W_OK) < 0) {
         tell_root(t, family, file);
     } else if (t->is_dry) {

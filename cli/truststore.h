@@ -2,7 +2,9 @@
  * (Debian, Fedora, Arch, SUSE families) and the NSS databases of Chromium and Firefox.
  *
  * A CA is put in under a name with its fingerprint, so that doing it twice changes nothing and
- * taking it out takes out exactly that one. Each place is reported once, as it is done:
+ * taking it out takes out exactly that one. The system's file alone trusts nothing: where it is as
+ * wanted, the bundles are made anew all the same, as an earlier run may have failed at that. Each
+ * place is reported once, as it is done:
  *
  *     added  present  removed  absent  would-add  would-remove  needs-root  skipped  failed
  *
@@ -29,7 +31,8 @@ struct truststore {
     const char *ca_path;     /* PEM; not read when removing */
     const char *fingerprint; /* 64 hex digits */
     bool is_removing;
-    bool is_dry; /* only says what would be done */
+    bool is_listed; /* an earlier run may have put it in */
+    bool is_dry;    /* only says what would be done */
     void (*tell)(void *arg, const struct truststore_result *result);
     void *arg;
 };

@@ -17,8 +17,10 @@
 
 #include "base/auto.h"
 #include "base/build.h"
+#include "base/descriptors.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/libevent_log.h"
 #include "base/log.h"
 #include "daemon/access_log_file.h"
 #include "daemon/api/api.h"
@@ -388,6 +390,8 @@ int daemon_main(const char *home, bool foreground)
         return 1;
     }
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)descriptors_raise();
+    libevent_log_init();
     struct daemon d = {.home = real, .lock_fd = lock};
     d.on_terminal = has_terminal();
     d.daemon_id = uuid_text();

@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -55,22 +54,6 @@ static int open_log(void)
     return open(GATEWAY_LOG, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 
-/* Sets how many files this process may have open; the limit before. A gateway needs all that
- * the user may have; services get what the user's shell gives them. */
-static rlim_t files_limit(rlim_t wanted)
-{
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) < 0) {
-        return wanted;
-    }
-    rlim_t before = files.rlim_cur;
-    files.rlim_cur = wanted > files.rlim_max ? files.rlim_max : wanted;
-    if (setrlimit(RLIMIT_NOFILE, &files) < 0) {
-        log_warn("gateway", "the limit of open files stays", LOG_INT("limit", before));
-    }
-    return before;
-}
-
 /* The daemon's environment may hold tokens: the gateway gets what runtimes want, nothing else. */
 static void gateway_env(char *out[ENV_MAX])
 {
@@ -107,9 +90,7 @@ struct subprocess *gateway_spawn(struct loop *loop, int listener, subprocess_exi
         .fds = fds,
         .fd_count = COUNT_OF(fds),
     };
-    rlim_t before = files_limit(RLIM_INFINITY);
     struct subprocess *process = subprocess_start(loop, &spec, on_exit, arg, err);
-    (void)files_limit(before);
     if (process != NULL && gateways_add(subprocess_pid(process), err) < 0) {
         /* Connections of a gateway that is not listed would count as local. */
         (void)subprocess_signal(process, SIGKILL, NULL);

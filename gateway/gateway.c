@@ -12,11 +12,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/auto.h"
 #include "base/build.h"
+#include "base/descriptors.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memfile.h"
@@ -352,20 +352,6 @@ static void on_signal(int signo, void *arg)
     }
 }
 
-/* As many as the hard limit allows; how many that is. */
-static uint64_t raise_descriptors(void)
-{
-    struct rlimit limit;
-    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
-    if (limit.rlim_cur < limit.rlim_max) {
-        struct rlimit raised = {limit.rlim_max, limit.rlim_max};
-        if (setrlimit(RLIMIT_NOFILE, &raised) == 0) { /* else fewer clients, nothing worse */
-            limit = raised;
-        }
-    }
-    return limit.rlim_cur;
-}
-
 /* Freed buffers stay with the allocator, scattered; after a burst of connections they are
  * worth returning. Here, as a worker would stop for it. */
 static void on_trim_due(void *arg)
@@ -457,7 +443,7 @@ int gateway_main(void)
     (void)signal(SIGXFSZ, SIG_IGN); /* the access log may not grow: lines are lost, not we */
     access_writer_init(&g.access);
     g.started_ms = clock_wall_ms();
-    g.limit = limit_new(raise_descriptors());
+    g.limit = limit_new(descriptors_raise());
     (void)build_id();
     if (gateway_init(&g, &err) < 0) {
         log_error("gateway", "cannot start", LOG_STR("error", err.msg));

@@ -6,7 +6,6 @@
 #include <event2/bufferevent.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
-#include <event2/listener.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,11 +20,13 @@
 #include "base/log.h"
 #include "daemon/api/access.h"
 #include "daemon/api/caller.h"
+#include "daemon/api/door.h"
 #include "daemon/api/login.h"
 #include "daemon/api/peer.h"
 #include "daemon/api/request.h"
 #include "daemon/api/web_assets.h"
 #include "daemon/api/web_bind.h"
+#include "daemon/api/web_clients.h"
 #include "daemon/api/web_tls.h"
 #include "daemon/certkeeper.h"
 #include "daemon/daemon.h"
@@ -36,7 +37,7 @@ enum {
     API_MAGIC = 0x61706920,
     BODY_MAX = 4 << 20,
     HEADERS_MAX = 64 << 10,
-    TIMEOUT_S = 24 * 3600, /* streams may be silent for long */
+    TIMEOUT_S = 24 * 3600, /* streams may be silent for long; else web_clients.h */
     WEB_RETRY_MS = 5000,
 };
 
@@ -47,7 +48,8 @@ struct mount {
     struct api *api; /* borrowed: owner */
     const char *prefix;
     bool is_web;
-    struct evhttp *http; /* owned */
+    struct evhttp *http;              /* owned */
+    struct door *doors[WEB_BIND_MAX]; /* owned; NULL: none */
 };
 
 struct api {
@@ -57,6 +59,7 @@ struct api {
     struct mount web;
     struct api_request *requests; /* owned: under way */
     struct peers *peers;          /* owned */
+    struct web_clients *clients;  /* owned: the connections of web */
     struct web_tls *web_tls;      /* owned; NULL: plain HTTP */
     char *web_url;                /* owned; NULL: not listening */
     char *web_error;              /* owned; NULL: none */
@@ -280,7 +283,9 @@ static void api_on_request(struct evhttp_request *http, void *arg)
 {
     struct mount *m = arg;
     CHECK(m->api->magic == API_MAGIC);
-    struct api_request *r = request_new(m->api->d, http, &m->api->requests);
+    struct web_client *client =
+        m->is_web ? web_clients_find(m->api->clients, evhttp_request_get_connection(http)) : NULL;
+    struct api_request *r = request_new(m->api->d, http, client, &m->api->requests);
     if (has_unread_content(r)) {
         (void)evhttp_add_header(evhttp_request_get_output_headers(http), "Connection", "close");
         reply_error(r, 400, "validation", "this method has no content", NULL);
@@ -319,6 +324,20 @@ static void mount_init(struct mount *m, struct api *api, const char *prefix, boo
     evhttp_set_gencb(m->http, api_on_request, m);
 }
 
+static bool mount_add_door(struct mount *m, int index, int fd)
+{
+    m->doors[index] = door_open(m->api->d->loop, m->http, fd, m->is_web ? "web" : SOCKET_NAME);
+    return m->doors[index] != NULL;
+}
+
+static void mount_fini(struct mount *m)
+{
+    for (size_t i = 0; i < COUNT_OF(m->doors); i++) {
+        door_close(m->doors[i]);
+    }
+    evhttp_free(m->http);
+}
+
 static int socket_listen(struct api *api, struct err *err)
 {
     /* Bound under another name and renamed: a client finds the old socket or a listening one. */
@@ -329,7 +348,7 @@ static int socket_listen(struct api *api, struct err *err)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || bind(fd, (const struct sockaddr *)&addr, sizeof addr) < 0 ||
         chmod(temporary, 0600) < 0 || listen(fd, 128) < 0 || rename(temporary, SOCKET_NAME) < 0 ||
-        evhttp_accept_socket(api->socket.http, fd) < 0) {
+        !mount_add_door(&api->socket, 0, fd)) {
         (void)err_set_sys(err, "cannot listen on %s/" SOCKET_NAME, api->d->home);
         if (fd >= 0) {
             (void)close(fd);
@@ -343,7 +362,7 @@ static bool web_accept(struct api *api, const int *fds, int count)
 {
     bool is_good = true;
     for (int i = 0; i < count; i++) {
-        if (!is_good || evhttp_accept_socket(api->web.http, fds[i]) < 0) {
+        if (!is_good || !mount_add_door(&api->web, i, fds[i])) {
             is_good = false;
             (void)close(fds[i]);
         }
@@ -397,7 +416,7 @@ static int web_tls_start(struct api *api, struct err *err)
     if (!api->d->config->web_ssl.enabled) {
         return 0;
     }
-    api->web_tls = web_tls_new(api->web.http, err);
+    api->web_tls = web_tls_new(err);
     api_set_web_pair(api);
     return api->web_tls == NULL ? -1 : 0;
 }
@@ -415,6 +434,7 @@ struct api *api_new(struct daemon *d, struct err *err)
         api_free(api);
         return NULL;
     }
+    api->clients = web_clients_new(d->loop, api->web.http, api->web_tls);
     api_on_web_timer(api);
     return api;
 }
@@ -427,8 +447,9 @@ void api_free(struct api *api)
     CHECK(api->magic == API_MAGIC);
     requests_cancel(&api->requests);
     loop_timer_fini(&api->web_timer);
-    evhttp_free(api->socket.http);
-    evhttp_free(api->web.http);
+    mount_fini(&api->socket);
+    mount_fini(&api->web);
+    web_clients_free(api->clients);
     web_tls_free(api->web_tls);
     peers_free(api->peers);
     (void)unlink(SOCKET_NAME);

@@ -12,6 +12,7 @@
 
 #include "base/auto.h"
 #include "base/json.h"
+#include "daemon/api/web_clients.h"
 
 /* A reader that is this far behind is let go: events are made faster than it reads. */
 enum { STREAM_BEHIND_MAX = 32 << 20 };
@@ -28,6 +29,7 @@ static void request_free(struct api_request *r)
     if (r->next != NULL) {
         r->next->link = r->link;
     }
+    web_client_end(r->client);
     evhttp_clear_headers(r->query);
     free(r->query);
     free(r->param);
@@ -41,10 +43,12 @@ static void request_on_close(struct evhttp_connection *conn, void *arg)
     (void)conn;
     struct api_request *r = arg;
     struct evhttp_request *http = r->http;
+    struct web_client *client = r->client;
     if (r->cancel != NULL) {
         r->cancel(r);
     }
     request_free(r);
+    web_client_gone(client);
     /* evhttp leaves a request it cannot answer any more to us, and shows it so. */
     if (evhttp_request_get_connection(http) == NULL) {
         evhttp_request_free(http);
@@ -54,16 +58,19 @@ static void request_on_close(struct evhttp_connection *conn, void *arg)
 static void watch_close(struct api_request *r, bool on)
 {
     struct evhttp_connection *conn = evhttp_request_get_connection(r->http);
-    if (conn != NULL) {
+    if (conn != NULL && !on && r->client != NULL) {
+        web_client_watch(r->client);
+    } else if (conn != NULL) {
         evhttp_connection_set_closecb(conn, on ? request_on_close : NULL, on ? r : NULL);
     }
 }
 
 struct api_request *request_new(struct daemon *d, struct evhttp_request *http,
-                                struct api_request **list)
+                                struct web_client *client, struct api_request **list)
 {
     struct api_request *r = xcalloc(1, sizeof *r);
     r->d = d;
+    r->client = client;
     r->http = http;
     r->query = xcalloc(1, sizeof *r->query);
     const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(http));
@@ -77,6 +84,7 @@ struct api_request *request_new(struct daemon *d, struct evhttp_request *http,
     }
     *list = r;
     watch_close(r, true);
+    web_client_begin(client);
     return r;
 }
 

@@ -20,6 +20,7 @@
 struct daemon;
 struct evhttp_request;
 struct evkeyvalq;
+struct web_client;
 
 enum { HTTP_STATUS_OK = 200 };
 
@@ -27,6 +28,7 @@ struct api_request {
     struct api_request *next, **link; /* the API's list of requests under way */
     struct daemon *d;                 /* borrowed */
     struct evhttp_request *http;      /* borrowed: evhttp owns it */
+    struct web_client *client;        /* borrowed: its connection; NULL: on the socket */
     struct evkeyvalq *query;          /* owned */
     char *param;                      /* owned: what stood for ':' in the pattern; or NULL */
     cJSON *body;                      /* owned; NULL when there was none */
@@ -76,9 +78,9 @@ bool stream_is_behind(const struct stream *s);
 void stream_send(struct stream *s, struct str bytes, bool must_arrive);
 void stream_end(struct stream *s);
 
-/* For the dispatcher. */
+/* For the dispatcher. `client`: NULL on the socket. */
 struct api_request *request_new(struct daemon *d, struct evhttp_request *http,
-                                struct api_request **list);
+                                struct web_client *client, struct api_request **list);
 /* Ends every request and stream of the list, unanswered. */
 void requests_cancel(struct api_request **list);
 /* The same for those of one login (NULL: of every one) but `except`; their connections close. */

@@ -2,7 +2,6 @@
 #include "daemon/api/web_tls.h"
 
 #include <event2/bufferevent_ssl.h>
-#include <event2/http.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 
@@ -30,19 +29,7 @@ static SSL_CTX *context_new(struct err *err)
     return ctx;
 }
 
-static struct bufferevent *on_accept(struct event_base *base, void *arg)
-{
-    struct web_tls *tls = arg;
-    SSL *ssl = SSL_new(tls->ctx);
-    CHECK(ssl != NULL); /* NULL here would mean a connection in the clear */
-    struct bufferevent *bev = bufferevent_openssl_socket_new(
-        base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
-    CHECK(bev != NULL);
-    bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
-    return bev;
-}
-
-struct web_tls *web_tls_new(struct evhttp *http, struct err *err)
+struct web_tls *web_tls_new(struct err *err)
 {
     SSL_CTX *ctx = context_new(err);
     if (ctx == NULL) {
@@ -50,8 +37,18 @@ struct web_tls *web_tls_new(struct evhttp *http, struct err *err)
     }
     struct web_tls *tls = xcalloc(1, sizeof *tls);
     tls->ctx = ctx;
-    evhttp_set_bevcb(http, on_accept, tls);
     return tls;
+}
+
+struct bufferevent *web_tls_accept(struct web_tls *tls, struct event_base *base)
+{
+    SSL *ssl = SSL_new(tls->ctx);
+    CHECK(ssl != NULL); /* NULL here would mean a connection in the clear */
+    struct bufferevent *bev = bufferevent_openssl_socket_new(
+        base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
+    CHECK(bev != NULL);
+    bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
+    return bev;
 }
 
 void web_tls_free(struct web_tls *tls)

@@ -10,11 +10,14 @@
 #include "base/err.h"
 #include "base/str.h"
 
-struct evhttp;
+struct bufferevent;
+struct event_base;
 struct web_tls;
 
-/* From now on every connection that `http` accepts is a TLS one. Outlives `http`. NULL on error. */
-struct web_tls *web_tls_new(struct evhttp *http, struct err *err);
+/* Outlives the evhttp whose connections it makes. NULL on error. */
+struct web_tls *web_tls_new(struct err *err);
+/* For evhttp_set_bevcb: what a connection is. */
+struct bufferevent *web_tls_accept(struct web_tls *tls, struct event_base *base);
 void web_tls_free(struct web_tls *tls);
 /* The pair in PEM. On error the old one stays. */
 int web_tls_set(struct web_tls *tls, struct str chain_pem, struct str key_pem, struct err *err);

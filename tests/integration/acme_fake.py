@@ -136,6 +136,9 @@ class Fake:
     def do_newAccount(self, h, payload, rest):
         self.send(h, 201, {"status": "valid"}, {"Location": self.base + "/account/1"})
 
+    def do_account(self, h, payload, rest):
+        self.send(h, 200, {"status": "valid"})
+
     def do_newOrder(self, h, payload, rest):
         number = str(len(self.orders) + 1)
         self.orders[number] = {"identifiers": payload["identifiers"], "valid": set(), "csr": None,

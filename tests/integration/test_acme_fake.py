@@ -271,3 +271,43 @@ def test_bad_renewal_information_does_no_harm(ca, settings, answer):
     assert run.code == 0 and run.status["renewalWindow"] is None
     assert run.status["state"] == "active" and run.status["nextReason"].startswith("a good part")
     assert 1 <= ca.count("/ari") <= 3
+
+
+# --- another e-mail address ------------------------------------------------------------
+
+def accounts(home):
+    return {json.loads(f.read_text())["email"]: json.loads(f.read_text())
+            for f in home.glob("accounts/*/account.json")}
+
+
+@pytest.mark.parametrize("status,kind", [
+    (429, "rateLimited"), (503, None), (500, "serverInternal"), (400, "invalidContact")])
+def test_a_failed_change_of_the_address_makes_no_account(ca, settings, home, status, kind):
+    settings["email"] = "old@wos.example"
+    assert probe(settings, "renew").code == 0
+    settings["email"] = "new@wos.example"
+    body = b"busy" if kind is None else {"type": urn(kind), "detail": "not now"}
+    ca.script("/account/1", *[(status, {}, body)] * 3)
+    run = probe(settings, "force", "force")
+    failed, done = run.of("result")
+    assert failed["phase"] == "account" and failed["errorType"] == (kind or failed["errorType"])
+    assert ca.count("/newAccount") == 1
+    if kind in (None, "serverInternal"):  # tried thrice already: the second run is let in
+        assert done.get("phase") is None, done
+        was = accounts(home)
+        assert was["new@wos.example"]["privateKeyPem"] == was["old@wos.example"]["privateKeyPem"]
+        assert ca.payloads("/account/1")[-1] == {"contact": ["mailto:new@wos.example"]}
+    else:
+        assert list(accounts(home)) == ["old@wos.example"]
+
+
+@pytest.mark.parametrize("kind", ["accountDoesNotExist", "unauthorized"])
+def test_an_account_that_is_gone_is_replaced_with_the_new_address(ca, settings, home, kind):
+    settings["email"] = "old@wos.example"
+    assert probe(settings, "renew").code == 0
+    settings["email"] = "new@wos.example"
+    ca.script("/account/1", (403, {}, {"type": urn(kind), "detail": "gone"}))
+    assert probe(settings, "force").code == 0
+    assert ca.count("/newAccount") == 2
+    was = accounts(home)
+    assert was["new@wos.example"]["privateKeyPem"] != was["old@wos.example"]["privateKeyPem"]

@@ -91,6 +91,54 @@ def test_put_in_and_taken_out(debian, world):
     assert not (world.home / "certs/trusted").exists()
 
 
+def failing_update(tmp_path):
+    """A PATH whose update-ca-certificates fails."""
+    tools = tmp_path / "failing"
+    tools.mkdir()
+    (tools / "update-ca-certificates").write_text("#!/bin/sh\necho the disk is full >&2\nexit 1\n")
+    (tools / "update-ca-certificates").chmod(0o755)
+    return "%s:%s:/usr/sbin:/sbin" % (tools, os.environ["PATH"])
+
+
+@needs_update
+def test_a_failed_update_is_made_up_for(debian, world, tmp_path):
+    """The file is written or gone after it; the bundle is what counts."""
+    ca = (world.home / "certs/ca.crt").read_text().split("-----")[2]
+    path = failing_update(tmp_path)
+    for _ in range(2):
+        failed = debian.run("trust", PATH=path)
+        assert failed.code == 1 and "update-ca-certificates" in failed.err, failed
+    assert not debian.bundle.exists()
+    debian.stores("trust")
+    assert ca in debian.bundle.read_text()
+    for _ in range(2):
+        failed = debian.run("untrust", PATH=path)
+        assert failed.code == 1 and "update-ca-certificates" in failed.err, failed
+        assert ca in debian.bundle.read_text() and (world.home / "certs/trusted").exists()
+    debian.stores("untrust")
+    assert ca not in debian.bundle.read_text()
+
+
+@needs_update
+@needs_certutil
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root")
+def test_browsers_that_were_skipped_are_not_forgotten(debian, world):
+    """certutil is hidden from one command, in a mount namespace of its own."""
+    debian.stores("trust")
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", 'mount --bind /dev/null "$0" && exec "$@"',
+         os.path.realpath(CERTUTIL), str(harness.BIN), "untrust"],
+        capture_output=True, text=True, timeout=60,
+        env=world.env(HOME=str(debian.home), WOS_TRUST_ROOT=str(debian.root)))
+    if "mount:" in done.stderr:
+        pytest.skip("no bind mounts here")
+    assert done.returncode == 0 and "libnss3-tools" in done.stdout, done
+    assert "wos local CA" in debian.nss() and (world.home / "certs/trusted").exists()
+    debian.stores("untrust")
+    assert "wos local CA" not in debian.nss()
+    assert not (world.home / "certs/trusted").exists()
+
+
 @needs_update
 def test_programs_with_the_systems_bundle(debian, world):
     def curl():
