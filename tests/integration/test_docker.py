@@ -391,6 +391,45 @@ def test_compose_mode_refuses_what_it_cannot_do(composed):
     assert result.code == 3 and "absent.yml" in result.err, result
 
 
+OTHER_FILE = '''
+services:
+  web: {image: %s, ports: [%s], command: ["sh", "-c", "%s"]}
+'''
+
+
+@pytest.mark.parametrize("kind,way", (("v1", "extends"), ("v2", "extends"), ("v2", "include")))
+def test_compose_mode_ports_of_other_files_are_not_published(engine, kind, way):
+    """What an included or extended file publishes on all addresses starts nowhere."""
+    wos = start(engine, kind)
+    try:
+        tree = wos.trees["alpha"]
+        (tree / "compose.yml").write_text({
+            "extends": "services: {web: {extends: {file: more/other.yml, service: web}}}\n",
+            "include": "include: [more/other.yml]\nservices: {side: {image: %s}}\n"
+                       % engines.IMAGE}[way])
+        (tree / "more").mkdir()
+        other = tree / "more" / "other.yml"
+        wos.deploy({"mode": "compose", "compose": {
+            "config": "compose.yml", "expose": ["web:3000"] if way == "extends" else ["side:1"]}})
+        for ports in ('"18997:3000"', "3000", '"0.0.0.0:18997:3000"'):
+            other.write_text(OTHER_FILE % (engines.IMAGE, ports, in_yaml(SERVE.format(port=3000))))
+            result = wos.run("up", cwd="alpha")
+            assert result.code == 3, result
+            for part in ("compose.yml: service web publishes port", "more/other.yml", "127.0.0.1"):
+                assert part in result.err, result
+            assert wos.engine.run("ps", "-aq").stdout == "", "nothing was started"
+        other.write_text(OTHER_FILE % (engines.IMAGE, '"127.0.0.1:18997:3000"',
+                                       in_yaml(SERVE.format(port=3000))))
+        wos.up("alpha")
+        assert wos.containers()["web"] == "running"
+        bound = json.loads(engine.run("inspect", engine.container_id(wos.project(), "web"))
+                           .stdout)[0]["HostConfig"]["PortBindings"]
+        assert {b["HostIp"] for b in bound["3000/tcp"]} == {"127.0.0.1"}, bound
+        wos.down("alpha")
+    finally:
+        finish(wos)
+
+
 # --- what goes wrong -------------------------------------------------------------------
 
 @pytest.fixture
