@@ -174,6 +174,21 @@ def test_generated_labels_and_state(shop):
     assert (shop.session_dir() / "compose.yaml").stat().st_mode & 0o777 == 0o600
 
 
+def test_usage_of_containers(shop):
+    """Processor and memory are those of the container's processes, not of shell mode alone."""
+    services = {s["service"]: s.get("resourceUsage") for s in shop.detail()["services"]}
+    assert set(services) == {"web", "api", "db"}
+    for name, usage in services.items():
+        assert usage and set(usage) == {"cpuPercent", "memUsedBytes"}, (name, services)
+        ident = shop.engine.container_id(shop.project(), name)
+        pids = shop.engine.run("top", ident, "-o", "pid").stdout.split()[1:]
+        resident = [int(open("/proc/%s/statm" % pid, encoding="ascii").read().split()[1]) for pid in pids]
+        assert len(pids) > 1 and resident[0] * 4096 < usage["memUsedBytes"] < 64 << 20, (name, usage)
+    trees = [t for p in Api(shop.web_port).get("/projects").json["projects"] for t in p["worktrees"]]
+    tree = next(t for t in trees if t["path"] == str(shop.trees["alpha"]))
+    assert tree["resourceUsage"]["memUsedBytes"] >= max(u["memUsedBytes"] for u in services.values())
+
+
 def test_generated_init_script_runs_once(shop):
     tree = shop.trees["alpha"]
     assert (tree / "initialised").read_text() == "once\n"

@@ -213,7 +213,8 @@ static void test_containers(void **state)
         "[{\"Id\":\"1\",\"State\":{\"Status\":\"exited\",\"ExitCode\":3,\"StartedAt\":"
         "\"2026-01-01T00:00:00Z\"},\"Config\":{\"Labels\":{\"com.docker.compose.service\":\"web\"}}"
         "},"
-        "{\"Id\":\"2\",\"RestartCount\":4,\"State\":{\"Status\":\"running\",\"StartedAt\":"
+        "{\"Id\":\"2\",\"RestartCount\":4,\"State\":{\"Status\":\"running\",\"Pid\":71,"
+        "\"StartedAt\":"
         "\"0001-01-01T00:00:00Z\"},\"Config\":{\"Labels\":{\"com.docker.compose.service\":\"web\"}}"
         "},"
         "{\"Id\":\"3\",\"Config\":{\"Labels\":{\"com.docker.compose.service\":\"init\","
@@ -227,6 +228,7 @@ static void test_containers(void **state)
     assert_string_equal(web->id, "2");
     assert_null(web->started_at);
     assert_int_equal(web->restart_count, 4);
+    assert_int_equal(web->pid, 71);
     assert_null(containers_find(&list, "init"));
     containers_fini(&list);
     assert_int_equal(containers_parse(STR(""), &list, &err), -1);
