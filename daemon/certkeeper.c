@@ -23,7 +23,8 @@ struct certkeeper {
     struct ticket_set tickets; /* secret */
     struct certsource *tunnel; /* owned; NULL: off */
     struct certsource *web;    /* owned; NULL: off */
-    struct second_pair second;
+    struct second_pair tunnel_second;
+    struct second_pair web_second;
 };
 
 static int64_t wall_seconds(void)
@@ -40,6 +41,12 @@ static uint32_t add_pair(struct snapshot_cert *certs, uint32_t count, struct str
     return count;
 }
 
+static uint32_t add_second(struct snapshot_cert *certs, uint32_t count,
+                           const struct second_pair *second)
+{
+    return add_pair(certs, count, buf_str(&second->chain_pem), buf_str(&second->key_pem));
+}
+
 static void keeper_publish(struct certkeeper *k)
 {
     struct snapshot_cert certs[PUBLISHER_CERTS_MAX];
@@ -49,9 +56,10 @@ static void keeper_publish(struct certkeeper *k)
     }
     count = add_pair(certs, count, certsource_chain(k->tunnel), certsource_key(k->tunnel));
     if (count > 0) { /* the first is the default: nothing else may take its place */
-        count = add_pair(certs, count, buf_str(&k->second.chain_pem), buf_str(&k->second.key_pem));
+        count = add_second(certs, count, &k->tunnel_second);
         if (k->web != NULL && k->spec.config->web_ui_enabled) {
             count = add_pair(certs, count, certsource_chain(k->web), certsource_key(k->web));
+            count = add_second(certs, count, &k->web_second);
         }
     }
     const struct publisher_tls tls = {
@@ -142,12 +150,15 @@ static void certkeeper_on_timer(void *arg)
     bool is_news = false;
     if (k->tunnel != NULL) {
         is_news = tickets_rotate(k);
-        is_news = second_pair_look(&k->second, wall_seconds()) || is_news;
+        is_news = second_pair_look(&k->tunnel_second, wall_seconds()) || is_news;
         is_news = certsource_look(k->tunnel) || is_news;
     }
-    if (k->web != NULL && certsource_look(k->web)) {
-        is_news = true;
-        keeper_tell_web(k);
+    if (k->web != NULL) {
+        bool is_web_news = second_pair_look(&k->web_second, wall_seconds());
+        if (certsource_look(k->web) || is_web_news) {
+            is_news = true;
+            keeper_tell_web(k);
+        }
     }
     if (is_news) {
         keeper_publish(k);
@@ -209,14 +220,16 @@ struct certkeeper *certkeeper_new(const struct certkeeper_spec *spec)
     if (dir_make(dir, 0700, &err) < 0) {
         log_error("certificate", "no place for certificates", LOG_STR("error", err.msg));
     }
-    second_pair_init(&k->second, c);
+    second_pair_init(&k->tunnel_second, &c->tunnel_ssl, c->home);
+    second_pair_init(&k->web_second, &c->web_ssl, c->home);
     if (publisher_is_enabled(spec->publisher) && c->tunnel_ssl.enabled) {
-        (void)second_pair_look(&k->second, wall_seconds()); /* published below, whatever it says */
+        (void)second_pair_look(&k->tunnel_second, wall_seconds()); /* published below in any case */
         tickets_load(k);
         (void)tickets_rotate(k);
         k->tunnel = tunnel_new(k);
     }
     if (c->web_ssl.enabled) {
+        (void)second_pair_look(&k->web_second, wall_seconds());
         k->web = web_new(k);
     }
     keeper_publish(k);
@@ -232,7 +245,8 @@ void certkeeper_free(struct certkeeper *k)
     }
     CHECK(k->magic == CERTKEEPER_MAGIC);
     loop_timer_fini(&k->timer);
-    second_pair_fini(&k->second);
+    second_pair_fini(&k->tunnel_second);
+    second_pair_fini(&k->web_second);
     certsource_free(k->tunnel);
     certsource_free(k->web);
     ticket_set_wipe(&k->tickets);
@@ -249,15 +263,17 @@ struct certsource *certkeeper_source(const struct certkeeper *k, const char *kin
     return strcmp(kind, "web") == 0 ? k->web : k->tunnel;
 }
 
-bool certkeeper_web(const struct certkeeper *k, struct str *out_chain, struct str *out_key)
+size_t certkeeper_web(const struct certkeeper *k, struct snapshot_cert out[CERTKEEPER_WEB_MAX])
 {
     struct certsource *s = certkeeper_source(k, "web");
     if (s == NULL || certsource_cert(s) == NULL) {
-        return false;
+        return 0;
     }
-    *out_chain = certsource_chain(s);
-    *out_key = certsource_key(s);
-    return true;
+    uint32_t count = add_pair(out, 0, certsource_chain(s), certsource_key(s));
+    if (second_pair_fits(&k->web_second, certsource_cert(s))) {
+        count = add_second(out, count, &k->web_second);
+    }
+    return count;
 }
 
 struct renewer *certkeeper_renewer(const struct certkeeper *k, const char *kind)
@@ -270,8 +286,9 @@ cJSON *certkeeper_json(const struct certkeeper *k, const char *kind)
 {
     struct certsource *s = certkeeper_source(k, kind);
     cJSON *out = certsource_json(s, kind);
-    if (s != NULL && s == k->tunnel) {
-        const char *fault = second_pair_fault(&k->second, certsource_cert(s));
+    if (s != NULL) {
+        const struct second_pair *second = s == k->tunnel ? &k->tunnel_second : &k->web_second;
+        const char *fault = second_pair_fault(second, certsource_cert(s));
         if (fault != NULL) {
             (void)json_add_str(out, "rsaError", fault);
         }

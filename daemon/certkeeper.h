@@ -1,7 +1,7 @@
 /* certkeeper: the certificates in use and the session ticket keys: who has them, who gets them.
  *
  * One certsource (certsource.h) for the tunnel and one for the local web listener, each when its
- * ssl block is on; a second pair of the tunnel's beside them (second_pair.h). All that the gateway
+ * ssl block is on; a second pair beside each (second_pair.h). All that the gateway
  * may show goes to the publisher: the tunnel's first, the web listener's for the UI's own name.
  * Files are looked at every two seconds. One thread: the daemon's loop; blocks on small files.
  */
@@ -35,9 +35,10 @@ struct certkeeper_spec {
 /* Loads at once and hands the pairs to the publisher. */
 struct certkeeper *certkeeper_new(const struct certkeeper_spec *spec);
 void certkeeper_free(struct certkeeper *k);
-/* The web listener's pair; false when web.ssl is off or nothing can be served. Borrowed until
- * on_web. */
-bool certkeeper_web(const struct certkeeper *k, struct str *out_chain, struct str *out_key);
+enum { CERTKEEPER_WEB_MAX = 2 };
+/* The web listener's pairs, of different kinds of key: how many, 0 when web.ssl is off or nothing
+ * can be served. Borrowed until on_web. */
+size_t certkeeper_web(const struct certkeeper *k, struct snapshot_cert out[CERTKEEPER_WEB_MAX]);
 /* Of the listener "tunnel" or "web"; NULL: it has no TLS. Borrowed. */
 struct certsource *certkeeper_source(const struct certkeeper *k, const char *kind);
 /* Of the listener "tunnel" or "web"; NULL unless its source is a CA. */

@@ -114,4 +114,5 @@ void certmodes_check(const struct config *config)
     check_configured(config, &config->tunnel_ssl, config->tunnel_ssl.key);
     check_configured(config, &config->tunnel_ssl, config->tunnel_ssl.rsa_key);
     check_configured(config, &config->web_ssl, config->web_ssl.key);
+    check_configured(config, &config->web_ssl, config->web_ssl.rsa_key);
 }

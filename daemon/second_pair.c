@@ -9,14 +9,13 @@
 #include "base/log.h"
 #include "certs/issue.h"
 
-void second_pair_init(struct second_pair *pair, const struct config *config)
+void second_pair_init(struct second_pair *pair, const struct config_ssl *ssl, const char *home)
 {
-    const struct config_ssl *ssl = &config->tunnel_ssl;
     *pair = (struct second_pair){.is_given = ssl->source == SSL_FILES && ssl->rsa_cert != NULL &&
                                              ssl->rsa_key != NULL};
     if (pair->is_given) {
-        autofree char *cert = path_join(config->home, ssl->rsa_cert);
-        autofree char *key = path_join(config->home, ssl->rsa_key);
+        autofree char *cert = path_join(home, ssl->rsa_cert);
+        autofree char *key = path_join(home, ssl->rsa_key);
         certfiles_init(&pair->files, cert, key);
     }
 }
@@ -69,21 +68,32 @@ static bool has_name(const struct cert *cert, const char *name)
     return false;
 }
 
+/* Why the two cannot be offered together; NULL: they can. */
+static const char *mismatch(const struct cert *second, const struct cert *first)
+{
+    bool same_names = second->name_count == first->name_count;
+    for (size_t i = 0; same_names && i < first->name_count; i++) {
+        same_names = has_name(second, first->names[i]);
+    }
+    if (!same_names) {
+        return "rsaCert does not have the same names as cert: it is not offered beside it";
+    }
+    if (EVP_PKEY_get_base_id(X509_get0_pubkey(second->leaf)) ==
+        EVP_PKEY_get_base_id(X509_get0_pubkey(first->leaf))) {
+        return "rsaCert has the same kind of key as cert: it is not offered beside it";
+    }
+    return NULL;
+}
+
+bool second_pair_fits(const struct second_pair *pair, const struct cert *first)
+{
+    return pair->cert != NULL && mismatch(pair->cert, first) == NULL;
+}
+
 const char *second_pair_fault(const struct second_pair *pair, const struct cert *first)
 {
     if (!pair->is_given || pair->error != NULL || pair->cert == NULL || first == NULL) {
         return pair->error;
     }
-    bool same_names = pair->cert->name_count == first->name_count;
-    for (size_t i = 0; same_names && i < first->name_count; i++) {
-        same_names = has_name(pair->cert, first->names[i]);
-    }
-    if (!same_names) {
-        return "rsaCert does not have the same names as cert: it is not offered beside it";
-    }
-    if (EVP_PKEY_get_base_id(X509_get0_pubkey(pair->cert->leaf)) ==
-        EVP_PKEY_get_base_id(X509_get0_pubkey(first->leaf))) {
-        return "rsaCert has the same kind of key as cert: it is not offered beside it";
-    }
-    return NULL;
+    return mismatch(pair->cert, first);
 }

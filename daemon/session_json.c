@@ -35,16 +35,27 @@ cJSON *session_summary_json(const cJSON *services)
     return json_add_int(out, "total", cJSON_GetArraySize(services));
 }
 
-cJSON *session_services_json(const struct session *session, cJSON **out_total)
+/* Of the process and its session, or of the container's processes; NULL: none on this machine. */
+static cJSON *service_usage(const struct session *session, const cJSON *service)
 {
     struct usage *usage = session_daemon(session)->usage;
+    pid_t pid = (pid_t)json_get_int(service, "pid", 0);
+    if (pid > 0) {
+        return usage_json(usage, pid);
+    }
+    const char *name = json_get_str(service, "service", "");
+    const char *id = deployment_container(session_deployment(session), name, &pid);
+    return id == NULL ? NULL : usage_container_json(usage, pid, id);
+}
+
+cJSON *session_services_json(const struct session *session, cJSON **out_total)
+{
     cJSON *services = deployment_services_json(session_deployment(session));
     cJSON *total = NULL;
     cJSON *service;
     cJSON_ArrayForEach(service, services)
     {
-        int64_t pid = json_get_int(service, "pid", 0);
-        cJSON *one = pid > 0 ? usage_json(usage, (pid_t)pid) : NULL;
+        cJSON *one = service_usage(session, service);
         if (one != NULL) {
             total = usage_add(total, one);
             (void)cJSON_AddItemToObject(service, "resourceUsage", one);

@@ -12,11 +12,16 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/loop.h"
 
-/* All processes of one session. */
+enum { DEPTH_MAX = 64, CGROUP_MAX = 16384 };
+
+/* One process, or several together. */
 struct reading {
+    pid_t pid;
+    pid_t parent;
     pid_t session;
     uint64_t ticks;       /* processor time */
     uint64_t start_ticks; /* of the oldest process, since boot */
@@ -24,7 +29,7 @@ struct reading {
 };
 
 struct readings {
-    struct reading *items; /* owned, by session */
+    struct reading *items; /* owned: the processes, by pid */
     size_t count;
     uint64_t at_ms;
 };
@@ -60,7 +65,8 @@ static bool stat_parse(const char *text, struct reading *out)
         uint64_t value;
         values[field++] = str_to_u64(word, &value) ? value : 0;
     }
-    *out = (struct reading){.session = (pid_t)values[6],
+    *out = (struct reading){.parent = (pid_t)values[4],
+                            .session = (pid_t)values[6],
                             .ticks = values[14] + values[15],
                             .start_ticks = values[22],
                             .pages = values[24]};
@@ -78,33 +84,18 @@ static bool stat_read(const char *pid, struct reading *out)
         return false;
     }
     text[got] = '\0';
-    return stat_parse(text, out);
+    if (!stat_parse(text, out)) {
+        return false;
+    }
+    out->pid = (pid_t)strtol(pid, NULL, 10);
+    return true;
 }
 
-static int by_session(const void *a, const void *b)
+static int by_pid(const void *a, const void *b)
 {
     const struct reading *x = a;
     const struct reading *y = b;
-    return x->session < y->session ? -1 : x->session > y->session;
-}
-
-/* Neighbours of the same session become one. */
-static void fold(struct readings *r)
-{
-    size_t used = 0;
-    for (size_t i = 0; i < r->count; i++) {
-        struct reading *last = used == 0 ? NULL : &r->items[used - 1];
-        const struct reading item = r->items[i];
-        if (last == NULL || last->session != item.session) {
-            r->items[used++] = item;
-            continue;
-        }
-        last->ticks += item.ticks;
-        last->pages += item.pages;
-        last->start_ticks =
-            item.start_ticks < last->start_ticks ? item.start_ticks : last->start_ticks;
-    }
-    r->count = used;
+    return x->pid < y->pid ? -1 : x->pid > y->pid;
 }
 
 static void read_all(struct readings *r)
@@ -128,21 +119,53 @@ static void read_all(struct readings *r)
         (void)closedir(dir);
     }
     if (r->count > 0) {
-        qsort(r->items, r->count, sizeof *r->items, by_session);
-        fold(r);
+        qsort(r->items, r->count, sizeof *r->items, by_pid);
     }
 }
 
-static const struct reading *find(const struct readings *r, pid_t session)
+/* Whose processes are meant. */
+typedef bool member_fn(const struct readings *r, const struct reading *process, pid_t leader);
+
+static bool is_of_session(const struct readings *r, const struct reading *process, pid_t leader)
 {
-    const struct reading key = {.session = session};
-    if (r->items == NULL) {
-        return NULL;
-    }
-    return bsearch(&key, r->items, r->count, sizeof key, by_session);
+    (void)r;
+    return process->session == leader;
 }
 
-cJSON *usage_json(struct usage *u, pid_t leader)
+static bool is_descendant(const struct readings *r, const struct reading *process, pid_t leader)
+{
+    for (int depth = 0; process != NULL && depth < DEPTH_MAX; depth++) {
+        if (process->pid == leader) {
+            return true;
+        }
+        const struct reading key = {.pid = process->parent};
+        process = bsearch(&key, r->items, r->count, sizeof key, by_pid);
+    }
+    return false;
+}
+
+/* False: there are none. */
+static bool sum(const struct readings *r, member_fn *is_member, pid_t leader, struct reading *out)
+{
+    struct reading total = {.start_ticks = UINT64_MAX};
+    bool any = false;
+    for (size_t i = 0; i < r->count; i++) {
+        const struct reading *process = &r->items[i];
+        if (is_member(r, process, leader)) {
+            any = true;
+            total.ticks += process->ticks;
+            total.pages += process->pages;
+            total.start_ticks =
+                process->start_ticks < total.start_ticks ? process->start_ticks : total.start_ticks;
+        }
+    }
+    if (any) {
+        *out = total;
+    }
+    return any;
+}
+
+static cJSON *members_json(struct usage *u, member_fn *is_member, pid_t leader)
 {
     uint64_t ms = clock_now_ms();
     if (u->now.items == NULL || ms - u->now.at_ms >= USAGE_FRESH_MS) {
@@ -150,22 +173,43 @@ cJSON *usage_json(struct usage *u, pid_t leader)
         u->before = u->now;
         read_all(&u->now);
     }
-    const struct reading *now = find(&u->now, leader);
-    if (now == NULL) {
+    struct reading now;
+    struct reading before;
+    if (!sum(&u->now, is_member, leader, &now)) {
         return NULL;
     }
-    const struct reading *before = find(&u->before, leader);
     double per_second = (double)sysconf(_SC_CLK_TCK);
-    double seconds = (double)u->now.at_ms / 1000 - (double)now->start_ticks / per_second;
-    double ticks = (double)now->ticks;
-    if (before != NULL && before->ticks <= now->ticks) {
+    double seconds = (double)u->now.at_ms / 1000 - (double)now.start_ticks / per_second;
+    double ticks = (double)now.ticks;
+    if (sum(&u->before, is_member, leader, &before) && before.ticks <= now.ticks) {
         seconds = (double)(u->now.at_ms - u->before.at_ms) / 1000;
-        ticks -= (double)before->ticks;
+        ticks -= (double)before.ticks;
     }
     double percent = seconds <= 0.01 ? 0 : ticks / per_second / seconds * 100;
     cJSON *out = cJSON_CreateObject();
     (void)cJSON_AddNumberToObject(out, "cpuPercent", (double)(int64_t)(percent * 10 + 0.5) / 10);
-    return json_add_int(out, "memUsedBytes", (int64_t)now->pages * sysconf(_SC_PAGESIZE));
+    return json_add_int(out, "memUsedBytes", (int64_t)now.pages * sysconf(_SC_PAGESIZE));
+}
+
+cJSON *usage_json(struct usage *u, pid_t leader)
+{
+    return members_json(u, is_of_session, leader);
+}
+
+/* The engine names the control group after the container. */
+static bool is_of_container(pid_t pid, const char *id)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%d/cgroup", (int)pid);
+    struct buf text = {0};
+    bool is = file_read(path, CGROUP_MAX, &text, NULL) == 0 && strstr(buf_cstr(&text), id) != NULL;
+    buf_fini(&text);
+    return is;
+}
+
+cJSON *usage_container_json(struct usage *u, pid_t first, const char *id)
+{
+    return is_of_container(first, id) ? members_json(u, is_descendant, first) : NULL;
 }
 
 cJSON *usage_add(cJSON *sum, const cJSON *more)

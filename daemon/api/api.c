@@ -400,12 +400,9 @@ static void api_on_web_timer(void *arg)
 void api_set_web_pair(struct api *api)
 {
     struct err err = {.msg = ""};
-    struct str chain;
-    struct str key;
-    if (api->web_tls == NULL || !certkeeper_web(api->d->certkeeper, &chain, &key)) {
-        return;
-    }
-    if (web_tls_set(api->web_tls, chain, key, &err) < 0) {
+    struct snapshot_cert pairs[CERTKEEPER_WEB_MAX];
+    size_t count = api->web_tls == NULL ? 0 : certkeeper_web(api->d->certkeeper, pairs);
+    if (count > 0 && web_tls_set(api->web_tls, pairs, count, &err) < 0) {
         log_error("web", "the old certificate stays in use", LOG_STR("error", err.msg));
     }
 }

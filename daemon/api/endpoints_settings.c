@@ -23,13 +23,6 @@ static void add_state(const struct daemon *d, cJSON *out)
 
 static void handle_get(struct api_request *r)
 {
-    struct err err = {.msg = ""};
-    struct config_edit *edit = config_edit_open(r->d->home, &err);
-    if (edit == NULL) {
-        reply_err(r, &err);
-        return;
-    }
-    config_edit_close(edit);
     cJSON *out = cJSON_CreateObject();
     add_state(r->d, out);
     reply_json(r, HTTP_STATUS_OK, out);

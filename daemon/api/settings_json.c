@@ -21,7 +21,8 @@ static const char *source_name(const struct config_ssl *ssl)
 
 cJSON *settings_config_json(const struct daemon *d, cJSON **out_secrets)
 {
-    struct config_edit *edit = config_edit_open(d->home, NULL); /* NULL: no JSON object */
+    struct err err = {.msg = ""};
+    struct config_edit *edit = config_edit_open(d->home, &err); /* NULL: no JSON object */
     autojson cJSON *shown = edit == NULL ? NULL : config_edit_json(edit);
     config_edit_close(edit);
     cJSON *raw = cJSON_DetachItemFromObjectCaseSensitive(shown, "config");
@@ -33,6 +34,9 @@ cJSON *settings_config_json(const struct daemon *d, cJSON **out_secrets)
     (void)json_add_str(out, "path", d->config->path);
     (void)json_add_bool(out, "exists", d->config->exists);
     (void)cJSON_AddItemToObject(out, "raw", raw);
+    if (err.msg[0] != '\0') {
+        (void)json_add_str(out, "error", err.msg);
+    }
     (void)cJSON_AddItemToObject(out, "effective", config_effective_json(d->config));
     cJSON *ssl = cJSON_AddObjectToObject(out, "effectiveSsl");
     (void)json_add_str(cJSON_AddObjectToObject(ssl, "web"), "source",

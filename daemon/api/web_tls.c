@@ -59,28 +59,40 @@ void web_tls_free(struct web_tls *tls)
     }
 }
 
-static int context_fill(SSL_CTX *ctx, const struct cert *cert, EVP_PKEY *key, struct err *err)
+/* A context keeps one certificate of each kind of key, with its own chain. */
+static int context_add(SSL_CTX *ctx, const struct snapshot_cert *pair, struct err *err)
 {
-    if (SSL_CTX_use_certificate(ctx, cert->leaf) != 1 ||
-        SSL_CTX_set1_chain(ctx, cert->chain) != 1 || SSL_CTX_use_PrivateKey(ctx, key) != 1) {
-        return sslerr_set(err, ERR_CONFIG, "the web listener's certificate cannot be used");
+    int rc = -1;
+    struct cert *cert = cert_parse(pair->chain_pem, err);
+    EVP_PKEY *key = cert == NULL ? NULL : cert_key_parse(pair->key_pem, err);
+    if (key == NULL) {
+        cert_free(cert);
+        return -1;
     }
-    return 0;
-}
-
-int web_tls_set(struct web_tls *tls, struct str chain_pem, struct str key_pem, struct err *err)
-{
-    struct cert *cert = cert_parse(chain_pem, err);
-    EVP_PKEY *key = cert == NULL ? NULL : cert_key_parse(key_pem, err);
-    SSL_CTX *ctx = key == NULL ? NULL : context_new(err);
-    int rc = ctx == NULL ? -1 : context_fill(ctx, cert, key, err);
-    if (rc == 0) {
-        SSL_CTX_free(tls->ctx);
-        tls->ctx = ctx;
+    if (SSL_CTX_use_certificate(ctx, cert->leaf) == 1 &&
+        SSL_CTX_set1_chain(ctx, cert->chain) == 1 && SSL_CTX_use_PrivateKey(ctx, key) == 1) {
+        rc = 0;
     } else {
-        SSL_CTX_free(ctx);
+        (void)sslerr_set(err, ERR_CONFIG, "the web listener's certificate cannot be used");
     }
     EVP_PKEY_free(key);
     cert_free(cert);
     return rc;
+}
+
+int web_tls_set(struct web_tls *tls, const struct snapshot_cert *pairs, size_t count,
+                struct err *err)
+{
+    SSL_CTX *ctx = context_new(err);
+    int rc = ctx == NULL ? -1 : 0;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        rc = context_add(ctx, &pairs[i], err);
+    }
+    if (rc < 0) {
+        SSL_CTX_free(ctx);
+        return -1;
+    }
+    SSL_CTX_free(tls->ctx);
+    tls->ctx = ctx;
+    return 0;
 }

@@ -14,7 +14,7 @@
 enum { TEXT_MAX = 1024 * 1024, DEPTH_MAX = 64, NODES_MAX = 50000, BYTES_MAX = 8 << 20 };
 
 /* Where in the file a node is. */
-enum role { ROLE_PLAIN, ROLE_ROOT, ROLE_SERVICES, ROLE_SERVICE, ROLE_EXTENDS };
+enum role { ROLE_PLAIN, ROLE_ROOT, ROLE_SERVICES, ROLE_SERVICE, ROLE_EXTENDS, ROLE_INCLUDE };
 
 struct writer {
     yaml_document_t *doc; /* borrowed */
@@ -123,16 +123,27 @@ static enum role role_of_value(enum role role, const yaml_node_t *key)
     }
     switch (role) {
     case ROLE_ROOT:
+        if (scalar_is(key, "include")) {
+            return ROLE_INCLUDE;
+        }
         return scalar_is(key, "services") ? ROLE_SERVICES : ROLE_PLAIN;
     case ROLE_SERVICES:
         return ROLE_SERVICE;
     case ROLE_SERVICE:
         return scalar_is(key, "extends") ? ROLE_EXTENDS : ROLE_PLAIN;
+    case ROLE_INCLUDE:
+        return scalar_is(key, "path") ? ROLE_INCLUDE : ROLE_PLAIN;
     case ROLE_EXTENDS:
     case ROLE_PLAIN:
         break;
     }
     return ROLE_PLAIN;
+}
+
+static void note_file(struct writer *w, const yaml_node_t *name)
+{
+    buf_printf(&w->base->others, "%s%s", w->base->others.len == 0 ? "" : ", ",
+               (const char *)name->data.scalar.value);
 }
 
 static void note_pair(struct writer *w, enum role role, const yaml_node_t *key,
@@ -165,6 +176,7 @@ static int write_pair(struct writer *w, const yaml_node_pair_t *pair, enum role 
         return -1;
     }
     if (role == ROLE_EXTENDS && scalar_is(key, "file") && value->type == YAML_SCALAR_NODE) {
+        note_file(w, value);
         autofree char *path = path_join(w->dir, (const char *)value->data.scalar.value);
         return write_scalar(w, value, path);
     }
@@ -189,7 +201,7 @@ static int write_mapping(struct writer *w, const yaml_node_t *node, enum role ro
     return writer_emit(w, &event, yaml_mapping_end_event_initialize(&event));
 }
 
-/* A list is transparent to its role only below a merge key ("<<: [*a, *b]"). */
+/* A list is transparent to its role: below a merge key ("<<: [*a, *b]"), and in include. */
 static int write_sequence(struct writer *w, const yaml_node_t *node, enum role role, int depth)
 {
     yaml_event_t event;
@@ -227,6 +239,9 @@ static int write_node(struct writer *w, int id, enum role role, int depth)
         w->bytes += node->data.scalar.length;
         if (w->bytes > BYTES_MAX) {
             return writer_fail(w, node, "more than 8 MiB of text once aliases are followed");
+        }
+        if (role == ROLE_INCLUDE) {
+            note_file(w, node);
         }
         return write_scalar(w, node, NULL);
     case YAML_MAPPING_NODE:
@@ -316,6 +331,7 @@ bool compose_base_has(const struct compose_base *base, const char *service)
 void compose_base_fini(struct compose_base *base)
 {
     buf_fini(&base->text);
+    buf_fini(&base->others);
     free(base->version);
     for (size_t i = 0; i < base->service_count; i++) {
         free(base->services[i]);

@@ -20,7 +20,8 @@ struct compose_base {
     char *version;   /* owned; NULL: the file has none */
     char **services; /* owned names, in the file's order */
     size_t service_count;
-    bool has_include; /* further services may come from other files */
+    bool has_include;  /* further services may come from other files */
+    struct buf others; /* the files named by include and extends: "a.yml, b.yml" */
 };
 
 /* file: for messages ("file:line:column: …"); dir: what relative paths mean. Zero *out before. */

@@ -11,6 +11,7 @@
 #include "base/fault.h"
 #include "base/json.h"
 #include "daemon/deploy/compose_conflict.h"
+#include "daemon/deploy/compose_published.h"
 #include "daemon/deploy/runner_compose.h"
 
 static void wave_fail(struct compose_run *c, const struct err *err)
@@ -218,6 +219,46 @@ void compose_launch_looked(struct compose_run *c)
     }
 }
 
+static void published_fail(struct compose_run *c, const struct err *why)
+{
+    struct err err = {0};
+    const char *config = c->d->up->manifest->compose.config;
+    if (why->code != ERR_CONFIG || c->other_files == NULL || c->other_files[0] == '\0') {
+        (void)err_set(&err, why->code, "%s: %s", config, why->msg);
+    } else {
+        (void)err_set(&err, ERR_CONFIG,
+                      "%s: %s: ports come from %s, which it names by include or extends, and are "
+                      "not taken out there. Take them out, or bind them to 127.0.0.1; "
+                      "compose.expose publishes what is needed outside",
+                      config, why->msg, c->other_files);
+    }
+    up_fail_launch(c->d, &err);
+}
+
+/* Mode compose: what the files mean together, before anything of it starts. */
+static void config_on_done(void *arg, const struct docker_result *result)
+{
+    struct compose_run *c = arg;
+    CHECK(c->magic == COMPOSE_RUN_MAGIC);
+    struct deployment *d = c->d;
+    if (compose_up_is_over(d)) {
+        return;
+    }
+    struct err err = {0};
+    if (result->status != 0) {
+        (void)compose_error(
+            &err, c->tool.compose != NULL ? "docker-compose config" : "docker compose config",
+            result);
+        up_fail_launch(d, &err);
+        return;
+    }
+    if (compose_published_check(result->out, d->up->service_bind, &err) < 0) {
+        published_fail(c, &err);
+        return;
+    }
+    readiness_begin(d, wave_add);
+}
+
 static void launch_begin(struct compose_run *c)
 {
     struct deployment *d = c->d;
@@ -232,7 +273,15 @@ static void launch_begin(struct compose_run *c)
     c->is_launched = true;
     c->wave_runs = false;
     d->up->launch_attempts++;
-    readiness_begin(d, wave_add);
+    if (d->mode != MANIFEST_COMPOSE) {
+        readiness_begin(d, wave_add);
+        return;
+    }
+    static const char *const words[] = {"config", NULL};
+    struct docker_args args = {0};
+    compose_add_command(c, &args);
+    docker_args_add_all(&args, words);
+    compose_command(c, &args, false, config_on_done);
 }
 
 void compose_launch(struct deployment *d)

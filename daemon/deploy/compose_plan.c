@@ -356,6 +356,8 @@ static int plan_compose(struct compose_run *c, struct err *err)
     if (rc == 0) {
         rc = plan_overlay(c, &base, err);
     }
+    free(c->other_files);
+    c->other_files = buf_take(&base.others);
     compose_base_fini(&base);
     buf_fini(&text);
     return rc;

@@ -76,6 +76,7 @@ static void service_apply(struct service_run *s, const struct container *found)
     free(s->container);
     s->container = found == NULL ? NULL : xstrdup(found->id);
     s->restart_count = found == NULL ? 0 : found->restart_count;
+    s->container_pid = found == NULL ? 0 : found->pid;
     if (found != NULL && found->started_at != NULL) {
         free(s->started_at);
         s->started_at = xstrdup(found->started_at);

@@ -18,6 +18,7 @@ static void container_read(const cJSON *entry, struct containers *out)
     }
     const char *started = json_get_str(state, "StartedAt", "");
     const char *deployment = json_get_str(labels, "dev.wos.deployment-id", NULL);
+    int64_t pid = json_get_int(state, "Pid", 0);
     bool was_started = started[0] != '\0' && strncmp(started, "0001-", 5) != 0;
     out->items[out->count++] = (struct container){
         .id = xstrdup(id),
@@ -27,6 +28,7 @@ static void container_read(const cJSON *entry, struct containers *out)
         .deployment_id = deployment == NULL ? NULL : xstrdup(deployment),
         .exit_code = (int)json_get_int(state, "ExitCode", 0),
         .restart_count = (int)json_get_int(entry, "RestartCount", 0),
+        .pid = pid > 0 && pid <= INT32_MAX ? (pid_t)pid : 0,
     };
 }
 

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "base/str.h"
@@ -19,6 +20,7 @@ struct container {
     char *deployment_id; /* owned: label dev.wos.deployment-id, or NULL */
     int exit_code;
     int restart_count;
+    pid_t pid; /* of its first process, on the engine's machine; 0: none */
 };
 
 struct containers {

@@ -159,6 +159,9 @@ bool deployment_wants_routes(const struct deployment *d);
 const char *deployment_status(const struct deployment *d);
 /* [{service, state, status?, ports: [...], startedAt?, pid?}], sorted; caller frees. */
 cJSON *deployment_services_json(const struct deployment *d);
+/* The id of the service's container and, for the engine's machine, the pid of its first process;
+ * NULL: it has none that runs. Borrowed until the loop goes on. */
+const char *deployment_container(const struct deployment *d, const char *service, pid_t *out_pid);
 /* [{service, containerPort, state, enabled, allowFailure, url, …}]; caller frees. */
 cJSON *deployment_health_json(const struct deployment *d);
 /* The state file as an object, or null; caller frees. */

@@ -59,6 +59,7 @@ struct service_run {
     size_t port_count;
     char *container;            /* owned: its id in the Docker modes, or NULL */
     int restart_count;          /* of the container, by the engine */
+    pid_t container_pid;        /* of its first process, by the engine; 0: none */
     struct subprocess *process; /* owned; the leader, or what it left behind */
     pid_t pid;
     uint64_t start_ticks;

@@ -78,6 +78,16 @@ struct service_run *deployment_find(const struct deployment *d, const char *name
     return NULL;
 }
 
+const char *deployment_container(const struct deployment *d, const char *service, pid_t *out_pid)
+{
+    const struct service_run *s = deployment_find(d, service);
+    if (s == NULL || s->container == NULL || s->container_pid == 0) {
+        return NULL;
+    }
+    *out_pid = s->container_pid;
+    return s->container;
+}
+
 struct port_run *service_find_port(const struct service_run *s, uint16_t container_port)
 {
     for (size_t i = 0; i < s->port_count; i++) {

@@ -49,6 +49,7 @@ static void compose_release(struct deployment *d)
     containers_fini(&c->found);
     envlist_fini(&c->env);
     free(c->project_dir);
+    free(c->other_files);
     for (size_t i = 0; i < COUNT_OF(c->files); i++) {
         free(c->files[i]);
     }

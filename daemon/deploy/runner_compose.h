@@ -31,6 +31,7 @@ struct compose_run {
     char *project_dir;            /* owned */
     char *files[2];               /* owned: -f of every command */
     size_t file_count;
+    char *other_files;              /* owned: what the user's file names, for messages; or NULL */
     bool is_launched;               /* from the first `up -d` to the end of a stop */
     bool wave_runs;                 /* a wave's command, or the look after it */
     struct loop_timer wave_timer;   /* begins the next wave */

@@ -861,6 +861,26 @@ def test_settings(wos, api):
     assert [e[1] for e in history(wos.web_port)].count("config.changed") == before + 2
 
 
+@pytest.mark.parametrize("text", ("{\"web\": ", "[]", ""))
+def test_settings_of_an_unparsable_file(wos, api, text):
+    """The page of settings opens when the file is broken: raw is null, and it says why."""
+    path = wos.home / "config.json"
+    good = path.read_text()
+    try:
+        path.write_text(text)
+        body = one(api.get("/settings/config"))
+        assert body["config"]["raw"] is None and "repair the file first" in body["config"]["error"]
+        assert body["config"]["effective"]["web"]["port"] == wos.web_port
+        assert set(body) == {"config", "secrets", "certificateStatus", "problems"}
+        for method, draft in (("PUT", {}), ("POST", {"set": {"web.port": 1}})):
+            error(api.call(method, "/settings/config", draft), 400, "config-invalid")
+        assert path.read_text() == text, "nothing overwrites what cannot be read"
+    finally:
+        path.write_text(good)
+    body = one(api.get("/settings/config"))
+    assert body["config"]["raw"] is not None and "error" not in body["config"]
+
+
 def test_streams_of_clients_that_went_are_forgotten(wos, api):
     for _ in range(20):
         with Stream(wos.web_port, "/events") as stream:

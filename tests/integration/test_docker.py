@@ -174,6 +174,21 @@ def test_generated_labels_and_state(shop):
     assert (shop.session_dir() / "compose.yaml").stat().st_mode & 0o777 == 0o600
 
 
+def test_usage_of_containers(shop):
+    """Processor and memory are those of the container's processes, not of shell mode alone."""
+    services = {s["service"]: s.get("resourceUsage") for s in shop.detail()["services"]}
+    assert set(services) == {"web", "api", "db"}
+    for name, usage in services.items():
+        assert usage and set(usage) == {"cpuPercent", "memUsedBytes"}, (name, services)
+        ident = shop.engine.container_id(shop.project(), name)
+        pids = shop.engine.run("top", ident, "-o", "pid").stdout.split()[1:]
+        resident = [int(open("/proc/%s/statm" % pid, encoding="ascii").read().split()[1]) for pid in pids]
+        assert len(pids) > 1 and resident[0] * 4096 < usage["memUsedBytes"] < 64 << 20, (name, usage)
+    trees = [t for p in Api(shop.web_port).get("/projects").json["projects"] for t in p["worktrees"]]
+    tree = next(t for t in trees if t["path"] == str(shop.trees["alpha"]))
+    assert tree["resourceUsage"]["memUsedBytes"] >= max(u["memUsedBytes"] for u in services.values())
+
+
 def test_generated_init_script_runs_once(shop):
     tree = shop.trees["alpha"]
     assert (tree / "initialised").read_text() == "once\n"
@@ -389,6 +404,45 @@ def test_compose_mode_refuses_what_it_cannot_do(composed):
     composed.deploy({"mode": "compose", "compose": {"config": "absent.yml", "expose": ["a:1"]}})
     result = composed.run("up", cwd="alpha")
     assert result.code == 3 and "absent.yml" in result.err, result
+
+
+OTHER_FILE = '''
+services:
+  web: {image: %s, ports: [%s], command: ["sh", "-c", "%s"]}
+'''
+
+
+@pytest.mark.parametrize("kind,way", (("v1", "extends"), ("v2", "extends"), ("v2", "include")))
+def test_compose_mode_ports_of_other_files_are_not_published(engine, kind, way):
+    """What an included or extended file publishes on all addresses starts nowhere."""
+    wos = start(engine, kind)
+    try:
+        tree = wos.trees["alpha"]
+        (tree / "compose.yml").write_text({
+            "extends": "services: {web: {extends: {file: more/other.yml, service: web}}}\n",
+            "include": "include: [more/other.yml]\nservices: {side: {image: %s}}\n"
+                       % engines.IMAGE}[way])
+        (tree / "more").mkdir()
+        other = tree / "more" / "other.yml"
+        wos.deploy({"mode": "compose", "compose": {
+            "config": "compose.yml", "expose": ["web:3000"] if way == "extends" else ["side:1"]}})
+        for ports in ('"18997:3000"', "3000", '"0.0.0.0:18997:3000"'):
+            other.write_text(OTHER_FILE % (engines.IMAGE, ports, in_yaml(SERVE.format(port=3000))))
+            result = wos.run("up", cwd="alpha")
+            assert result.code == 3, result
+            for part in ("compose.yml: service web publishes port", "more/other.yml", "127.0.0.1"):
+                assert part in result.err, result
+            assert wos.engine.run("ps", "-aq").stdout == "", "nothing was started"
+        other.write_text(OTHER_FILE % (engines.IMAGE, '"127.0.0.1:18997:3000"',
+                                       in_yaml(SERVE.format(port=3000))))
+        wos.up("alpha")
+        assert wos.containers()["web"] == "running"
+        bound = json.loads(engine.run("inspect", engine.container_id(wos.project(), "web"))
+                           .stdout)[0]["HostConfig"]["PortBindings"]
+        assert {b["HostIp"] for b in bound["3000/tcp"]} == {"127.0.0.1"}, bound
+        wos.down("alpha")
+    finally:
+        finish(wos)
 
 
 # --- what goes wrong -------------------------------------------------------------------

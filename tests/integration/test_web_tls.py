@@ -9,6 +9,7 @@ import pytest
 import harness
 from certs_world import certificate, shown
 from test_certs import fingerprint, make_pair
+from test_tls import make_rsa
 
 UI = "ui.wos.localhost"
 WEB_UI = {"webUi": {"enabled": True, "subdomain": "ui", "secret": "long-enough-secret"}}
@@ -105,6 +106,55 @@ def test_files_are_watched(make_wos):
     doctor = wos.run("doctor", "cert", "--json")
     fault = doctor.json["error"]["message"]
     assert doctor.code == 1 and fault.startswith("source: ") and str(crt) in fault, doctor
+
+
+def of_cipher(port, cipher):
+    """The certificate, DER, that a client of this cipher of TLS 1.2 alone gets; None: no handshake."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(cipher)
+    try:
+        with socket.create_connection(("127.0.0.1", port), 20) as raw:
+            with context.wrap_socket(raw, server_hostname="localhost") as tls:
+                return tls.getpeercert(True)
+    except (ssl.SSLError, ConnectionError):
+        return None
+
+
+def test_second_pair_of_the_web_listener(make_wos):
+    """web.ssl.rsaCert is served beside cert, watched like it, and its key's mode looked at."""
+    ec_only, rsa_only = "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"
+    port = harness.free_port()
+    wos = make_wos(tunnel={"enabled": False}, config={"web": {"port": port}})
+    crt, key = make_pair(wos.dir, "one", ("localhost", UI))
+    rsa, rsa_key = make_rsa(wos.dir, "rsa", ("localhost", UI))
+    rsa_key.chmod(0o644)
+    wos.config["web"]["ssl"] = {"enabled": True, "source": "files", "cert": str(crt),
+                                "key": str(key), "rsaCert": str(rsa), "rsaKey": str(rsa_key)}
+    wos.write_config()
+    wos.ok("start")
+
+    def is_shown(path, cipher):
+        return of_cipher(port, cipher) == ssl.PEM_cert_to_DER_cert(path.read_text())
+    assert is_shown(crt, ec_only) and is_shown(rsa, rsa_only)
+    assert "rsaError" not in certificate(wos, "web")
+    assert "every user of this machine can read this key" in wos.logs()
+    assert str(rsa_key) in wos.logs()
+    new, new_key = make_rsa(wos.dir, "next", ("localhost", UI))
+    new_key.replace(rsa_key)
+    new.replace(rsa)
+    harness.until("the new second pair is shown", lambda: is_shown(rsa, rsa_only))
+    good = rsa.read_text()
+    rsa.write_text("garbage")
+    harness.until("the error is told", lambda: "rsa.crt" in certificate(wos, "web").get("rsaError", ""))
+    assert of_cipher(port, rsa_only) == ssl.PEM_cert_to_DER_cert(good), "the old one goes on"
+    other, other_key = make_rsa(wos.dir, "other", ("elsewhere",))
+    other_key.replace(rsa_key)
+    other.replace(rsa)
+    harness.until("other names are not offered", lambda: of_cipher(port, rsa_only) is None)
+    assert "does not have the same names" in certificate(wos, "web")["rsaError"]
+    assert is_shown(crt, ec_only)
 
 
 def test_doctor_of_an_expired_pair(make_wos):

@@ -10,6 +10,7 @@ interface SettingsData {
     keys: SettingKey[];
     config: Record<string, unknown>; /* what the file says */
     path: string;
+    broken?: string; /* why the file cannot be read: config is empty then */
     secrets: Set<string>;
     problems: Problem[];
 }
@@ -23,6 +24,7 @@ async function load(): Promise<SettingsData> {
         keys,
         config: (nested ? answer.config.raw : answer.config) ?? {},
         path: nested ? answer.config.path : answer.path,
+        broken: nested ? answer.config.error : undefined,
         secrets: new Set(answer.secrets ?? []),
         problems: answer.problems ?? [],
     };
@@ -172,6 +174,8 @@ function Form({ of, reload }: { of: SettingsData; reload: () => void }) {
             <button type="submit" class="primary" disabled={changes.size === 0}>
                 {changes.size === 0 ? 'Save' : `Save ${changes.size}`}</button></div>
         <p class="dim">{of.path}</p>
+        {of.broken === undefined ? null : <Note kind="warn">{of.broken}. Nothing can be saved until then; the daemon
+            goes on with what it read last.</Note>}
         {fields.length === 0 ? <ErrorNote error={error} />
             : <Note kind="bad">Nothing was saved: {fields.length === 1 ? 'one value is' : 'some values are'} not
                 allowed.{unknown.map((f) => <p>{f.field} {f.message}</p>)}</Note>}

@@ -8,6 +8,7 @@
 
 #include "base/auto.h"
 #include "daemon/deploy/compose_base.h"
+#include "daemon/deploy/compose_published.h"
 #include "daemon/deploy/compose_conflict.h"
 #include "daemon/deploy/compose_file.h"
 #include "daemon/deploy/containers.h"
@@ -160,14 +161,47 @@ static void test_base_errors(void **state)
     struct compose_base base = {0};
     struct err err = {0};
     assert_int_equal(
-        compose_base_make(STR("version: '3.8'\ninclude: [x]\nservices: {a: {}, b: {}}"), "c.yml",
-                          "/w", &base, &err),
+        compose_base_make(STR("version: '3.8'\ninclude: [x, {path: [y, z], env_file: e}]\n"
+                              "services: {a: {}, b: {extends: {file: ../o.yml, service: c}}}"),
+                          "c.yml", "/w", &base, &err),
         0);
+    assert_string_equal(buf_cstr(&base.others), "x, y, z, ../o.yml");
     assert_string_equal(base.version, "3.8");
     assert_true(base.has_include);
     assert_true(compose_base_has(&base, "b"));
     assert_false(compose_base_has(&base, "c"));
     compose_base_fini(&base);
+}
+
+static void assert_published(const char *services, const char *bind, const char *expected)
+{
+    struct err err = {0};
+    autofree char *text = xasprintf("services: {%s}\nnetworks: {}\n", services);
+    int rc = compose_published_check(str_of(text), bind, &err);
+    assert_string_equal(err.msg, expected);
+    assert_int_equal(rc, expected[0] == '\0' ? 0 : -1);
+}
+
+/* Both ways in which Compose prints ports: v2's and the text of v1. */
+static void test_published_ports_of_other_files(void **state)
+{
+    (void)state;
+    assert_published("a: {}, b: {ports: []}, c: {ports: [\"127.0.0.1:1:80/tcp\"]}", NULL, "");
+    assert_published("a: {ports: [{host_ip: 127.0.0.1, target: 80, published: \"1\"}]}", NULL, "");
+    assert_published("a: {ports: [\"127.0.0.1:1:80\", \"10.0.0.1:1:80\"]}", "10.0.0.1", "");
+    assert_published("a: {ports: [\"[fd00::1]:1:80\", \"fd00::1:1:80/tcp\"]}", "fd00::1", "");
+    assert_published("a: {}, b: {ports: [\"8080:80/tcp\"]}", NULL,
+                     "service b publishes port 8080:80/tcp on every address");
+    assert_published("a: {ports: [80]}", NULL, "service a publishes port 80 on every address");
+    assert_published("a: {ports: [{target: 80, mode: ingress}]}", NULL,
+                     "service a publishes port 80 on every address");
+    assert_published("a: {ports: [\"0.0.0.0:1:80\"]}", "10.0.0.1",
+                     "service a publishes port 0.0.0.0:1:80 on address 0.0.0.0");
+    assert_published("a: {ports: [{host_ip: \"::\", target: 80}]}", NULL,
+                     "service a publishes port 80 on address ::");
+    struct err err = {0};
+    assert_int_equal(compose_published_check(STR("a: ["), NULL, &err), -1);
+    assert_int_equal(compose_published_check(STR(""), NULL, &err), 0);
 }
 
 static void test_containers(void **state)
@@ -179,7 +213,8 @@ static void test_containers(void **state)
         "[{\"Id\":\"1\",\"State\":{\"Status\":\"exited\",\"ExitCode\":3,\"StartedAt\":"
         "\"2026-01-01T00:00:00Z\"},\"Config\":{\"Labels\":{\"com.docker.compose.service\":\"web\"}}"
         "},"
-        "{\"Id\":\"2\",\"RestartCount\":4,\"State\":{\"Status\":\"running\",\"StartedAt\":"
+        "{\"Id\":\"2\",\"RestartCount\":4,\"State\":{\"Status\":\"running\",\"Pid\":71,"
+        "\"StartedAt\":"
         "\"0001-01-01T00:00:00Z\"},\"Config\":{\"Labels\":{\"com.docker.compose.service\":\"web\"}}"
         "},"
         "{\"Id\":\"3\",\"Config\":{\"Labels\":{\"com.docker.compose.service\":\"init\","
@@ -193,6 +228,7 @@ static void test_containers(void **state)
     assert_string_equal(web->id, "2");
     assert_null(web->started_at);
     assert_int_equal(web->restart_count, 4);
+    assert_int_equal(web->pid, 71);
     assert_null(containers_find(&list, "init"));
     containers_fini(&list);
     assert_int_equal(containers_parse(STR(""), &list, &err), -1);
@@ -269,13 +305,10 @@ static void test_wildcard_bind(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_file),
-        cmocka_unit_test(test_base),
-        cmocka_unit_test(test_base_errors),
-        cmocka_unit_test(test_containers),
-        cmocka_unit_test(test_conflict),
-        cmocka_unit_test(test_wildcard_bind),
-        cmocka_unit_test(test_foreign_containers),
+        cmocka_unit_test(test_file),          cmocka_unit_test(test_base),
+        cmocka_unit_test(test_base_errors),   cmocka_unit_test(test_published_ports_of_other_files),
+        cmocka_unit_test(test_containers),    cmocka_unit_test(test_conflict),
+        cmocka_unit_test(test_wildcard_bind), cmocka_unit_test(test_foreign_containers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

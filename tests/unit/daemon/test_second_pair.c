@@ -50,7 +50,7 @@ static const char *fault_of(struct fixture *f, const struct pair *first, const s
     struct second_pair pair;
     struct cert *cert = cert_parse(buf_str(&first->chain), NULL);
     write_pair(f, second);
-    second_pair_init(&pair, &f->config);
+    second_pair_init(&pair, &f->config.tunnel_ssl, f->dir);
     assert_true(second_pair_look(&pair, NOW));
     const char *fault = second_pair_fault(&pair, cert);
     (void)snprintf(text, sizeof(text), "%s", fault == NULL ? "" : fault);
@@ -81,7 +81,7 @@ static void test_bad_files_change_nothing(void **state)
     struct fixture *f = *state;
     struct second_pair pair;
     struct pair rsa = pair_with_key(names, 2, EVP_RSA_gen(2048));
-    second_pair_init(&pair, &f->config);
+    second_pair_init(&pair, &f->config.tunnel_ssl, f->dir);
     assert_false(second_pair_look(&pair, NOW));
     assert_non_null(strstr(second_pair_fault(&pair, NULL), "rsa.crt"));
     write_pair(f, &rsa);
@@ -102,7 +102,7 @@ static void test_none_is_wanted(void **state)
     struct fixture *f = *state;
     struct second_pair pair;
     f->config.tunnel_ssl.source = SSL_SELF_SIGNED;
-    second_pair_init(&pair, &f->config);
+    second_pair_init(&pair, &f->config.tunnel_ssl, f->dir);
     assert_false(second_pair_look(&pair, NOW));
     assert_null(second_pair_fault(&pair, NULL));
     second_pair_fini(&pair);
