@@ -319,6 +319,11 @@ static void ask_for(struct renewer *r, enum action action, bool force, renewer_d
     }
 }
 
+static bool renewer_has_leftovers(const struct renewer *r)
+{
+    return file_exists(r->journal_path) || file_exists(r->doctor_journal_path);
+}
+
 void renewer_renew(struct renewer *r, bool force, renewer_done_fn *done, void *arg)
 {
     ask_for(r, ACTION_RENEW, force, done, arg);
@@ -337,6 +342,13 @@ void renewer_revoke(struct renewer *r, renewer_done_fn *done, void *arg)
 void renewer_deactivate_account(struct renewer *r, renewer_done_fn *done, void *arg)
 {
     ask_for(r, ACTION_DEACTIVATE, true, done, arg);
+}
+
+void renewer_sweep(struct renewer *r)
+{
+    if (renewer_has_leftovers(r)) {
+        ask_for(r, ACTION_SWEEP, true, NULL, NULL);
+    }
 }
 
 static void forget(struct waiter *waiters, size_t count, const void *arg)
@@ -368,6 +380,9 @@ bool renewer_cancel(struct renewer *r)
     }
     if (r->action == ACTION_SWEEP) {
         return false; /* it withdraws: what a cancel would do */
+    }
+    if (r->action == ACTION_RENEW || r->action == ACTION_DRY_RUN) {
+        return true; /* it withdraws what was left behind, and does not go on from there */
     }
     failure_set(&f, "cancelled", "cancelled");
     acme_client_cancel(r->client);
@@ -503,8 +518,7 @@ void renewer_start(struct renewer *r)
 {
     CHECK(r->magic == RENEWER_MAGIC);
     r->is_started = true;
-    if (r->action == ACTION_NONE &&
-        (file_exists(r->journal_path) || file_exists(r->doctor_journal_path))) {
+    if (r->action == ACTION_NONE && renewer_has_leftovers(r)) {
         action_start(r, ACTION_SWEEP);
     }
     tick_set(r);

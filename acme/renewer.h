@@ -69,6 +69,8 @@ void renewer_dry_run(struct renewer *r, renewer_done_fn *done, void *arg);
 void renewer_revoke(struct renewer *r, renewer_done_fn *done, void *arg);
 /* Deactivates the account (RFC 8555 7.3.6) and deletes its key. */
 void renewer_deactivate_account(struct renewer *r, renewer_done_fn *done, void *arg);
+/* Withdraws TXT records that are left in DNS (after a doctor was cancelled), if there are any. */
+void renewer_sweep(struct renewer *r);
 /* Nobody calls `arg`'s done functions any more; what runs goes on. */
 void renewer_forget(struct renewer *r, const void *arg);
 /* Ends what runs, also what nobody asked for; its waiters get phase "cancelled", and after a renewal

@@ -130,6 +130,8 @@ static void order_on_done(void *arg, const struct failure *failure, struct str c
     renewer_end(r, failure);
 }
 
+static const char leftovers[] = "withdrawing TXT records that were left behind";
+
 static struct dns01 *dns_new(struct renewer *r, const char *journal_path)
 {
     struct dns01_spec spec = {
@@ -184,6 +186,27 @@ static void order_begin(struct renewer *r)
     r->order = order_start(&spec);
 }
 
+/* What an earlier order could not withdraw; whether it can be now or not, this one goes on. */
+static void order_on_swept(void *arg, const struct failure *failure)
+{
+    struct renewer *r = arg;
+    CHECK(r->magic == RENEWER_MAGIC);
+    struct failure f;
+    renewer_step(r, "sweep", failure == NULL ? ORDER_DONE : ORDER_FAILED,
+                 failure == NULL ? NULL : failure->message);
+    dns01_free(r->dns);
+    r->dns = NULL;
+    if (!r->is_cancelled) {
+        order_begin(r);
+        return;
+    }
+    failure_set(&f, "cancelled", "getting the certificate was cancelled");
+    if (r->action == ACTION_RENEW) {
+        renewer_note_result(r, &f);
+    }
+    renewer_end(r, &f);
+}
+
 void renewer_run_order(struct renewer *r)
 {
     struct err err;
@@ -209,7 +232,13 @@ void renewer_run_order(struct renewer *r)
         r->state.last_attempt_at = clock_wall_ms() / 1000;
         renewer_save(r);
     }
-    order_begin(r);
+    if (!file_exists(r->journal_path)) {
+        order_begin(r);
+        return;
+    }
+    renewer_step(r, "sweep", ORDER_RUNNING, leftovers);
+    r->dns = dns_new(r, r->journal_path);
+    dns01_sweep(r->dns, order_on_swept, r);
 }
 
 static void sweep_end(struct renewer *r, const struct failure *failure)
@@ -244,7 +273,7 @@ void renewer_run_sweep(struct renewer *r)
 {
     struct err err;
     struct failure f;
-    renewer_step(r, "sweep", ORDER_RUNNING, "withdrawing TXT records that were left behind");
+    renewer_step(r, "sweep", ORDER_RUNNING, leftovers);
     r->lock = lockfile_acquire(r->lock_path, &err);
     if (r->lock == NULL) {
         failure_set_err(&f, "storage", &err); /* they may be another daemon's, in use */

@@ -328,6 +328,9 @@ bool certjobs_cancel(struct certjobs *jobs, const char *kind)
     }
     if (l->doctor != NULL) {
         certdoctor_cancel(l->doctor);
+        if (renewer != NULL) {
+            renewer_sweep(renewer); /* its record stays in DNS, and in its journal */
+        }
         free(l->fault);
         l->fault = xstrdup("cancelled");
         listener_on_checked(l, false);

@@ -92,7 +92,7 @@ static enum verdict try_secret(struct exchange *x, struct str secret, uint64_t *
     unsigned len = 0;
     *out_wait_ms = throttle_wait(throttle, limits, client, now);
     if (*out_wait_ms > 0) {
-        notice_denied(x, NOTICE_WAIT);
+        notice_refused(x, throttle_refused(throttle, client, now + *out_wait_ms));
         return SECRET_WAIT;
     }
     if (HMAC(EVP_sha256(), access->key, sizeof access->key, (const uint8_t *)secret.ptr, secret.len,

@@ -17,9 +17,10 @@
 struct notice {
     struct gateway *gateway; /* borrowed: it outlives its workers */
     const char *event;
-    const char *why; /* NULL but for "denied" */
-    bool is_wrong_secret;
-    bool is_told; /* to the daemon; else only logged */
+    const char *why;  /* NULL but for "denied" */
+    bool is_logged;   /* a secret that was wrong, or */
+    uint32_t refused; /* the how manieth that was not looked at; 0: it was */
+    bool is_told;     /* to the daemon; else only logged */
     uint64_t id;
     uint32_t missed;
     char host[HOST_MAX + 1];
@@ -37,15 +38,20 @@ struct notice_seen {
 static void notice_log(const struct notice *n)
 {
     char line[64 + HOST_MAX + INET6_ADDRSTRLEN];
-    (void)snprintf(line, sizeof line, "failed secret from %s for %s", n->address, n->host);
-    log_warn("wos-access", line);
+    if (n->refused == 0) {
+        (void)snprintf(line, sizeof line, "failed secret from %s for %s", n->address, n->host);
+        log_warn("wos-access", line);
+    } else {
+        (void)snprintf(line, sizeof line, "refused secret from %s for %s", n->address, n->host);
+        log_warn("wos-access", line, LOG_INT("tries", n->refused));
+    }
 }
 
 /* Main thread. */
 static void notice_on_letter(void *arg)
 {
     struct notice *n = arg;
-    if (n->is_wrong_secret) {
+    if (n->is_logged) {
         notice_log(n);
     }
     if (n->is_told) {
@@ -194,7 +200,7 @@ static bool may_tell(struct worker *w)
     return true;
 }
 
-void notice_denied(struct exchange *x, enum notice_why why)
+static void denied(struct exchange *x, enum notice_why why, uint32_t refused)
 {
     static const char *const whys[] = {
         [NOTICE_ADDRESS] = "address",
@@ -210,8 +216,10 @@ void notice_denied(struct exchange *x, enum notice_why why)
     };
     struct worker *w = x->worker;
     bool told = may_tell(w);
+    /* As many as gateway/throttle lets happen; of those refused, each power of two. */
+    bool logged = refused > 0 ? (refused & (refused - 1)) == 0 : why == NOTICE_SECRET;
     exchange_deny(x, denies[why]);
-    if (!told && why != NOTICE_SECRET) {
+    if (!told && !logged) {
         return;
     }
     struct notice *n = notice_new(x, "denied");
@@ -220,11 +228,22 @@ void notice_denied(struct exchange *x, enum notice_why why)
         return;
     }
     n->why = whys[why];
-    n->is_wrong_secret = why == NOTICE_SECRET; /* as many as gateway/throttle lets happen */
+    n->is_logged = logged;
+    n->refused = refused;
     n->is_told = told;
     if (told) {
         n->missed = w->denied.missed;
         w->denied.missed = 0;
     }
     notice_post(n);
+}
+
+void notice_denied(struct exchange *x, enum notice_why why)
+{
+    denied(x, why, 0);
+}
+
+void notice_refused(struct exchange *x, uint32_t count)
+{
+    denied(x, NOTICE_WAIT, count);
 }

@@ -11,8 +11,10 @@
  * (tried while having to wait) or "origin" (a change asked for by another
  * site's page). A worker sends at most NOTICE_DENIED_PER_SECOND of the last
  * kind; "missed" counts those it left out since the one before.
- * Each wrong secret is one line of the gateway's log; docs/SECURITY.md has its
- * form, which fail2ban reads. Worker threads.
+ * Each wrong secret is one line of the gateway's log; of the tries that a client
+ * makes while it has to wait, the first, second, fourth … is one, with that
+ * number: nobody can fill the log. docs/SECURITY.md has their forms, which
+ * fail2ban reads. Worker threads.
  */
 #ifndef WOS_GATEWAY_NOTICE_H
 #define WOS_GATEWAY_NOTICE_H
@@ -34,5 +36,7 @@ void notice_on_tick(struct worker *w);
 /* What a worker that ends has kept. */
 void notice_fini(struct worker *w);
 void notice_denied(struct exchange *x, enum notice_why why);
+/* Tried while having to wait, for the `count`th time in this wait. */
+void notice_refused(struct exchange *x, uint32_t count);
 
 #endif

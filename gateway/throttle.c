@@ -16,6 +16,12 @@ enum {
     FIRST_DELAY_MS = 1000,
 };
 
+/* Tries in one wait. */
+struct refused {
+    uint64_t until_ms;
+    uint32_t count;
+};
+
 struct entry {
     uint64_t prefix;
     uint8_t family; /* 0: free */
@@ -23,6 +29,7 @@ struct entry {
     uint32_t failures;
     uint64_t until_ms; /* no try before */
     uint64_t seen_ms;
+    struct refused refused;
 };
 
 struct throttle {
@@ -30,6 +37,7 @@ struct throttle {
     uint64_t seed[2]; /* nobody can choose addresses that share a set */
     uint64_t minute_start_ms;
     uint32_t minute_failures;
+    struct refused refused; /* of clients without an entry */
     struct entry entries[SETS][WAYS];
 };
 
@@ -128,6 +136,21 @@ uint64_t throttle_wait(struct throttle *t, const struct limits *limits, const st
     }
     CHECK(pthread_mutex_unlock(&t->mutex) == 0);
     return until > now_ms ? until - now_ms : 0;
+}
+
+uint32_t throttle_refused(struct throttle *t, const struct sockaddr *peer, uint64_t until_ms)
+{
+    struct entry key = entry_of(peer, 0);
+    CHECK(pthread_mutex_lock(&t->mutex) == 0);
+    struct entry *e = find(t, &key);
+    struct refused *refused = e == NULL ? &t->refused : &e->refused;
+    if (refused->until_ms != until_ms) {
+        *refused = (struct refused){.until_ms = until_ms};
+    }
+    refused->count += refused->count < UINT32_MAX ? 1 : 0;
+    uint32_t count = refused->count;
+    CHECK(pthread_mutex_unlock(&t->mutex) == 0);
+    return count;
 }
 
 static uint64_t delay_of(const struct limits *limits, uint32_t failures)

@@ -28,6 +28,9 @@ void throttle_free(struct throttle *t);
 /* Milliseconds this client has to wait before its next try counts; 0: none. now_ms is monotonic. */
 uint64_t throttle_wait(struct throttle *t, const struct limits *limits, const struct sockaddr *peer,
                        uint64_t now_ms);
+/* A try was refused in the wait that ends then: how many of this client in this wait. Those who
+ * wait only for the others' failures, and have no entry, are counted together. */
+uint32_t throttle_refused(struct throttle *t, const struct sockaddr *peer, uint64_t until_ms);
 void throttle_failed(struct throttle *t, const struct limits *limits, const struct sockaddr *peer,
                      uint64_t now_ms);
 void throttle_passed(struct throttle *t, const struct sockaddr *peer, uint64_t now_ms);

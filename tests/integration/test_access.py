@@ -441,6 +441,20 @@ def test_failures_have_to_wait(backend, http):
                       lambda: edge.log_text().count("failed secret") == 8)
 
 
+def test_tries_during_a_wait_are_in_the_log(backend, http):
+    """The first, second, fourth … with that number: each client that goes on is seen, and nobody
+    fills the log."""
+    with Edge(["%s=%d,secret" % (APP, backend)], secret=SECRET, free=1000, per_minute=1) as edge:
+        assert login(edge, http=http, secret="wrong").status == 401
+        for _ in range(10):
+            assert login(edge, http=http, secret="wrong").status == 429
+        line = re.compile(r'^\S+ warn wos-access tries=(\d+) '
+                          r'msg="refused secret from 127\.0\.0\.1 for %s"$' % APP, re.M)
+        harness.until("four lines for ten tries",
+                      lambda: line.findall(edge.log_text()) == ["1", "2", "4", "8"])
+        assert edge.log_text().count("failed secret") == 1
+
+
 def test_failures_of_everybody_have_to_wait(backend):
     """Too many in a minute: who never was right waits, at a new address too."""
     with Edge(["%s=%d,secret" % (APP, backend)], secret=SECRET, free=1000, per_minute=3) as edge:

@@ -297,6 +297,23 @@ def test_records_of_a_doctor_that_died_are_withdrawn(make_wos, ca, dns):
     harness.until("it is withdrawn", lambda: dns.txt(RECORD) == [] and not journal.exists())
 
 
+def test_the_record_of_a_cancelled_doctor_is_withdrawn(make_wos, ca, dns, folder):
+    hook = script(folder, "doctor.sh", """%s || exit 1
+case $WOS_ACME_HOOK_PHASE-$WOS_ACME_RECORD_VALUE in
+create-wos-doctor-*) sleep 600 ;;
+esac
+""" % dns.hook)
+    wos = make_wos(ssl=letsencrypt(ca, dns, challenge={"createCommand": hook}))
+    wos.ok("start")
+    until_issued(wos)
+    doctor = wos.popen("doctor", "cert")
+    harness.until("it has written its record", lambda: dns.txt(RECORD) != [])
+    assert wos.ok("cert", "cancel").out == "cancelled\n"
+    doctor.communicate(timeout=harness.PATIENCE)
+    journal = wos.home / "certs/acme/state/tunnel.doctor.json"
+    harness.until("it is withdrawn", lambda: dns.txt(RECORD) == [] and not journal.exists())
+
+
 def test_revoke_and_deactivate(make_wos, ca, dns):
     wos = make_wos(ssl=letsencrypt(ca, dns))
     wos.ok("start")

@@ -212,6 +212,26 @@ def test_key_type_changed_while_an_order_was_under_way(home, ca):
     assert_pair(home)
 
 
+def test_a_failed_withdrawal_is_made_up_for_by_the_next_order(home, ca, dns):
+    failing = home.parent / "no-delete.sh"
+    failing.write_text("#!/bin/sh\n[ $WOS_ACME_HOOK_PHASE = create ] || exit 4\nexec %s\n" % dns.hook)
+    failing.chmod(0o755)
+    names = ["left.example"]
+    run = probe(ca.settings(home, names=names, createCommand=str(failing),
+                            deleteCommand=str(failing)), "renew")
+    assert run.code == 0 and len(dns.txt("_acme-challenge.left.example")) == 1
+    [journal] = home.glob("orders/*.dns.json")
+    left = json.loads(journal.read_text())["records"]
+    assert len(left) == 1
+    again = probe(ca.settings(home, names=names, createCommand=str(failing),
+                              deleteCommand=str(failing)), "force")
+    assert again.code == 0, "it still cannot be withdrawn, and the order goes on"
+    assert left[0] in json.loads(journal.read_text())["records"]
+    run = probe(ca.settings(home, names=names), "force")
+    assert run.code == 0 and run.steps()[0] == "sweep"
+    assert dns.txt("_acme-challenge.left.example") == [] and not journal.exists()
+
+
 def test_hook_failure_withdraws_the_first_record(home, ca, dns):
     failing = home.parent / "failing.sh"
     failing.write_text("#!/bin/sh\ncase $WOS_ACME_HOOK_PHASE-$WOS_ACME_RECORD_NAME in\n"

@@ -37,6 +37,11 @@ static void wrong(const char *text)
     throttle_failed(throttle, &limits, address(text), now);
 }
 
+static uint32_t refused(const char *text)
+{
+    return throttle_refused(throttle, address(text), now + wait_of(text));
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -52,6 +57,24 @@ static int tear_down(void **state)
     (void)state;
     throttle_free(throttle);
     return 0;
+}
+
+static void test_refused_tries_are_counted_in_each_wait(void **state)
+{
+    (void)state;
+    limits.failed_secrets_free = 0;
+    wrong("192.0.2.1");
+    assert_int_equal(refused("192.0.2.1"), 1);
+    now += 10;
+    assert_int_equal(refused("192.0.2.1"), 2);
+    wrong("192.0.2.2");
+    assert_int_equal(refused("192.0.2.2"), 1);
+    now += HOUR;
+    wrong("192.0.2.1");
+    assert_int_equal(refused("192.0.2.1"), 1); /* another wait */
+    limits.failed_secrets_per_minute = 1;
+    assert_int_equal(refused("192.0.2.3"), 1); /* for the others' failures: together */
+    assert_int_equal(refused("192.0.2.4"), 2);
 }
 
 static void test_waits_double(void **state)
@@ -171,6 +194,8 @@ static void test_full_table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_refused_tries_are_counted_in_each_wait, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_waits_double, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_limits_are_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_networks, set_up, tear_down),
