@@ -73,11 +73,11 @@ void renewer_deactivate_account(struct renewer *r, renewer_done_fn *done, void *
 void renewer_sweep(struct renewer *r);
 /* Nobody calls `arg`'s done functions any more; what runs goes on. */
 void renewer_forget(struct renewer *r, const void *arg);
-/* Ends what runs, also what nobody asked for; its waiters get phase "cancelled", and after a renewal
- * the schedule pauses for an hour. False: nothing that can be ended runs. */
+/* Ends what runs, also what nobody asked for; its waiters get phase "cancelled", and after a
+ * renewal the schedule pauses for an hour. False: nothing that can be ended runs. */
 bool renewer_cancel(struct renewer *r);
-/* The journal of the doctor of the same listener (acme/doctor.h), malloc'ed: renewer_start withdraws
- * what a doctor that died left in it. */
+/* The journal of the doctor of the same listener (acme/doctor.h), malloc'ed: renewer_start
+ * withdraws what a doctor that died left in it. */
 char *renewer_doctor_journal(const char *dir, const char *kind);
 
 /* {"state": "issuing|active|renewing|failed|stale", "nextAction": "issue|renew|retry", "nextAt",

@@ -11,7 +11,8 @@
 
 struct listener;
 
-/* The descriptor is borrowed. Accepting begins with listener_enable. `redirect`: greeting_open's. */
+/* The descriptor is borrowed. Accepting begins with listener_enable. `redirect`: greeting_open's.
+ */
 struct listener *listener_open(struct worker *w, int fd, bool redirect);
 void listener_enable(struct listener *l, bool on);
 void listener_close(struct listener *l);
