@@ -50,9 +50,12 @@ try {
         }
         await new Promise((resolve) => setTimeout(resolve, 50));
     }
-    writeFileSync(options.file, options.content);
+    /* Vite may not watch the file yet: it is saved again, as somebody would, until that shows. */
+    const save = () => writeFileSync(options.file, options.content);
+    const again = setInterval(save, 3000);
+    save();
     await page.waitForFunction((text) => document.getElementById('title').textContent === text,
-        options.second, { timeout });
+        options.second, { timeout }).finally(() => clearInterval(again));
     result.second = await title.textContent();
     result.loads = await page.evaluate(() => window.loads);
 } catch (error) {
