@@ -108,5 +108,6 @@ size_t gateway_workers_wanted(const struct config *c)
     cpu_set_t cpus;
     CPU_ZERO(&cpus);
     int count = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
-    return count < 1 ? 1 : (size_t)count;
+    /* A socket that no worker listens on would take its share of the connections. */
+    return count < 1 ? 1 : count > LINK_WORKERS_MAX ? LINK_WORKERS_MAX : (size_t)count;
 }

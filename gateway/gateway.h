@@ -12,11 +12,12 @@
 #include "gateway/access_log.h"
 #include "gateway/access_writer.h"
 #include "gateway/limit.h"
+#include "gateway/link_protocol.h"
 #include "gateway/sandbox.h"
 #include "gateway/worker.h"
 #include "routing/snapshot.h"
 
-enum { GATEWAY_MAGIC = 0x67617465, WORKERS_MAX = 64 };
+enum { GATEWAY_MAGIC = 0x67617465, WORKERS_MAX = LINK_WORKERS_MAX };
 
 /* A listening descriptor kept for the next daemon and generation. */
 struct kept_listener {

@@ -40,6 +40,7 @@
 #define WOS_GATEWAY_LINK_PROTOCOL_H
 
 enum {
+    LINK_WORKERS_MAX = 64, /* a gateway has no more */
     LINK_PROTOCOL = 4,
     LINK_FRAME_MAX = 512 << 20, /* also of a snapshot in a file */
     LINK_FD = 3,
