@@ -87,7 +87,8 @@ export function forms({ options, base, seen, look, card, status, open, ask }) {
             await edit(page);
             await comment(page);
             await page.getByRole('link', { name: 'Worktrees' }).first().click();
-            seen.card = await card(page, 'The fix').innerText();
+            /* Not innerText: what is not drawn yet (content-visibility) has none. */
+            seen.card = await card(page, 'The fix').textContent();
             if (options.look) {
                 await look(page, 'board-labels');
             }

@@ -15,6 +15,7 @@ import cloudflare
 import fakedns
 import harness
 
+pytestmark = pytest.mark.no_tsan("dns_probe has one thread")
 PROBE = harness.BIN.parent / "dns_probe"
 WRAPPERS = harness.ROOT / "scripts" / "dns"
 ZONE = "example.test"

@@ -8,6 +8,7 @@ import pytest
 
 import harness
 
+pytestmark = pytest.mark.no_tsan("the daemon has one thread, and its end is what this is about")
 UP = ["up.prepare", "up.release", "up.released", "up.ports", "up.publish", "up.setup", "up.init",
       "up.save", "up.launch", "launch.spawned", "up.status", "up.health", "up.live", "up.end"]
 DOWN = ["down.begin", "down.noted", "down.withdrawn", "down.stopping", "down.stopped", "down.saved"]

@@ -8,7 +8,8 @@ import harness
 from test_realworld import CHROMIUM, node_modules  # noqa: F401 (a fixture)
 from test_web_ui import browse
 
-pytestmark = pytest.mark.own_network
+pytestmark = [pytest.mark.own_network, pytest.mark.no_tsan(
+    "to the threads a browser is what test_api.py, test_terminal.py and test_web_security.py ask")]
 SECRET = "a-long-secret-of-the-ui"
 KEY = "tunnel.webUi.terminalEnabled"
 

@@ -15,7 +15,8 @@ import clients
 import harness
 from test_realworld import CHROMIUM, node_modules  # noqa: F401 (a fixture)
 
-pytestmark = pytest.mark.own_network
+pytestmark = [pytest.mark.own_network, pytest.mark.no_tsan(
+    "to the threads a browser is what test_api.py, test_terminal.py and test_web_security.py ask")]
 SECRET = "a-long-secret-of-the-ui"
 AXE = harness.BROWSER / "node_modules" / "axe-core" / "axe.min.js"
 
