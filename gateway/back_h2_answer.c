@@ -172,9 +172,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     return 0;
 }
 
-/* A long answer comes faster with a larger window. Whatever the client does, all of that may come
- * and has to be kept: so it is for few of a connection's answers. */
-static void widen(struct back_stream *s)
+void back_stream_widen(struct back_stream *s)
 {
     struct conn *client = s->x->front_conn;
     if (!s->wide && !s->paused && s->x->response_bytes >= BACK_H2_WINDOW / 2 &&
@@ -184,6 +182,7 @@ static void widen(struct back_stream *s)
         (void)nghttp2_session_set_local_window_size(h2_memory_session(&s->back->memory),
                                                     NGHTTP2_FLAG_NONE, s->id,
                                                     BACK_H2_WIDE); /* fails only without memory */
+        back_h2_touch(s->back);
     }
 }
 
@@ -203,7 +202,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
         return 0;
     }
     back_stream_arm(s);
-    widen(s);
+    back_stream_widen(s);
     if (s->paused) {
         s->unconsumed += len;
         return 0;

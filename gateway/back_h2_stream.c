@@ -262,6 +262,7 @@ static void back_room(struct exchange *x)
     struct back_stream *s = x->back_owner;
     CHECK(s->x == x);
     s->paused = x->room == 0;
+    back_stream_widen(s);
     if (!s->paused && s->unconsumed > 0) {
         (void)nghttp2_session_consume_stream(h2_memory_session(&s->back->memory), s->id,
                                              s->unconsumed);

@@ -86,6 +86,9 @@ void back_stream_unprocessed(struct back_stream *s, const char *why);
 void back_stream_died(struct back_stream *s, const char *why);
 /* The wait for the service begins anew. */
 void back_stream_arm(struct back_stream *s);
+/* A long answer comes faster with a larger window. Whatever the client does, all of that may come
+ * and has to be kept: so it is for few of a connection's answers, and not while one is paused. */
+void back_stream_widen(struct back_stream *s);
 void back_stream_set_callbacks(nghttp2_session_callbacks *callbacks);
 
 /* back_h2_answer.c: the answer. */
