@@ -131,7 +131,7 @@ def settled_kib(server):
 
 def idle(run):
     """A fresh process for each figure: freed heap would be used again."""
-    count = run.few(1000, 700)
+    count = run.few(5000, 700)
     for proto in ("h1", "h2"):
         for _ in range(run.rounds):
             for name in run.names:
