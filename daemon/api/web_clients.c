@@ -9,6 +9,7 @@
 #include <event2/bufferevent.h>
 #include <event2/http.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/auto.h"
 #include "base/descriptors.h"
@@ -22,6 +23,7 @@ enum {
     REQUEST_MS = 30000,
     IDLE_MS = 60000, /* after the answer has had REQUEST_MS */
     QUIET_MS = 60000,
+    LINGER_MS = 2000,
 };
 
 enum client_state {
@@ -29,6 +31,7 @@ enum client_state {
     CLIENT_BUSY,    /* a request is under way */
     CLIENT_SENDING, /* its answer is to be read */
     CLIENT_IDLE,
+    CLIENT_REFUSED, /* evhttp answered by itself: what comes after is thrown away */
 };
 
 struct web_client {
@@ -89,7 +92,9 @@ static void client_set_state(struct web_client *client, enum client_state state)
     }
     client_unlink(client);
     client_link(client);
-    loop_timer_set(&client->timer, state == CLIENT_IDLE ? IDLE_MS : REQUEST_MS);
+    loop_timer_set(&client->timer, state == CLIENT_IDLE      ? IDLE_MS
+                                   : state == CLIENT_REFUSED ? LINGER_MS
+                                                             : REQUEST_MS);
 }
 
 static size_t client_unsent(const struct web_client *client)
@@ -128,9 +133,31 @@ static void client_on_close(struct evhttp_connection *conn, void *arg)
 static void client_on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
 {
     struct web_client *client = arg;
-    (void)input;
-    if (info->n_added > 0 && (client->state == CLIENT_IDLE || client->state == CLIENT_SENDING)) {
+    if (info->n_added > 0 && client->state == CLIENT_REFUSED) {
+        (void)evbuffer_drain(input, evbuffer_get_length(input));
+    } else if (info->n_added > 0 &&
+               (client->state == CLIENT_IDLE || client->state == CLIENT_SENDING)) {
         client_set_state(client, CLIENT_READING);
+    }
+}
+
+/* A final answer to what is no request yet is evhttp's own. It closes after that, but not where the
+ * method was CONNECT: there it went on with the content as the next request (libevent 2.1). */
+static void client_on_output(struct evbuffer *output, const struct evbuffer_cb_info *info,
+                             void *arg)
+{
+    struct web_client *client = arg;
+    struct evbuffer_ptr at;
+    char head[sizeof "HTTP/1.1 4" - 1];
+    if (client->state != CLIENT_READING || info->n_added < sizeof head ||
+        evbuffer_ptr_set(output, &at, info->orig_size, EVBUFFER_PTR_SET) != 0 ||
+        evbuffer_copyout_from(output, &at, head, sizeof head) != (ev_ssize_t)sizeof head) {
+        return;
+    }
+    if (memcmp(head, "HTTP/1.", 7) == 0 && head[sizeof head - 1] != '1') {
+        struct evbuffer *input = bufferevent_get_input(client->bev);
+        client_set_state(client, CLIENT_REFUSED);
+        (void)evbuffer_drain(input, evbuffer_get_length(input));
     }
 }
 
@@ -193,8 +220,9 @@ static void client_bind(struct web_clients *all)
     client_link(client);
     loop_timer_init(&client->timer, all->loop, client_on_timer, client);
     CHECK(evbuffer_add_cb(bufferevent_get_input(bev), client_on_input, client) != NULL);
+    CHECK(evbuffer_add_cb(bufferevent_get_output(bev), client_on_output, client) != NULL);
     web_client_watch(client);
-    client_set_state(client, CLIENT_READING);
+    client_set_state(client, client_unsent(client) > 0 ? CLIENT_REFUSED : CLIENT_READING);
 }
 
 static void clients_on_bind(void *arg)

@@ -196,6 +196,25 @@ def test_content_is_never_the_next_request(ui, method, framing):
     assert "7777" not in (ui.home / "config.json").read_text()
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_what_comes_after_a_refusal_is_no_request(ui, method):
+    """After CONNECT with a bad chunk the connection was kept, and the content was the next request (evhttp)."""
+    target = b"localhost:%d" % ui.web_port if method == b"CONNECT" else b"/ui/v1/health"
+    head = method + b" " + target + b" HTTP/1.1\r\nHost: localhost:%d\r\n" % ui.web_port
+    smuggled = SMUGGLED.replace(b"Host: localhost", b"Host: localhost:%d" % ui.web_port)
+    with socket.create_connection(("127.0.0.1", ui.web_port), 20) as raw:
+        raw.sendall(head + b"Transfer-Encoding: chunked\r\n\r\nno size\r\n")
+        data = raw.recv(65536)
+        try:
+            raw.sendall(smuggled)
+            while piece := raw.recv(65536):
+                data += piece
+        except (ConnectionResetError, BrokenPipeError):  # it closed before it had read all
+            pass
+    assert data.count(b"HTTP/1.1 ") == 1 and data.startswith((b"HTTP/1.1 4", b"HTTP/1.1 501")), data
+    assert "7777" not in (ui.home / "config.json").read_text()
+
+
 @pytest.mark.parametrize("path", ["/ui/v1/health", "/"])
 def test_the_content_of_head_goes_nowhere(ui, http, path):
     assert public(ui, "HEAD", path, body=SMUGGLED, http=http).status == 400
