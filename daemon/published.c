@@ -139,10 +139,17 @@ static int save(struct published *p, struct err *err)
 static int store(struct published *p, const cJSON *row, struct err *err)
 {
     autofree char *line = json_print(row);
-    if (published_log_add(p->log, str_of(line), err) < 0 ||
-        published_log_size(p->log) > PUBLISHED_LOG_LONG) {
-        err_clear(err);
-        return save(p, err);
+    struct err why = {.msg = ""};
+    bool is_stored = published_log_add(p->log, str_of(line), &why) == 0;
+    if (is_stored && published_log_size(p->log) <= PUBLISHED_LOG_LONG) {
+        return 0;
+    }
+    if (save(p, &why) < 0 && !is_stored) {
+        return err_set(err, why.code, "%s", why.msg);
+    }
+    if (published_log_size(p->log) > PUBLISHED_LOG_LONG) {
+        log_warn("publish", "published.log grows, as published.json could not be written",
+                 LOG_STR("error", why.msg));
     }
     return 0;
 }

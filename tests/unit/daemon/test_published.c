@@ -1,5 +1,5 @@
 /* published: what is restored of the list and its log, and who may see that, when something of them
- * cannot be read. */
+ * cannot be read or written. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "daemon/config.h"
 #include "daemon/published.h"
+#include "daemon/published_log.h"
 #include "daemon/publisher.h"
 
 struct fixture {
@@ -163,6 +164,25 @@ static void test_a_list_that_is_no_json_is_put_aside(void **state)
     assert_access(f, "c", "secret");
 }
 
+/* A line that is in the log outlives the daemon, whether or not the list can be written then. */
+static void test_a_stored_change_is_no_failure(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {.msg = ""};
+    struct buf text = {0};
+    while (text.len <= PUBLISHED_LOG_LONG) {
+        buf_add_text(&text, "{\"name\":\"a\",\"port\":1,\"access\":\"public\"}\n");
+    }
+    assert_int_equal(mkdir(f->list, 0700), 0); /* cannot be read, and not be replaced */
+    write_file(f->log, buf_cstr(&text));
+    buf_fini(&text);
+    start(f);
+    assert_int_equal(published_remove(f->published, "a", &err), 0);
+    stop(f);
+    start(f);
+    assert_access(f, "a", "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -172,6 +192,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             test_a_line_that_cannot_be_read_may_have_been_about_any_name, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_list_that_is_no_json_is_put_aside, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_stored_change_is_no_failure, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
