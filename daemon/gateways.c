@@ -87,7 +87,7 @@ enum gateways_answer gateways_ask(uint64_t inode)
 {
     struct err err = {.msg = ""};
     autojson cJSON *list = list_read(&err);
-    enum gateways_answer answer = list == NULL ? GATEWAYS_MAY_HAVE : GATEWAYS_NONE;
+    enum gateways_answer answer = list == NULL ? GATEWAYS_MAY_HAVE : GATEWAYS_HAVE_NOT;
     const cJSON *item;
     cJSON_ArrayForEach(item, list)
     {
