@@ -2,6 +2,7 @@
 #include "base/process.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,18 +55,21 @@ bool process_read(pid_t pid, struct process_info *out_info)
     (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (pid <= 0 || fd < 0) {
+        errno = pid <= 0 || errno == ENOENT ? ESRCH : errno;
         return false;
     }
     char text[STAT_MAX];
     ssize_t len = read(fd, text, sizeof text);
     if (len <= 0) {
-        return false; /* it ended between the open and the read */
+        errno = len == 0 ? ESRCH : errno; /* it ended between the open and the read */
+        return false;
     }
     /* The command's name may itself hold parentheses and spaces: the last one counts. */
     const char *close = memrchr(text, ')', (size_t)len);
     struct process_info info = {.pid = pid};
     if (close == NULL ||
         !parse_stat((struct str){close + 1, (size_t)(text + len - close) - 1}, &info)) {
+        errno = EIO;
         return false;
     }
     *out_info = info;
@@ -93,20 +97,24 @@ bool process_boot_id(char out_id[PROCESS_BOOT_ID_SIZE])
     return true;
 }
 
-size_t process_members(pid_t id, process_fn *fn, void *arg)
+ssize_t process_members(pid_t id, process_fn *fn, void *arg)
 {
     DIR *dir = opendir("/proc");
     if (dir == NULL) {
-        return 0;
+        return -1;
     }
-    size_t count = 0;
+    ssize_t count = 0;
+    bool is_known = true;
     struct dirent *entry;
     while ((entry = readdir(dir)) != NULL) {
         uint64_t pid;
         struct process_info info;
-        if (!str_to_u64(str_of(entry->d_name), &pid) || pid > INT32_MAX ||
-            !process_read((pid_t)pid, &info)) {
+        if (!str_to_u64(str_of(entry->d_name), &pid) || pid > INT32_MAX) {
             continue;
+        }
+        if (!process_read((pid_t)pid, &info)) {
+            is_known = is_known && errno != EMFILE && errno != ENFILE && errno != ENOMEM;
+            continue; /* it has ended, or is another user's */
         }
         if ((info.session == id || info.group == id) && info.state != 'Z' && info.state != 'X') {
             count++;
@@ -116,7 +124,7 @@ size_t process_members(pid_t id, process_fn *fn, void *arg)
         }
     }
     (void)closedir(dir);
-    return count;
+    return count == 0 && !is_known ? -1 : count;
 }
 
 void process_signal(const struct process_info *info, int signo)

@@ -24,17 +24,19 @@ struct process_info {
 
 typedef void process_fn(const struct process_info *info, void *arg);
 
-/* False when there is no such process (any more). */
+/* False when there is no such process (any more), with errno ESRCH; any other says that it cannot
+ * be told now: out of descriptors or memory. */
 bool process_read(pid_t pid, struct process_info *out_info);
-/* Start time of a pid (a zombie's too), 0 if there is none. */
+/* Start time of a pid (a zombie's too), 0 with errno as process_read. */
 uint64_t process_start_ticks(pid_t pid);
 /* Which boot of the machine this is: pids and start times mean nothing in another.
  * False where the kernel does not say. */
 enum { PROCESS_BOOT_ID_SIZE = 40 };
 bool process_boot_id(char out_id[PROCESS_BOOT_ID_SIZE]);
 /* Calls fn (may be NULL) for each living member of session or group `id`;
- * returns how many there were. Reads all of /proc: some milliseconds. */
-size_t process_members(pid_t id, process_fn *fn, void *arg);
+ * returns how many there were, -1 if that cannot be told now and none was seen.
+ * Reads all of /proc: some milliseconds. */
+ssize_t process_members(pid_t id, process_fn *fn, void *arg);
 /* Signals this very process, or nobody if the pid has been given away. */
 void process_signal(const struct process_info *info, int signo);
 

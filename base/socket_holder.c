@@ -2,6 +2,7 @@
 #include "base/socket_holder.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,12 +22,14 @@ static bool is_dead(pid_t pid)
 {
     struct process_info info;
     /* A main thread may end before the others: its table looks empty then, theirs is not. */
-    return !process_read(pid, &info) ||
-           ((info.state == 'Z' || info.state == 'X') && info.threads <= 1);
+    if (!process_read(pid, &info)) {
+        return errno == ESRCH;
+    }
+    return (info.state == 'Z' || info.state == 'X') && info.threads <= 1;
 }
 
-/* `seen` is called for each socket until it returns false; how many descriptors there were, or -1.
- */
+/* `seen` is called for each socket until it returns false; how many descriptors there were, or -1:
+ * not all of them could be read. */
 static int each_socket(const char *path, bool (*seen)(int fd, uint64_t inode, void *arg), void *arg)
 {
     DIR *dir = opendir(path);
@@ -34,8 +37,9 @@ static int each_socket(const char *path, bool (*seen)(int fd, uint64_t inode, vo
         return -1;
     }
     int count = 0;
+    bool is_whole = true;
     const struct dirent *entry;
-    while ((entry = readdir(dir)) != NULL) {
+    while (is_whole && (errno = 0, entry = readdir(dir)) != NULL) {
         static const char prefix[] = "socket:[";
         char text[LINK_MAX];
         uint64_t fd;
@@ -44,6 +48,7 @@ static int each_socket(const char *path, bool (*seen)(int fd, uint64_t inode, vo
             continue; /* "." and ".." */
         }
         ssize_t len = readlinkat(dirfd(dir), entry->d_name, text, sizeof text);
+        is_whole = len >= 0 || errno == ENOENT; /* then it was closed meanwhile */
         count++;
         size_t start = sizeof prefix - 1;
         if (len <= (ssize_t)sizeof prefix || memcmp(text, prefix, start) != 0 ||
@@ -51,11 +56,13 @@ static int each_socket(const char *path, bool (*seen)(int fd, uint64_t inode, vo
             continue;
         }
         if (!seen((int)fd, inode, arg)) {
-            break;
+            (void)closedir(dir);
+            return count;
         }
     }
+    is_whole = is_whole && errno == 0;
     (void)closedir(dir);
-    return count;
+    return is_whole ? count : -1;
 }
 
 struct search {

@@ -96,18 +96,26 @@ static void reap(struct subprocess *p)
     }
 }
 
-/* Is nobody left whom kill(-pid) would reach? Only asked once the leader is gone. */
-static bool group_is_empty(struct subprocess *p)
+/* How many are left whom kill(-pid) would reach; -1: that cannot be told now. Only asked once the
+ * leader is gone. */
+static ssize_t group_count(struct subprocess *p)
 {
+    ssize_t count = 0;
     if (!p->group_gone) {
         uint64_t ticks = p->reaped ? process_start_ticks(p->pid) : 0;
         bool recycled = ticks != 0 && ticks != p->start_ticks;
-        p->group_gone = recycled || process_members(p->pid, NULL, NULL) == 0;
+        count = recycled ? 0 : process_members(p->pid, NULL, NULL);
+        p->group_gone = count == 0;
     }
     if (p->group_gone) {
         reap(p);
     }
-    return p->group_gone;
+    return count;
+}
+
+static bool group_is_empty(struct subprocess *p)
+{
+    return group_count(p) == 0;
 }
 
 struct outsiders {
@@ -128,8 +136,13 @@ static int group_signal(struct subprocess *p, int signo)
     /* An adopted leader may have ended, and been reaped, since the last turn. */
     bool leader_here =
         !p->leader_gone && (p->is_child || pidfd_send_signal(p->pidfd, 0, NULL, 0) == 0);
-    if (!leader_here && group_is_empty(p)) {
+    ssize_t count = leader_here ? 1 : group_count(p);
+    if (count == 0) {
         return 0;
+    }
+    if (count < 0 && p->reaped) {
+        errno = EAGAIN; /* it may be another's number by now */
+        return -1;
     }
     int result = kill(-p->pid, signo);
     int saved = errno;

@@ -29,6 +29,13 @@ static cJSON *file_list(struct err *err)
     return all;
 }
 
+/* False for one that may live: /proc cannot always be read. */
+static bool is_gone(pid_t pid, uint64_t start)
+{
+    uint64_t now = process_start_ticks(pid);
+    return now == 0 ? errno == ESRCH : now != start;
+}
+
 /* [{"pid", "start"}] of what was started and lives; the caller's. NULL when the file cannot be
  * read. */
 static cJSON *list_read(struct err *err)
@@ -43,7 +50,7 @@ static cJSON *list_read(struct err *err)
     {
         pid_t pid = (pid_t)json_get_int(item, "pid", 0);
         uint64_t start = (uint64_t)json_get_int(item, "start", 0);
-        if (start != 0 && process_start_ticks(pid) == start) {
+        if (!is_gone(pid, start)) {
             (void)cJSON_AddItemToArray(living, cJSON_Duplicate(item, true));
         }
     }
@@ -56,9 +63,13 @@ int gateways_add(pid_t pid, struct err *err)
     if (list == NULL) {
         list = cJSON_CreateArray(); /* what cannot be read is of no use to anybody */
     }
+    uint64_t start = process_start_ticks(pid);
+    if (start == 0) {
+        return err_set_sys(err, "cannot tell since when process %d runs", (int)pid);
+    }
     cJSON *item = cJSON_CreateObject();
     (void)json_add_int(item, "pid", pid);
-    (void)json_add_int(item, "start", (int64_t)process_start_ticks(pid));
+    (void)json_add_int(item, "start", (int64_t)start);
     (void)cJSON_AddItemToArray(list, item);
     autofree char *text = json_print(list);
     return file_write_atomic(LIST, str_of(text), 0600, err);
@@ -76,7 +87,7 @@ enum gateways_answer gateways_ask(uint64_t inode)
 {
     struct err err = {.msg = ""};
     autojson cJSON *list = list_read(&err);
-    enum gateways_answer answer = list == NULL ? GATEWAYS_MAY_HAVE : GATEWAYS_NONE;
+    enum gateways_answer answer = list == NULL ? GATEWAYS_MAY_HAVE : GATEWAYS_HAVE_NOT;
     const cJSON *item;
     cJSON_ArrayForEach(item, list)
     {

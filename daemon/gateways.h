@@ -10,15 +10,15 @@
 #include "base/err.h"
 
 enum gateways_answer {
-    GATEWAYS_NONE,     /* there is no gateway */
-    GATEWAYS_HAVE_NOT, /* there is, and the socket is not among its descriptors */
+    GATEWAYS_HAVE_NOT, /* the socket is not among the descriptors of any */
     GATEWAYS_MAY_HAVE, /* that cannot be told now */
     GATEWAYS_HAVE,
 };
 
 /* A gateway was started. */
 int gateways_add(pid_t pid, struct err *err);
-/* Whether a gateway has the socket (base/sockdiag.h), or has just sent it to this process. */
+/* Whether a gateway has the socket (base/sockdiag.h), or has sent it to this process: even one that
+ * has ended since. */
 enum gateways_answer gateways_ask(uint64_t inode);
 
 #endif

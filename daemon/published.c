@@ -26,7 +26,7 @@ struct published {
     struct publisher *publisher; /* borrowed */
     struct item *items;          /* owned; sorted by name */
     size_t count;
-    bool is_unread; /* the file is there and cannot be read: it is not written */
+    bool is_unread; /* file or log are there and cannot be read: the file is not written */
 };
 
 static bool name_is_label(const char *name)
@@ -112,8 +112,8 @@ static int save(struct published *p, struct err *err)
 {
     if (p->is_unread) {
         return err_set(err, ERR_FAILED,
-                       "%s is not written, since what it has could not be read: "
-                       "wos restart tries again",
+                       "%s is not written, since what it or published.log has could not be "
+                       "read: wos restart tries again",
                        p->path);
     }
     struct buf text = {0};
@@ -139,10 +139,17 @@ static int save(struct published *p, struct err *err)
 static int store(struct published *p, const cJSON *row, struct err *err)
 {
     autofree char *line = json_print(row);
-    if (published_log_add(p->log, str_of(line), err) < 0 ||
-        published_log_size(p->log) > PUBLISHED_LOG_LONG) {
-        err_clear(err);
-        return save(p, err);
+    struct err why = {.msg = ""};
+    bool is_stored = published_log_add(p->log, str_of(line), &why) == 0;
+    if (is_stored && published_log_size(p->log) <= PUBLISHED_LOG_LONG) {
+        return 0;
+    }
+    if (save(p, &why) < 0 && !is_stored) {
+        return err_set(err, why.code, "%s", why.msg);
+    }
+    if (published_log_size(p->log) > PUBLISHED_LOG_LONG) {
+        log_warn("publish", "published.log grows, as published.json could not be written",
+                 LOG_STR("error", why.msg));
     }
     return 0;
 }
@@ -181,11 +188,28 @@ static void item_options(struct item *item, const cJSON *row)
     }
 }
 
-/* A row of the file or a line of the log. */
+/* What is not known may have said that nobody may see any of these. */
+static void close_all(struct published *p)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        publish_options_fini(&p->items[i].options);
+        p->items[i].options = (struct publish_options){.access = PUBLISH_ACCESS_PRIVATE};
+    }
+    if (p->count > 0) {
+        log_error("publish", "published names are private until they are published again",
+                  LOG_INT("names", (int64_t)p->count));
+    }
+}
+
+/* A row of the file or a line of the log; NULL: one that cannot be read. */
 static void load_row(void *arg, const cJSON *row)
 {
     struct published *p = arg;
     struct err err = {.msg = ""};
+    if (row == NULL) {
+        close_all(p);
+        return;
+    }
     const char *name = json_get_str(row, "name", "");
     int64_t port = json_get_int(row, "port", 0);
     struct item *item = find(p, name);
@@ -226,7 +250,10 @@ static void load(struct published *p)
     autojson cJSON *root = json_parse(buf_str(&text), p->path, &err);
     buf_fini(&text);
     if (root == NULL) {
-        log_error("publish", "published names are not restored", LOG_STR("error", err.msg));
+        autofree char *aside = xasprintf("%s.bad", p->path);
+        (void)rename(p->path, aside);
+        log_error("publish", "published names are not restored; the file was put aside",
+                  LOG_STR("error", err.msg), LOG_STR("path", aside));
         return;
     }
     const cJSON *row;
@@ -256,7 +283,9 @@ struct published *published_new(const char *home, struct publisher *publisher)
     p->log = published_log_new(log_path);
     p->publisher = publisher;
     load(p);
-    published_log_read(p->log, load_row, p);
+    if (published_log_read(p->log, load_row, p) < 0) {
+        p->is_unread = true;
+    }
     settle(p);
     if (p->count > 0) {
         publish_all(p, NULL, NULL);

@@ -18,6 +18,7 @@ struct published_log {
     int fd;      /* owned; -1: not open */
     size_t size; /* of the file */
     bool is_cut; /* it ends in half a line, which no other may follow */
+    bool is_unread;
 };
 
 struct published_log *published_log_new(const char *path)
@@ -45,18 +46,20 @@ void published_log_free(struct published_log *log)
     }
 }
 
-void published_log_read(struct published_log *log, void (*fn)(void *arg, const cJSON *row),
-                        void *arg)
+int published_log_read(struct published_log *log, void (*fn)(void *arg, const cJSON *row),
+                       void *arg)
 {
     struct err err = {.msg = ""};
     struct buf text = {0};
     if (file_read(log->path, READ_MAX, &text, &err) < 0) {
-        if (err.code != ERR_NOT_FOUND) {
-            log_error("publish", "the last published names are not restored",
-                      LOG_STR("error", err.msg));
-        }
         buf_fini(&text);
-        return;
+        log->is_unread = err.code != ERR_NOT_FOUND;
+        if (log->is_unread) {
+            log_error("publish", "what changed last of published names is not known",
+                      LOG_STR("error", err.msg));
+            fn(arg, NULL);
+        }
+        return log->is_unread ? -1 : 0;
     }
     struct str left = buf_str(&text);
     const char *end;
@@ -64,15 +67,16 @@ void published_log_read(struct published_log *log, void (*fn)(void *arg, const c
     while (left.len > 0 && (end = memchr(left.ptr, '\n', left.len)) != NULL) {
         struct str line = {left.ptr, (size_t)(end - left.ptr)};
         autojson cJSON *row = json_parse(line, log->path, &err);
-        if (row != NULL) {
-            fn(arg, row);
-        } else {
-            log_error("publish", "a published name is not restored", LOG_STR("error", err.msg));
+        if (row == NULL) {
+            log_error("publish", "a change of a published name is not restored",
+                      LOG_STR("error", err.msg));
         }
+        fn(arg, row);
         left = (struct str){end + 1, left.len - line.len - 1};
     }
     log->is_cut = left.len > 0;
     buf_fini(&text);
+    return 0;
 }
 
 static int log_open(struct published_log *log, struct err *err)
@@ -90,8 +94,9 @@ static int log_open(struct published_log *log, struct err *err)
 
 int published_log_add(struct published_log *log, struct str line, struct err *err)
 {
-    if (log->is_cut) {
-        return err_set(err, ERR_FAILED, "%s ends in half a line", log->path);
+    if (log->is_cut || log->is_unread) {
+        return err_set(err, ERR_FAILED, "%s %s", log->path,
+                       log->is_cut ? "ends in half a line" : "could not be read");
     }
     if (log_open(log, err) < 0) {
         return -1;

@@ -21,9 +21,11 @@ struct published_log;
 
 struct published_log *published_log_new(const char *path);
 void published_log_free(struct published_log *log);
-/* Calls `fn` for each line that is there. What a crash has cut off was never acknowledged. */
-void published_log_read(struct published_log *log, void (*fn)(void *arg, const cJSON *row),
-                        void *arg);
+/* Calls `fn` for each line that is there, with NULL in place of what cannot be read: that may have
+ * been about any name. What a crash has cut off was never acknowledged. -1: nothing of it could be
+ * read; it takes no lines then and must not be cleared. */
+int published_log_read(struct published_log *log, void (*fn)(void *arg, const cJSON *row),
+                       void *arg);
 /* Appends a line (without its end); once it is there no crash loses it. On -1 nobody knows: write
  * published.json, and clear. */
 int published_log_add(struct published_log *log, struct str line, struct err *err);

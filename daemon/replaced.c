@@ -6,6 +6,7 @@
  * may not understand ours: it goes on by what it has until something is taken away, and then ends.
  * So does one that does not answer, or refuses what it could read before. */
 #include <dirent.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,9 +137,10 @@ static bool is_known(const struct supervisor *s, const char *path)
     return false;
 }
 
-void replaced_find(struct supervisor *s)
+bool replaced_find(struct supervisor *s)
 {
     DIR *home = opendir(".");
+    bool is_complete = home != NULL;
     const struct dirent *entry;
     while (home != NULL && (entry = readdir(home)) != NULL) {
         struct str name = str_of(entry->d_name);
@@ -148,8 +150,14 @@ void replaced_find(struct supervisor *s)
             continue;
         }
         struct gateway *g = supervisor_connect(s, entry->d_name, &err);
-        if (g == NULL) {
+        if (g == NULL && err.sys == ECONNREFUSED) {
             (void)unlink(entry->d_name); /* it has ended */
+            continue;
+        }
+        if (g == NULL) { /* out of descriptors, or too many ask it: it may live */
+            log_warn("gateway", "a replaced gateway cannot be asked now; trying again",
+                     LOG_STR("error", err.msg));
+            is_complete = false;
             continue;
         }
         g->path = xstrdup(entry->d_name);
@@ -159,6 +167,7 @@ void replaced_find(struct supervisor *s)
     if (home != NULL) {
         (void)closedir(home);
     }
+    return is_complete;
 }
 
 void replaced_on_ready(struct gateway *g)

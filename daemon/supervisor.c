@@ -369,8 +369,8 @@ static void supervisor_try(void *arg)
 {
     struct supervisor *s = arg;
     CHECK(s->magic == SUPERVISOR_MAGIC);
-    if (!s->is_ending) {
-        replaced_find(s);
+    if (!s->is_ending && !replaced_find(s)) {
+        retry_with_backoff(s);
     }
     if (s->current != NULL || s->is_ending) {
         return;

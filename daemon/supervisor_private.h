@@ -94,8 +94,8 @@ void replaced_add(struct supervisor *s, struct gateway *g);
 /* Their sockets get names of their own, by which later daemons find them; GATEWAY_SOCKET is free.
  */
 void replaced_set_aside(struct supervisor *s);
-/* Connects to those whose sockets lie there. */
-void replaced_find(struct supervisor *s);
+/* Connects to those whose sockets lie there. False when that has to be tried again. */
+bool replaced_find(struct supervisor *s);
 void replaced_on_ready(struct gateway *g);
 /* The new gateway serves: those before it end when they have nothing left to do. */
 void replaced_drain(struct supervisor *s);

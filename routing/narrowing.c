@@ -79,8 +79,15 @@ static bool routes_are_kept(struct comparison *c)
     return true;
 }
 
+static bool lists_are_same(const struct peer_list *a, const struct peer_list *b)
+{
+    return prefixes_are_same(a->items, a->count, b->items, b->count);
+}
+
 bool narrowing_between(const struct snapshot *before, const struct snapshot *now)
 {
     struct comparison c = {.before = before, .now = now};
-    return !access_is_kept(&before->spec.access, &now->spec.access) || !routes_are_kept(&c);
+    return !lists_are_same(&before->spec.trusted_proxies, &now->spec.trusted_proxies) ||
+           !lists_are_same(&before->spec.proxy_protocol, &now->spec.proxy_protocol) ||
+           !access_is_kept(&before->spec.access, &now->spec.access) || !routes_are_kept(&c);
 }

@@ -8,8 +8,9 @@
 
 #include "routing/snapshot.h"
 
-/* False when `now` lets everything in that `before` did: what opens routes of access secret is the
- * same, and each route of `before` is there with its service, worktree and an equal policy. */
+/* False when `now` lets everything in that `before` did: who is believed about the addresses of
+ * clients and what opens routes of access secret is the same, and each route of `before` is there
+ * with its service, worktree and an equal policy. */
 bool narrowing_between(const struct snapshot *before, const struct snapshot *now);
 
 #endif

@@ -87,8 +87,6 @@ static enum peer peer_search(const struct api_request *r)
         return PEER_OURS; /* root's; the gateway has our uid */
     }
     switch (gateways_ask(found.inode)) {
-    case GATEWAYS_NONE:
-        return PEER_OURS;
     case GATEWAYS_MAY_HAVE:
         return PEER_UNKNOWN;
     case GATEWAYS_HAVE:

@@ -2,6 +2,7 @@
 import os
 import re
 import signal
+import socket
 import threading
 
 import pytest
@@ -261,6 +262,26 @@ def test_a_later_daemon_finds_the_replaced_gateway(tool, monkeypatch):
     harness.until("it has ended", lambda: not harness.alive(drained.old))
     tool.ok("restart")
     harness.until("its socket is gone", lambda: not list(tool.home.glob("gateway-*.sock")))
+
+
+def test_a_gateway_that_cannot_be_asked_now_is_not_forgotten(wos):
+    """The socket of one that takes no connection at the moment was removed as that of a dead one."""
+    path = wos.home / "gateway-1.sock"
+    waiting = []
+    with socket.socket(socket.AF_UNIX) as busy:
+        busy.bind(str(path))
+        busy.listen(0)
+        with pytest.raises(BlockingIOError):  # as long as its queue has room
+            for _ in range(100):
+                waiting.append(socket.socket(socket.AF_UNIX))
+                waiting[-1].setblocking(False)
+                waiting[-1].connect(str(path))
+        wos.ok("start")
+        wos.ok("publish", "tool", 9)  # by a gateway of its own
+        assert path.exists()
+    harness.until("the socket nobody listens at is gone", lambda: not path.exists())
+    for client in waiting:
+        client.close()
 
 
 def test_a_replaced_gateway_ends_with_stop(tool, monkeypatch):

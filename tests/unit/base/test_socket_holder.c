@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdalign.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -53,6 +54,24 @@ static void test_who_has_it(void **state)
     assert_int_equal(socket_holder_ask_self(inode), SOCKET_HELD_NOT);
 }
 
+/* A table that cannot be read, as there is no descriptor for it, is not empty. */
+static void test_without_descriptors_it_cannot_be_told(void **state)
+{
+    (void)state;
+    uint64_t inode;
+    struct rlimit before;
+    int fd = socket_new(&inode);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const struct rlimit now = {(rlim_t)fd, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+    enum socket_holder parent = socket_holder_ask(getppid(), inode);
+    enum socket_holder self = socket_holder_ask_self(inode);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(parent, SOCKET_HELD_UNKNOWN);
+    assert_int_equal(self, SOCKET_HELD_UNKNOWN);
+    assert_int_equal(close(fd), 0);
+}
+
 static void test_what_is_under_way_to_us(void **state)
 {
     (void)state;
@@ -87,6 +106,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_who_has_it),
+        cmocka_unit_test(test_without_descriptors_it_cannot_be_told),
         cmocka_unit_test(test_what_is_under_way_to_us),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 // clang-format off
@@ -369,6 +370,42 @@ static void test_stop_after_the_leaders_end(void **state)
     assert_int_equal(close(ends[1]), 0);
 }
 
+/* As many descriptors as there are now and no more; the former limit. */
+static struct rlimit use_up_descriptors(void)
+{
+    struct rlimit before;
+    int next = dup(STDIN_FILENO);
+    assert_true(next >= 0);
+    assert_int_equal(close(next), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const struct rlimit now = {(rlim_t)next, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+    assert_int_equal(open("/proc", O_RDONLY | O_CLOEXEC), -1);
+    return before;
+}
+
+/* Who is left of a group cannot be seen without a descriptor: that is not nobody. */
+static void test_a_full_table_of_descriptors_hides_no_child(void **state)
+{
+    (void)state;
+    int ends[2];
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    start_shell("sleep 1000 & echo $!; exit 5", ends[1]);
+    pid_t child = (pid_t)read_number(ends[0]);
+    struct rlimit before = use_up_descriptors();
+    run_until_exit();
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_true(process_start_ticks(subprocess_pid(process)) != 0); /* it keeps the number */
+    assert_false(is_gone(child));
+    subprocess_stop(process, 1000);
+    while (!is_gone(child) || process_start_ticks(subprocess_pid(process)) != 0) {
+        loop_turn(loop, true);
+    }
+    assert_int_equal(exits, 1);
+    assert_int_equal(close(ends[0]), 0);
+    assert_int_equal(close(ends[1]), 0);
+}
+
 static void test_release_lets_it_live_and_still_reaps(void **state)
 {
     (void)state;
@@ -519,6 +556,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_stop_reaches_other_groups_of_the_session, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_stop_after_the_leaders_end, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_full_table_of_descriptors_hides_no_child, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_release_lets_it_live_and_still_reaps, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_adopt, set_up, tear_down),

@@ -212,6 +212,17 @@ static void another_revoked(struct fixture *f)
     f->revoked[0] = 8;
 }
 
+/* Whose word about its client counts: a whitelist lets in others than before. */
+static void another_trusted_proxy(struct fixture *f)
+{
+    f->spec.trusted_proxies = (struct peer_list){f->list, 1};
+}
+
+static void another_proxy_protocol(struct fixture *f)
+{
+    f->spec.proxy_protocol = (struct peer_list){f->list, 2};
+}
+
 static void test_harmless(void **state)
 {
     (void)state;
@@ -228,10 +239,23 @@ static void test_harmless(void **state)
 static void test_needed(void **state)
 {
     (void)state;
-    change_fn *const changes[] = {one_less,        first_removed,    none,           replaced,
-                                  another_service, another_worktree, another_policy, secret_wanted,
-                                  class_list,      route_list,       no_secret,      another_secret,
-                                  another_key,     one_revoked,      another_revoked};
+    change_fn *const changes[] = {one_less,
+                                  first_removed,
+                                  none,
+                                  replaced,
+                                  another_service,
+                                  another_worktree,
+                                  another_policy,
+                                  secret_wanted,
+                                  class_list,
+                                  route_list,
+                                  no_secret,
+                                  another_secret,
+                                  another_key,
+                                  one_revoked,
+                                  another_revoked,
+                                  another_trusted_proxy,
+                                  another_proxy_protocol};
     for (size_t i = 0; i < COUNT_OF(changes); i++) {
         if (!is_needed_after(changes[i])) {
             fail_msg("change %zu", i);
