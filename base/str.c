@@ -168,27 +168,41 @@ uint64_t str_hash(struct str s)
     return hash;
 }
 
-void buf_reserve(struct buf *b, size_t extra)
+/* False: there is no memory, and b may fail. */
+static bool buf_grow(struct buf *b, size_t extra)
 {
     size_t want;
     CHECK(!__builtin_add_overflow(b->len, extra, &want));
+    if (b->failed) {
+        return false;
+    }
     if (want <= b->cap) {
-        return;
+        return true;
     }
     size_t cap = b->cap < 128 ? 128 : b->cap;
     while (cap < want) {
         CHECK(!__builtin_mul_overflow(cap, (size_t)2, &cap));
     }
-    b->ptr = xrealloc(b->ptr, cap);
+    char *grown = b->may_fail ? realloc(b->ptr, cap) : xrealloc(b->ptr, cap);
+    if (grown == NULL) {
+        b->failed = true;
+        return false;
+    }
+    b->ptr = grown;
     b->cap = cap;
+    return true;
+}
+
+void buf_reserve(struct buf *b, size_t extra)
+{
+    (void)buf_grow(b, extra); /* b->failed, if it may */
 }
 
 void buf_add(struct buf *b, const void *data, size_t len)
 {
-    if (len == 0) {
+    if (len == 0 || !buf_grow(b, len)) {
         return;
     }
-    buf_reserve(b, len);
     memcpy(b->ptr + b->len, data, len);
     b->len += len;
 }
@@ -217,10 +231,11 @@ void buf_printf(struct buf *b, const char *fmt, ...)
     int len = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
     CHECK(len >= 0);
-    buf_reserve(b, (size_t)len + 1);
-    (void)vsnprintf(b->ptr + b->len, (size_t)len + 1, fmt, again);
+    if (buf_grow(b, (size_t)len + 1)) {
+        (void)vsnprintf(b->ptr + b->len, (size_t)len + 1, fmt, again);
+        b->len += (size_t)len;
+    }
     va_end(again);
-    b->len += (size_t)len;
 }
 
 void buf_consume(struct buf *b, size_t n)
@@ -235,6 +250,7 @@ void buf_consume(struct buf *b, size_t n)
 
 const char *buf_cstr(struct buf *b)
 {
+    CHECK(!b->may_fail); /* there may be no room for the NUL */
     buf_reserve(b, 1);
     b->ptr[b->len] = '\0';
     return b->ptr;

@@ -79,11 +79,15 @@ char *str_dup(struct str s);
 /* FNV-1a, for maps whose keys a peer cannot choose freely. */
 uint64_t str_hash(struct str s);
 
-/* buf: bytes that grow at the end. Zero-initialised is empty and valid. */
+/* buf: bytes that grow at the end. Zero-initialised is empty and valid. One that `may_fail` drops
+ * what it has no memory for and remembers that it `failed`, so that whoever makes a text of many
+ * pieces looks once, at its end; any other aborts. */
 struct buf {
     char *ptr; /* owned */
     size_t len;
     size_t cap;
+    bool may_fail;
+    bool failed;
 };
 
 void buf_reserve(struct buf *b, size_t extra);

@@ -231,6 +231,10 @@ const struct config_key config_keys[] = {
         "The same of all requests of a connection."),
     INT("tunnel.limits.loginBytesMax", limits.login_bytes_max, 256, 65536, "4096",
         "Bytes of the form with a secret."),
+    INT("tunnel.limits.metricRoutesMax", limits.metric_routes_max, 0, 10000, "200",
+        "Routes with numbers of their own in `wos metrics`: the first that were asked; those of "
+        "all "
+        "others are one row, `other`."),
     INT("tunnel.limits.headerBytesMax", limits.header_bytes_max, 1024, 1048576, "65536",
         "Bytes of a request or response head."),
     INT("tunnel.limits.headerCountMax", limits.header_count_max, 10, 10000, "200",

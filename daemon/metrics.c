@@ -98,17 +98,28 @@ static void render_requests(const cJSON *g, struct buf *out)
               json_get(g, "aborted"));
 }
 
+/* The text of a bound in seconds. */
+struct bound {
+    char text[32];
+};
+
+static struct bound bound_of(const cJSON *bucket)
+{
+    struct bound bound;
+    (void)snprintf(bound.text, sizeof bound.text, "%g", number(bucket, "le"));
+    return bound;
+}
+
 static void render_latency(const cJSON *latency, struct buf *out)
 {
     static const char name[] = "wos_request_duration_seconds_bucket";
-    char bound[32];
     family(out, "wos_request_duration_seconds", "histogram",
            "Time from a request's head to the end of its answer; without WebSockets.");
     const cJSON *bucket;
     cJSON_ArrayForEach(bucket, json_get(latency, "buckets"))
     {
-        (void)snprintf(bound, sizeof bound, "%g", number(bucket, "le"));
-        sample(out, name, (const struct label[]){{"le", bound}, {NULL, NULL}},
+        struct bound bound = bound_of(bucket);
+        sample(out, name, (const struct label[]){{"le", bound.text}, {NULL, NULL}},
                number(bucket, "count"));
     }
     sample(out, name, (const struct label[]){{"le", "+Inf"}, {NULL, NULL}},
@@ -176,20 +187,41 @@ static struct route_labels labels_of(const cJSON *route, const char *name, const
     }};
 }
 
-static void route_requests(const cJSON *route, struct buf *out)
+/* A sample for each member that is not 0: most routes have few of all there could be. */
+static void route_members(struct buf *out, const char *name, const cJSON *route, const char *label,
+                          const char *member)
 {
-    const cJSON *class;
-    cJSON_ArrayForEach(class, json_get(route, "responses"))
+    const cJSON *item;
+    cJSON_ArrayForEach(item, json_get(route, member))
     {
-        if (class->valuedouble > 0) {
-            struct route_labels labels = labels_of(route, "class", class->string);
-            sample(out, "wos_route_requests_total", labels.items, class->valuedouble);
+        if (item->string != NULL && item->valuedouble > 0) {
+            struct route_labels labels = labels_of(route, label, item->string);
+            sample(out, name, labels.items, item->valuedouble);
         }
     }
 }
 
-static void route_bytes(const cJSON *route, struct buf *out)
+static void route_requests(const cJSON *g, const cJSON *route, struct buf *out)
 {
+    (void)g;
+    route_members(out, "wos_route_requests_total", route, "class", "responses");
+}
+
+static void route_denied(const cJSON *g, const cJSON *route, struct buf *out)
+{
+    (void)g;
+    route_members(out, "wos_route_requests_denied_total", route, "reason", "denied");
+}
+
+static void route_upstream(const cJSON *g, const cJSON *route, struct buf *out)
+{
+    (void)g;
+    route_members(out, "wos_route_upstream_errors_total", route, "kind", "upstreamErrors");
+}
+
+static void route_bytes(const cJSON *g, const cJSON *route, struct buf *out)
+{
+    (void)g;
     static const char name[] = "wos_route_body_bytes_total";
     struct route_labels in = labels_of(route, "direction", "in");
     struct route_labels to = labels_of(route, "direction", "out");
@@ -197,33 +229,56 @@ static void route_bytes(const cJSON *route, struct buf *out)
     sample(out, name, to.items, number(route, "bodyOut"));
 }
 
-static void route_latency(const cJSON *route, struct buf *out)
+/* A route's buckets are counts in the order of the gateway's, which have the bounds. */
+static void route_latency(const cJSON *g, const cJSON *route, struct buf *out)
 {
+    static const char name[] = "wos_route_request_duration_seconds_bucket";
     const cJSON *latency = json_get(route, "latency");
+    const cJSON *buckets = json_get(json_get(g, "latency"), "buckets");
+    const cJSON *bucket = cJSON_IsArray(buckets) ? buckets->child : NULL;
+    const cJSON *count;
+    cJSON_ArrayForEach(count, json_get(latency, "buckets"))
+    {
+        if (bucket == NULL) {
+            break;
+        }
+        struct bound bound = bound_of(bucket);
+        struct route_labels labels = labels_of(route, "le", bound.text);
+        sample(out, name, labels.items, count->valuedouble);
+        bucket = bucket->next;
+    }
+    struct route_labels all = labels_of(route, "le", "+Inf");
     struct route_labels labels = labels_of(route, NULL, NULL);
+    sample(out, name, all.items, number(latency, "count"));
     sample(out, "wos_route_request_duration_seconds_sum", labels.items, number(latency, "sum"));
     sample(out, "wos_route_request_duration_seconds_count", labels.items, number(latency, "count"));
 }
 
 static void each_route(const cJSON *g, struct buf *out,
-                       void (*render)(const cJSON *route, struct buf *out))
+                       void (*render)(const cJSON *g, const cJSON *route, struct buf *out))
 {
     const cJSON *route;
     cJSON_ArrayForEach(route, json_get(g, "routes"))
     {
-        render(route, out);
+        render(g, route, out);
     }
-    render(json_get(g, "otherRoutes"), out);
+    render(g, json_get(g, "otherRoutes"), out);
 }
 
 static void render_routes(const cJSON *g, struct buf *out)
 {
     family(out, "wos_route_requests_total", "counter",
-           "Finished requests of a route; those beyond the busiest are in host other.");
+           "Finished requests of a route; those of routes without a row are in host other.");
     each_route(g, out, route_requests);
+    family(out, "wos_route_requests_denied_total", "counter",
+           "Requests to a route that the gateway refused itself, by reason.");
+    each_route(g, out, route_denied);
+    family(out, "wos_route_upstream_errors_total", "counter",
+           "Failures of a route's service, by kind.");
+    each_route(g, out, route_upstream);
     family(out, "wos_route_body_bytes_total", "counter", "Bytes of bodies of a route.");
     each_route(g, out, route_bytes);
-    family(out, "wos_route_request_duration_seconds", "summary",
+    family(out, "wos_route_request_duration_seconds", "histogram",
            "Time from head to end of a route's requests; without WebSockets.");
     each_route(g, out, route_latency);
 }

@@ -34,16 +34,17 @@ static size_t latency_bucket(uint64_t us)
     return i;
 }
 
-static void count_route(struct exchange *x, size_t class, uint64_t us)
+static void count_route(struct exchange *x, size_t class, size_t bucket, uint64_t us)
 {
     struct route_counts *counts = route_stats_at(x->worker->routes, x->route);
     counts->requests++;
     counts->responses[class]++;
     counts->body_in += x->request_bytes;
     counts->body_out += x->response_bytes;
+    counts->denied[x->deny]++;
     if (!x->tunnel) {
+        counts->latency[bucket]++;
         counts->latency_us += us;
-        counts->latency_count++;
     }
 }
 
@@ -51,6 +52,7 @@ static void count(struct exchange *x, uint64_t us)
 {
     struct worker_stats *stats = &x->worker->stats;
     size_t class = status_of(x) / 100 % STATUS_CLASSES;
+    size_t bucket = latency_bucket(us);
     stat_add(&stats->requests, 1);
     stat_add(&stats->responses[class], 1);
     stat_add(&stats->protocols[protocol_of(x)][class], 1);
@@ -63,11 +65,11 @@ static void count(struct exchange *x, uint64_t us)
     if (x->tunnel) {
         stat_add(&stats->tunnels, UINT64_MAX); /* minus one */
     } else {
-        stat_add(&stats->latency[latency_bucket(us)], 1);
+        stat_add(&stats->latency[bucket], 1);
         stat_add(&stats->latency_us, us);
     }
     if (x->route != NULL) {
-        count_route(x, class, us);
+        count_route(x, class, bucket, us);
     }
 }
 
@@ -197,5 +199,6 @@ void account_upstream_fault(struct exchange *x, uint16_t status, const char *tex
                                                        : UPSTREAM_FAULT_ANSWER;
     stat_add(&stats->upstream_errors, 1);
     stat_add(&stats->upstream_faults[fault], 1);
+    route_stats_at(x->worker->routes, x->route)->faults[fault]++;
     x->upstream_error = text;
 }

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/memfile.h"
 #include "gateway/link_protocol.h"
+#include "gateway/route_stats.h"
 #include "gateway/seen.h"
 #include "gateway/throttle.h"
 #include "gateway/tls.h"
@@ -400,6 +401,7 @@ static void gateway_fini(struct gateway *g)
     limit_free(g->limit);
     loop_timer_fini(&g->trim);
     mail_free(g->mail);
+    route_stats_free(g->routes);
     throttle_free(g->throttle);
     seen_free(g->seen);
     access_writer_fini(&g->access);

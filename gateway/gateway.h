@@ -26,6 +26,8 @@ struct kept_listener {
     unsigned worker;
 };
 
+struct route_stats;
+
 struct gateway {
     uint32_t magic;
     struct loop *loop;          /* owned */
@@ -50,6 +52,7 @@ struct gateway {
     unsigned idle_count;        /* workers done draining */
     struct kept_listener *kept; /* owned array */
     size_t kept_count;
+    struct route_stats *routes;                  /* owned: stats.c's: what was told per route */
     struct access_log *access_logs[WORKERS_MAX]; /* owned: one per worker */
     struct access_writer access;
     int64_t started_ms;   /* wall clock */

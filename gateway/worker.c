@@ -99,7 +99,8 @@ struct worker *worker_new(unsigned id, struct tlsctx *tlsctx, struct limit *limi
     w->rx = xmalloc(WORKER_RX_SIZE);
     w->plain = xmalloc(WORKER_PLAIN_SIZE);
     w->pools = xcalloc(PORTS, sizeof *w->pools);
-    w->routes = route_stats_new();
+    w->routes = route_stats_new(0); /* the first view says how many */
+    NEED(w->routes != NULL);
     set_wall_offset(w);
     deadline_wheel_init(&w->wheel, clock_now_ms());
     loop_timer_init(&w->tick, w->loop, worker_on_tick, w);
@@ -189,13 +190,33 @@ void worker_free(struct worker *w)
     free(w);
 }
 
+struct route_stats *worker_take_routes(struct worker *w, struct route_stats *fresh)
+{
+    struct route_stats *routes = w->routes;
+    w->routes = fresh;
+    w->routes_taken_ms = loop_now_ms(w->loop);
+    return routes;
+}
+
+/* Where nobody asks, routes that went must not keep the rows of those that came. */
+static void fit_routes(struct worker *w)
+{
+    enum { UNASKED_MS = 600000 };
+    const struct snapshot *snapshot = w->view->snapshot;
+    w->routes = route_stats_resize(w->routes, snapshot->spec.limits.metric_routes_max);
+    if (w->routes->count == w->routes->max &&
+        loop_now_ms(w->loop) - w->routes_taken_ms > UNASKED_MS) {
+        route_stats_drop_gone(w->routes, snapshot, &w->routes->other);
+    }
+}
+
 void worker_set_view(struct worker *w, struct view *view)
 {
     CHECK(w->magic == WORKER_MAGIC);
     struct view *old = w->view;
     w->view = view;
     view_unpin(old);
-    route_stats_prune(w->routes, view->snapshot);
+    fit_routes(w);
     if (old != NULL && view->needs_review) {
         review_worker(w);
     }

@@ -97,7 +97,8 @@ struct worker {
     } denied;                       /* notice.c's */
     struct seen *seen;              /* owned: notice.c's; NULL before the first login came */
     struct notice_seen *seen_batch; /* owned: logins to tell of at the tick; NULL: none */
-    struct route_stats *routes;     /* owned */
+    struct route_stats *routes;     /* owned: what was counted since it was last taken */
+    uint64_t routes_taken_ms;       /* when that was */
     struct access_log *access;      /* borrowed: the gateway's; NULL: none */
     struct request_ids ids;
     struct peer_texts peers;
@@ -127,6 +128,9 @@ void worker_on_front_closed(struct worker *w);
 
 /* The IMF-fixdate of now, 29 characters. */
 struct str worker_date(struct worker *w);
+
+/* Own thread: gives up what was counted per route, and counts into `fresh`, which it takes over. */
+struct route_stats *worker_take_routes(struct worker *w, struct route_stats *fresh);
 
 static inline const struct limits *worker_limits(const struct worker *w)
 {

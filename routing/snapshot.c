@@ -43,9 +43,10 @@ const struct limits limits_default = {
     .stream_window = 262144,
     .connection_window = 1048576,
     .login_bytes_max = 4096,
+    .metric_routes_max = 200,
 };
 
-_Static_assert(sizeof(struct limits) == 27 * sizeof(uint32_t),
+_Static_assert(sizeof(struct limits) == 28 * sizeof(uint32_t),
                "struct limits is uint32_t only; a new one needs a new SNAPSHOT_VERSION");
 
 /* Reads past the end give zeros and set `cut`, which the section's end checks. */
@@ -118,12 +119,13 @@ static void *alloc_array(struct arena *arena, size_t count, size_t size, struct 
     return array;
 }
 
-/* Limits where 0 says something: none, nothing kept, nothing free. */
+/* Limits where 0 says something: none, nothing kept, nothing free, nothing told apart. */
 static bool limit_may_be_zero(unsigned index)
 {
     return index == offsetof(struct limits, response_timeout_ms) / sizeof(uint32_t) ||
            index == offsetof(struct limits, upstream_idle_max) / sizeof(uint32_t) ||
-           index == offsetof(struct limits, failed_secrets_free) / sizeof(uint32_t);
+           index == offsetof(struct limits, failed_secrets_free) / sizeof(uint32_t) ||
+           index == offsetof(struct limits, metric_routes_max) / sizeof(uint32_t);
 }
 
 static int decode_limits(struct reader *r, struct limits *out, struct err *err)

@@ -21,7 +21,7 @@
 #include "routing/route.h"
 
 enum {
-    SNAPSHOT_VERSION = 5,
+    SNAPSHOT_VERSION = 6,
     SNAPSHOT_ROUTES_MAX = 1000000,
     SNAPSHOT_POLICIES_MAX = 100000,
     SNAPSHOT_CERTS_MAX = 1000,
@@ -70,6 +70,7 @@ struct limits {
     uint32_t stream_window;     /* 262144: request bytes of an HTTP/2 stream under way to us */
     uint32_t connection_window; /* 1048576: … of all streams of a connection */
     uint32_t login_bytes_max;   /* 4096: the form with a secret */
+    uint32_t metric_routes_max; /* 200: routes whose numbers are told apart (route_stats.h) */
 };
 
 /* What routes of POLICY_SECRET are opened with (gateway/access.h). */

@@ -86,10 +86,11 @@ def alive(pid):
         return False
 
 
-def rss_bytes(pid):
+def rss_bytes(pid, peak=False):
+    """Now, or the most there was since its start."""
     with open("/proc/%d/status" % pid, encoding="ascii") as f:
         for line in f:
-            if line.startswith("VmRSS:"):
+            if line.startswith("VmHWM:" if peak else "VmRSS:"):
                 return int(line.split()[1]) * 1024
     return 0
 

@@ -8,8 +8,9 @@ import threading
 import h2.events
 import pytest
 
+import harness
 from clients import Closed
-from service_edge import ServiceEdge as Edge, make_ca, make_cert
+from service_edge import SANITIZED, ServiceEdge as Edge, make_ca, make_cert
 from harness import Wos
 from rawservice import H2Service, Peer, RawService, h2_answer
 
@@ -75,6 +76,7 @@ def refuse_tls(peer):
 
 class Stage:
     def __init__(self, directory):
+        self.directory = directory
         make_ca(directory, "ca")
         make_ca(directory, "strangers")
         self.services = {}
@@ -194,6 +196,29 @@ def test_many_at_once(stage):
     for thread in threads:
         thread.join()
     assert not failed
+
+
+@pytest.mark.release
+def test_memory_of_streams_to_services_with_tls(stage):
+    """docs/SECURITY.md says what a client connection holds that has all its streams at such services
+    and leaves their answers for a while."""
+    streams_max, bound, size = 128, 22 << 20, 1 << 18
+    all_there = threading.Barrier(streams_max + 1, timeout=60)
+
+    def answer_together(peer, head):
+        all_there.wait()
+        peer.send(HEAD + b"Content-Length: %d\r\n\r\n" % size + b"x" * size)
+    context = context_for(stage.directory, "localhost")
+    with RawService(answer_together, context=context) as service, \
+            Edge(["slow=https:%d" % service.port], ca=stage.directory + "/ca.pem") as edge:
+        with edge.h2("slow") as client:
+            before = edge.rss()
+            streams = [client.open("GET", "/") for _ in range(streams_max)]
+            all_there.wait()
+            assert all(len(client.finish(s).body) == size for s in streams)
+        assert service.connections == streams_max
+        grown = harness.rss_bytes(edge.gateway, peak=True) - before
+        assert SANITIZED or grown < bound, "the gateway grew by %d bytes" % grown
 
 
 def test_through_the_daemon():

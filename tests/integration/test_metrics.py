@@ -81,14 +81,31 @@ def parse(text):
         samples.setdefault(name, []).append((labels, float(match.group(3))))
     for family, kind in types.items():
         if kind == "histogram":
-            buckets = samples[family + "_bucket"]
-            counts = [v for _, v in buckets]
-            bounds = [float(lb["le"].replace("+Inf", "inf")) for lb, _ in buckets]
-            if bounds != sorted(bounds) or counts != sorted(counts) or bounds[-1] != float("inf"):
-                raise FormatError("buckets of %s" % family)
-            if counts[-1] != samples[family + "_count"][0][1]:
-                raise FormatError("count of %s" % family)
+            check_histogram(samples, family)
+    if helps != set(types):
+        raise FormatError("HELP without TYPE")
     return samples, types
+
+
+def check_histogram(samples, family):
+    """Each set of labels has all buckets, cumulative and in order, and as many in the last as in all."""
+    series = {}
+    for labels, count in samples[family + "_bucket"]:
+        rest = dict(labels)
+        bound = float(rest.pop("le").replace("+Inf", "inf"))
+        series.setdefault(tuple(sorted(rest.items())), []).append((bound, count))
+    counts = {tuple(sorted(labels.items())): v for labels, v in samples[family + "_count"]}
+    sums = {tuple(sorted(labels.items())) for labels, _ in samples[family + "_sum"]}
+    if not set(series) == set(counts) == sums:
+        raise FormatError("the parts of %s have other labels" % family)
+    for labels, buckets in series.items():
+        values = [v for _, v in buckets]
+        if buckets != sorted(buckets) or values != sorted(values) or buckets[-1][0] != float("inf"):
+            raise FormatError("buckets of %s %s" % (family, labels))
+        if len({bound for bound, _ in buckets}) != len(buckets) or len(buckets) != 14:
+            raise FormatError("bounds of %s %s" % (family, labels))
+        if values[-1] != counts[labels]:
+            raise FormatError("count of %s %s" % (family, labels))
 
 
 def api(wos, path):
@@ -136,7 +153,8 @@ def test_the_text_is_legal(gate):
             "wos_upstream_errors_total": "counter", "wos_requests_denied_total": "counter",
             "wos_snapshot_generation": "gauge", "wos_access_log_dropped_total": "counter",
             "wos_route_requests_total": "counter", "wos_services": "gauge",
-            "wos_route_request_duration_seconds": "summary",
+            "wos_route_request_duration_seconds": "histogram",
+            "wos_route_requests_denied_total": "counter", "wos_route_upstream_errors_total": "counter",
             "wos_certificate_expiry_timestamp_seconds": "gauge"}.items():
         assert types[name] == kind
     assert value(samples, "wos_gateway_up") == 1
@@ -167,6 +185,7 @@ def test_requests_are_counted(gate, http):
         assert more("wos_request_duration_seconds_count") == 7
         assert more("wos_route_requests_total", host=host, worktree="alpha", service="web") == 7
         assert more("wos_route_request_duration_seconds_count", host=host) == 7
+        assert more("wos_route_request_duration_seconds_bucket", host=host, le="+Inf") == 7
         assert more("wos_route_body_bytes_total", host=host, direction="in") == 500
         assert more("wos_body_bytes_total", direction="in") == 500
         assert more("wos_body_bytes_total", direction="out") > out
@@ -176,6 +195,7 @@ def test_requests_are_counted(gate, http):
 
 
 def test_failures_are_counted_by_kind(gate):
+    host = gate.host(WEB)
     before = metrics(gate)
     assert gate.get("nobody-there", "/").status == 404
     with gate.h1(WEB) as client:
@@ -191,7 +211,6 @@ def test_failures_are_counted_by_kind(gate):
     closed = harness.free_port()
     gate.ok("publish", "closed", closed)
     assert gate.get("closed", "/").status == 502
-    gate.ok("unpublish", "closed")
 
     def check(now):
         for name, labels in (
@@ -200,11 +219,46 @@ def test_failures_are_counted_by_kind(gate):
                 ("wos_upstream_errors_total", {"kind": "answer"}),
                 ("wos_upstream_errors_total", {"kind": "cut"}),
                 ("wos_upstream_errors_total", {"kind": "connect"}),
+                ("wos_route_upstream_errors_total", {"kind": "answer", "host": host}),
+                ("wos_route_upstream_errors_total", {"kind": "cut", "host": host}),
+                ("wos_route_upstream_errors_total", {"kind": "connect",
+                                                     "host": gate.host("closed")}),
                 ("wos_requests_aborted_total", {"by": "service"}),
                 ("wos_connections_refused_total", {"reason": "handshake"}),
                 ("wos_tls_handshakes_total", {"result": "failed"})):
             assert value(now, name, **labels) - value(before, name, **labels) == 1, (name, labels)
     until_counted(gate, check)
+    gate.ok("unpublish", "closed")
+
+
+def test_refusals_are_counted_by_route(gate):
+    """And a row outlives publishes, but not its route: it goes when that was told a last time."""
+    gate.ok("publish", "inner", gate.backend(), "--whitelist", "192.0.2.1")
+    for _ in range(3):
+        assert gate.get("inner", "/").status == 403
+    of_inner = {"host": gate.host("inner"), "service": "inner"}
+
+    def check(now):
+        assert value(now, "wos_route_requests_denied_total", reason="whitelist", **of_inner) == 3
+        assert value(now, "wos_route_requests_total", **of_inner, **{"class": "4xx"}) == 3
+        assert value(now, "wos_route_request_duration_seconds_count", **of_inner) == 3
+    until_counted(gate, check)
+    web = value(metrics(gate), "wos_route_requests_total", host=gate.host(WEB))
+    gate.ok("publish", "passing", gate.backend())
+    check(metrics(gate))
+    assert gate.get("inner", "/").status == 403
+    assert gate.get("passing", "/hello").status == 200
+    gate.ok("unpublish", "inner")
+    gate.ok("unpublish", "passing")
+    harness.until("the route is gone", lambda: gate.get("passing", "/hello").status == 404)
+    last = metrics(gate)
+    assert value(last, "wos_route_requests_total", **of_inner) == 4
+    assert value(last, "wos_route_requests_total", host=gate.host("passing"), service="passing") == 1
+    now = metrics(gate)
+    assert {"inner", "passing"}.isdisjoint(
+        lb["service"] for lb, _ in now["wos_route_body_bytes_total"])
+    assert value(now, "wos_route_requests_total", host=gate.host(WEB)) == web
+    assert value(now, "wos_route_requests_total", host="other") == 0
 
 
 def test_a_crashed_service_counts_as_failed(wos):
@@ -271,37 +325,44 @@ def test_stats_json(gate):
 
 
 def test_many_routes_are_bounded(make_wos):
-    wos = make_wos()
-    wos.deploy(harness.shell_app(web=harness.python_service("x")))
-    port = wos.backend()
-    hosts = 205
-    with socket.socket(socket.AF_UNIX) as s:  # the command 205 times would take long
-        s.settimeout(60)
-        s.connect(start_daemon(wos))
-        for i in range(hosts):
-            body = json.dumps({"name": "n%03d" % i, "port": port})
-            s.sendall(("POST /v1/publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s"
-                       % (len(body), body)).encode())
-            data = b""
-            while b"\r\n\r\n" not in data or b"}" not in data:
-                data += s.recv(65536)
-            assert data.startswith(b"HTTP/1.1 200"), data
-    for i in range(hosts):
-        assert wos.get("n%03d" % i, "/hello").status == 200
-
-    def check(now):
-        rows = now["wos_route_body_bytes_total"]
-        assert len({lb["host"] for lb, _ in rows}) == 201
-        assert value(now, "wos_route_requests_total") == hosts
-        assert value(now, "wos_route_requests_total", host="other") == hosts - 200
-    until_counted(wos, check)
-
-
-def start_daemon(wos):
+    """metricRoutesMax: what is above it is in one row, and nothing is lost."""
+    most, hosts = 3, 6
+    wos = make_wos(tunnel={"workers": 2, "limits": {"metricRoutesMax": most}})
     wos.ok("start")
     assert wos.ca
+    port = wos.backend()
+    for i in range(hosts):
+        wos.ok("publish", "n%d" % i, port)
     harness.until("a gateway serves", lambda: wos.status_all()["tunnel"]["state"] == "serving")
-    return str(wos.home / "daemon.sock")
+
+    def check(rounds):
+        def probe(now):
+            rows = {lb["host"] for lb, _ in now["wos_route_body_bytes_total"]}
+            assert len(rows) == most + 1 and "other" in rows
+            assert value(now, "wos_route_requests_total") == rounds * hosts
+            assert value(now, "wos_route_request_duration_seconds_count") == rounds * hosts
+            return rows
+        return probe
+    named = set()
+    for rounds in (1, 2, 3):
+        for i in reversed(range(hosts)) if rounds == 2 else range(hosts):
+            assert wos.get("n%d" % i, "/hello").status == 200
+        until_counted(wos, check(rounds))
+        rows = check(rounds)(metrics(wos))
+        named = named or rows
+        assert rows == named  # who has a row keeps it
+    for host in named - {"other"}:
+        assert value(metrics(wos), "wos_route_requests_total", host=host) == 3
+    gone = min(named - {"other"}).split(".")[0]
+    wos.ok("unpublish", gone)
+    left = "n%d" % next(i for i in range(hosts) if wos.host("n%d" % i) not in named)
+    metrics(wos)
+
+    def has_room(now):
+        wos.get(left, "/hello")
+        assert value(now, "wos_route_requests_total", host=wos.host(left)) >= 1
+        assert value(now, "wos_route_requests_total", host=wos.host(gone)) == 0
+    until_counted(wos, has_room)
 
 
 def test_without_a_gateway(make_wos):

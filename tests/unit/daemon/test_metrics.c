@@ -10,6 +10,9 @@
 #include "base/json.h"
 #include "daemon/metrics.h"
 
+#define A_B "host=\"a.b\",worktree=\"w\",service=\"s\","
+#define OTHER "host=\"other\",worktree=\"\",service=\"\","
+
 static char *render(const char *json)
 {
     struct buf out = {0};
@@ -36,7 +39,9 @@ static void test_numbers(void **state)
         "\"notAfterSeconds\":4102444800}],\"gateway\":{\"protocols\":{\"HTTP/2\":{\"2xx\":"
         "9007199254740991}},\"latency\":{\"buckets\":[{\"le\":0.001,\"count\":3},{\"le\":10,"
         "\"count\":5}],\"count\":6,\"sum\":0.5},\"routes\":[{\"host\":\"a.b\",\"worktree\":\"w\","
-        "\"service\":\"s\",\"responses\":{\"2xx\":4,\"5xx\":0}}]}}");
+        "\"service\":\"s\",\"responses\":{\"2xx\":4,\"5xx\":0},\"latency\":{\"buckets\":[1,3,9],"
+        "\"count\":4,\"sum\":0.25},\"denied\":{\"rate\":2},\"upstreamErrors\":{\"cut\":1}}],"
+        "\"otherRoutes\":{\"denied\":{\"secret\":5}}}}");
     static const char *const lines[] = {
         "wos_daemon_uptime_seconds 1.5\n",
         "wos_certificate_expiry_timestamp_seconds{name=\"*.a\",source=\"files\"} 4102444800\n",
@@ -47,6 +52,13 @@ static void test_numbers(void **state)
         "wos_request_duration_seconds_sum 0.5\n",
         "wos_request_duration_seconds_count 6\n",
         "wos_route_requests_total{host=\"a.b\",worktree=\"w\",service=\"s\",class=\"2xx\"} 4\n",
+        "wos_route_requests_denied_total{" A_B "reason=\"rate\"} 2\n",
+        "wos_route_requests_denied_total{" OTHER "reason=\"secret\"} 5\n",
+        "wos_route_upstream_errors_total{" A_B "kind=\"cut\"} 1\n",
+        "wos_route_request_duration_seconds_bucket{" A_B "le=\"0.001\"} 1\n"
+        "wos_route_request_duration_seconds_bucket{" A_B "le=\"10\"} 3\n"
+        "wos_route_request_duration_seconds_bucket{" A_B "le=\"+Inf\"} 4\n",
+        "wos_route_request_duration_seconds_bucket{" OTHER "le=\"+Inf\"} 0\n",
     };
     for (size_t i = 0; i < COUNT_OF(lines); i++) {
         assert_non_null(strstr(text, lines[i]));
@@ -64,6 +76,9 @@ static void test_any_shape(void **state)
         "{\"gateway\":[]}",
         "{\"gateway\":{}}",
         "{\"gateway\":{\"routes\":3}}",
+        "{\"gateway\":{\"routes\":[{\"latency\":{\"buckets\":[1,2]},\"denied\":[1]}],"
+        "\"latency\":{\"buckets\":[3]}}}",
+        "{\"gateway\":{\"routes\":[{\"latency\":{\"buckets\":{\"a\":1}}}],\"latency\":3}}",
         "{\"gateway\":{\"routes\":[1,null,{}],\"denied\":[1,2],\"protocols\":[3]}}",
         "{\"certificates\":{\"a\":1},\"daemon\":{\"services\":[1]}}",
     };
