@@ -61,7 +61,7 @@ struct config_ssl {
     uint32_t key_type;             /* enum config_key_type */
     char *eab_kid;                 /* owned or NULL */
     char *eab_hmac_key;            /* owned or NULL; secret */
-    struct config_texts resolvers; /* "host:port" */
+    struct config_texts resolvers; /* "address:port", "name:port" */
     char *api_token_file;          /* owned or NULL */
     char *api_base_url;            /* owned */
     uint32_t hook_timeout_seconds;

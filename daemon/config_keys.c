@@ -92,8 +92,10 @@ enum {
                "External account binding: the key id your CA gave you."),                          \
         SECRET(at ".letsencrypt.eab.hmacKey", field.eab_hmac_key,                                  \
                "External account binding: the MAC key, base64url."),                               \
-        TEXTS(at ".letsencrypt.resolvers", field.resolvers, "a list of \"address:port\"",          \
-              "Name servers to look for the records at; without them, the zone's own."),           \
+        TEXTS(at ".letsencrypt.resolvers", field.resolvers,                                        \
+              "a list of \"address:port\" or \"name:port\"",                                       \
+              "Name servers to look for the records at; without them, the zone's own. Names are "  \
+              "looked up as by every program of this machine."),                                   \
         INT(at ".letsencrypt.propagationTimeoutSeconds", field.propagation_timeout_seconds, 1,     \
             86400, "120", "How long a record may take to be seen by those."),                      \
         STRING(at ".letsencrypt.challenge.type", field.challenge_type, NULL, "Must be dns-01."),   \
@@ -345,7 +347,8 @@ bool config_key_is_live(const char *path)
     return false;
 }
 
-/* Levenshtein's distance, ignoring case; `limit` when the lengths differ by that much. */
+/* Levenshtein's distance, ignoring case; `limit` when the lengths differ by that
+ * much. */
 static size_t edit_distance(const char *a, const char *b, size_t limit)
 {
     size_t la = strlen(a);
