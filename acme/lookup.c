@@ -28,6 +28,13 @@ struct watch {
     struct event *event; /* owned; NULL: free place */
 };
 
+/* A server given by its name. */
+struct named {
+    struct lookup *lookup; /* borrowed: whose part this is */
+    char name[254];
+    uint16_t port;
+};
+
 struct lookup {
     uint32_t magic;
     struct loop *loop;       /* borrowed */
@@ -36,8 +43,17 @@ struct lookup {
     struct loop_timer deadline;
     struct watch watches[SOCKETS_MAX];
     lookup_done_fn *done;
-    void *arg;      /* borrowed */
-    bool is_single; /* one server was named */
+    void *arg;                    /* borrowed */
+    bool is_single;               /* one server was named */
+    char name[DNS_NAME_TEXT_MAX]; /* the question, while servers are looked up */
+    enum dns_type type;
+    struct named *named; /* owned: one each that has a name */
+    size_t name_count;   /* … still looked up */
+    bool is_resolving;   /* the question waits for them */
+    struct lookup_server found[LOOKUP_SERVERS_MAX];
+    size_t found_count;
+    char missing[400]; /* why the last of them was not found */
+    struct loop_timer resolved;
     bool has_result;
     bool is_cancelled;
     bool is_ending; /* finish is deferred */
@@ -60,6 +76,8 @@ static void destroy(struct lookup *l)
     }
     loop_timer_fini(&l->timer);
     loop_timer_fini(&l->deadline);
+    loop_timer_fini(&l->resolved);
+    free(l->named);
     buf_fini(&l->bytes);
     l->magic = 0;
     free(l);
@@ -84,6 +102,7 @@ static void end(struct lookup *l)
         l->is_ending = true;
         loop_timer_clear(&l->timer);
         loop_timer_clear(&l->deadline);
+        loop_timer_clear(&l->resolved);
         loop_defer(l->loop, lookup_on_end, l);
     }
 }
@@ -152,7 +171,9 @@ static void lookup_on_deadline(void *arg)
 {
     struct lookup *l = arg;
     CHECK(l->magic == LOOKUP_MAGIC);
-    set_result(l, LOOKUP_TIMEOUT, "no answer");
+    set_result(l, LOOKUP_TIMEOUT,
+               l->is_resolving ? "the names in letsencrypt.resolvers cannot be looked up: no answer"
+                               : "no answer");
 }
 
 static void lookup_on_socket(evutil_socket_t fd, short what, void *arg)
@@ -199,23 +220,109 @@ static void lookup_on_socket_state(void *arg, ares_socket_t fd, int readable, in
     CHECK(place->event != NULL && event_add(place->event, NULL) == 0);
 }
 
-static bool set_servers(struct lookup *l, const struct lookup_query *query)
+static bool set_servers(struct lookup *l)
 {
-    if (query->server_count == 0) {
-        return true;
-    }
     struct ares_addr_port_node nodes[LOOKUP_SERVERS_MAX] = {{.next = NULL}};
-    size_t count =
-        query->server_count < LOOKUP_SERVERS_MAX ? query->server_count : LOOKUP_SERVERS_MAX;
+    size_t count = l->found_count;
     for (size_t i = 0; i < count; i++) {
-        const struct lookup_server *s = &query->servers[i];
+        const struct lookup_server *s = &l->found[i];
         nodes[i].family = s->is_v6 ? AF_INET6 : AF_INET;
         memcpy(&nodes[i].addr, s->address, s->is_v6 ? 16 : 4);
         nodes[i].udp_port = s->port;
         nodes[i].tcp_port = s->port;
         nodes[i].next = i + 1 < count ? &nodes[i + 1] : NULL;
     }
-    return ares_set_servers_ports(l->channel, nodes) == ARES_SUCCESS;
+    return count == 0 || ares_set_servers_ports(l->channel, nodes) == ARES_SUCCESS;
+}
+
+static void ask(struct lookup *l)
+{
+    l->is_resolving = false;
+    if (!set_servers(l)) {
+        set_result(l, LOOKUP_FAILED, "not asked: the resolver could not be set up");
+        return;
+    }
+    ares_query(l->channel, l->name, CLASS_IN, (int)l->type, lookup_on_answer, l);
+    arm_timer(l);
+}
+
+/* --- servers by name -------------------------------------------------------------------- */
+
+static void add_found(struct lookup *l, const struct lookup_server *server)
+{
+    if (l->found_count < LOOKUP_SERVERS_MAX) {
+        l->found[l->found_count++] = *server;
+    }
+}
+
+/* In a turn of its own: c-ares takes no other servers while it answers. */
+static void lookup_on_resolved(void *arg)
+{
+    struct lookup *l = arg;
+    CHECK(l->magic == LOOKUP_MAGIC);
+    if (l->found_count == 0) {
+        set_result(l, LOOKUP_FAILED, l->missing);
+    } else {
+        ask(l);
+    }
+}
+
+/* Also from inside find_servers, where /etc/hosts has the name. */
+static void lookup_on_addresses(void *arg, int status, int timeouts, struct ares_addrinfo *result)
+{
+    (void)timeouts;
+    struct named *named = arg;
+    struct lookup *l = named->lookup;
+    CHECK(l->magic == LOOKUP_MAGIC);
+    const struct ares_addrinfo_node *node = result == NULL ? NULL : result->nodes;
+    for (; node != NULL; node = node->ai_next) {
+        struct lookup_server s = {.is_v6 = node->ai_family == AF_INET6, .port = named->port};
+        if (s.is_v6) {
+            const struct sockaddr_in6 *v6 = (const void *)node->ai_addr;
+            memcpy(s.address, &v6->sin6_addr, sizeof v6->sin6_addr);
+        } else {
+            const struct sockaddr_in *v4 = (const void *)node->ai_addr;
+            memcpy(s.address, &v4->sin_addr, sizeof v4->sin_addr);
+        }
+        add_found(l, &s);
+    }
+    if (status != ARES_SUCCESS) {
+        (void)snprintf(l->missing, sizeof l->missing,
+                       "%s, of letsencrypt.resolvers, has no address (%s)", named->name,
+                       ares_strerror(status));
+    }
+    ares_freeaddrinfo(result);
+    if (--l->name_count == 0 && !l->is_ending) {
+        loop_timer_set(&l->resolved, 0);
+    }
+}
+
+/* Asks at once if no server has a name. */
+static void find_servers(struct lookup *l, const struct lookup_query *query)
+{
+    const struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC};
+    size_t count = 0;
+    l->named = xcalloc(query->server_count + 1, sizeof *l->named);
+    for (size_t i = 0; i < query->server_count; i++) {
+        const struct lookup_server *s = &query->servers[i];
+        if (s->name[0] == '\0') {
+            add_found(l, s);
+            continue;
+        }
+        l->named[count] = (struct named){.lookup = l, .port = s->port};
+        memcpy(l->named[count++].name, s->name, sizeof s->name);
+    }
+    if (count == 0) {
+        ask(l);
+        return;
+    }
+    l->name_count = count;
+    l->is_resolving = true;
+    for (size_t i = 0; i < count; i++) {
+        ares_getaddrinfo(l->channel, l->named[i].name, NULL, &hints, lookup_on_addresses,
+                         &l->named[i]);
+    }
+    arm_timer(l);
 }
 
 struct lookup *lookup_start(struct loop *loop, const struct lookup_query *query,
@@ -229,6 +336,7 @@ struct lookup *lookup_start(struct loop *loop, const struct lookup_query *query,
     l->is_single = query->server_count == 1;
     loop_timer_init(&l->timer, loop, lookup_on_timer, l);
     loop_timer_init(&l->deadline, loop, lookup_on_deadline, l);
+    loop_timer_init(&l->resolved, loop, lookup_on_resolved, l);
     loop_timer_set(&l->deadline, DEADLINE_MS);
     /* NOCHECKRESP: a refusal is an answer we want to tell, not a reason to ask the next. */
     struct ares_options options = {.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES |
@@ -248,12 +356,12 @@ struct lookup *lookup_start(struct loop *loop, const struct lookup_query *query,
     if (!dns_name_is_plain(query->name)) {
         set_result(l, LOOKUP_FAILED, "not a name that can be asked for");
     } else if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS ||
-               ares_init_options(&l->channel, &options, mask) != ARES_SUCCESS ||
-               !set_servers(l, query)) {
+               ares_init_options(&l->channel, &options, mask) != ARES_SUCCESS) {
         set_result(l, LOOKUP_FAILED, "not asked: the resolver could not be set up");
     } else {
-        ares_query(l->channel, query->name, CLASS_IN, (int)query->type, lookup_on_answer, l);
-        arm_timer(l);
+        (void)snprintf(l->name, sizeof l->name, "%s", query->name);
+        l->type = query->type;
+        find_servers(l, query);
     }
     return l;
 }
@@ -267,6 +375,14 @@ void lookup_cancel(struct lookup *l)
     }
 }
 
+/* "999.1.1" is a mistyped address. */
+static bool is_host_name(const char *name)
+{
+    const char *last = strrchr(name, '.');
+    last = last == NULL ? name : last + 1;
+    return dns_name_is_plain(name) && last[strspn(last, "0123456789")] != '\0';
+}
+
 bool lookup_server_parse(struct str text, uint16_t default_port, struct lookup_server *out_server)
 {
     struct lookup_server s = {.port = default_port};
@@ -274,7 +390,8 @@ bool lookup_server_parse(struct str text, uint16_t default_port, struct lookup_s
     struct str port = STR_NONE;
     size_t close = str_find(host, ']');
     size_t colon = str_find(host, ':');
-    if (host.len > 0 && host.ptr[0] == '[' && close < host.len) {
+    bool has_brackets = host.len > 0 && host.ptr[0] == '[' && close < host.len;
+    if (has_brackets) {
         port = (struct str){host.ptr + close + 1, host.len - close - 1};
         host = (struct str){host.ptr + 1, close - 1};
         if (port.len > 0 && port.ptr[0] != ':') {
@@ -289,14 +406,14 @@ bool lookup_server_parse(struct str text, uint16_t default_port, struct lookup_s
         (!str_to_u16((struct str){port.ptr + 1, port.len - 1}, &s.port) || s.port == 0)) {
         return false;
     }
-    char name[INET6_ADDRSTRLEN];
-    if (host.len == 0 || host.len >= sizeof name) {
+    if (host.len == 0 || host.len >= sizeof s.name) {
         return false;
     }
-    memcpy(name, host.ptr, host.len);
-    name[host.len] = '\0';
+    memcpy(s.name, host.ptr, host.len);
     s.is_v6 = memchr(host.ptr, ':', host.len) != NULL;
-    if (inet_pton(s.is_v6 ? AF_INET6 : AF_INET, name, s.address) != 1) {
+    if (inet_pton(s.is_v6 ? AF_INET6 : AF_INET, s.name, s.address) == 1) {
+        s.name[0] = '\0';
+    } else if (has_brackets || !is_host_name(s.name)) {
         return false;
     }
     *out_server = s;
@@ -305,8 +422,13 @@ bool lookup_server_parse(struct str text, uint16_t default_port, struct lookup_s
 
 void lookup_server_text(const struct lookup_server *server, char out_text[LOOKUP_SERVER_TEXT])
 {
-    char name[INET6_ADDRSTRLEN] = "?";
-    (void)inet_ntop(server->is_v6 ? AF_INET6 : AF_INET, server->address, name, sizeof name);
+    char address[INET6_ADDRSTRLEN] = "?";
+    const char *name = server->name;
+    if (name[0] == '\0') {
+        (void)inet_ntop(server->is_v6 ? AF_INET6 : AF_INET, server->address, address,
+                        sizeof address);
+        name = address;
+    }
     if (server->port == NAMESERVER_PORT) {
         (void)snprintf(out_text, LOOKUP_SERVER_TEXT, "%s", name);
     } else {

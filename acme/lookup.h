@@ -4,7 +4,9 @@
  *                  .servers = servers, .server_count = 2, .recurse = true}, on_answer, me);
  *
  * Each question has a channel, sockets and random ids of its own. Servers are tried in turn,
- * twice, 1.5 s and more each; truncated answers are asked for again over TCP. The callback
+ * twice, 1.5 s and more each; truncated answers are asked for again over TCP. A server given by
+ * its name is found as libc would (/etc/hosts, /etc/resolv.conf), without blocking; where none has
+ * an address the result is LOOKUP_FAILED, and the text says which. The callback
  * comes once, from the loop, never from inside lookup_start, and not after lookup_cancel.
  * The loop's thread.
  */
@@ -17,9 +19,10 @@
 
 struct lookup;
 
-enum { LOOKUP_SERVER_TEXT = 64, LOOKUP_SERVERS_MAX = 16 };
+enum { LOOKUP_SERVER_TEXT = 264, LOOKUP_SERVERS_MAX = 16 };
 
 struct lookup_server {
+    char name[254]; /* of a host whose addresses are looked up before each question; "": address */
     bool is_v6;
     uint8_t address[16]; /* 4 bytes used for v4 */
     uint16_t port;
@@ -30,7 +33,7 @@ struct lookup_query {
     enum dns_type type;
     const struct lookup_server *servers; /* copied; none: those of /etc/resolv.conf */
     size_t server_count;
-    bool recurse;
+    bool recurse; /* true where servers have names */
 };
 
 enum lookup_result {
@@ -54,9 +57,10 @@ struct lookup *lookup_start(struct loop *loop, const struct lookup_query *query,
 /* NULL is allowed. Not after the callback. */
 void lookup_cancel(struct lookup *l);
 
-/* "1.2.3.4", "1.2.3.4:53", "2001:db8::1", "[2001:db8::1]:53"; false: none of these. */
+/* "1.2.3.4", "1.2.3.4:53", "2001:db8::1", "[2001:db8::1]:53", "dns.example:53"; false: none of
+ * these. What ends in a number is no name. */
 bool lookup_server_parse(struct str text, uint16_t default_port, struct lookup_server *out_server);
-/* "1.2.3.4" where the port is 53, else "1.2.3.4:5353", "[::1]:5353". */
+/* "1.2.3.4" where the port is 53, else "1.2.3.4:5353", "[::1]:5353"; a name as an address. */
 void lookup_server_text(const struct lookup_server *server, char out_text[LOOKUP_SERVER_TEXT]);
 /* Is there a route to that address? Sends nothing. */
 bool lookup_server_has_route(const struct lookup_server *server);

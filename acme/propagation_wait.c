@@ -18,7 +18,7 @@ enum {
     FIRST_PAUSE_MS = 250,
     LONGEST_PAUSE_MS = 8000,
     DEFAULT_TIMEOUT_MS = 120000,
-    SAID_MAX = 48
+    SAID_MAX = 400
 };
 
 struct wait;

@@ -35,7 +35,7 @@ struct acme_settings {
     const char *api_base_url;  /* "https://api.cloudflare.com/client/v4" */
     const char *zone_id;       /* NULL: looked up */
 
-    const char *const *resolvers; /* "host:port" (numeric); empty: the zone's authorities */
+    const char *const *resolvers; /* "address:port", "name:port"; empty: the zone's authorities */
     size_t resolver_count;
     const char
         *bootstrap_resolvers; /* "a:53,b:53" for finding the authorities; NULL: resolv.conf */

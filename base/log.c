@@ -11,6 +11,14 @@
 static _Atomic int log_level_now = LOG_LEVEL_INFO;
 static _Atomic int log_fd = STDERR_FILENO;
 
+/* The second log; of the one thread that has one. */
+static _Atomic int tap_level = LOG_LEVEL_OFF;
+static struct {
+    log_tap_fn *fn;
+    void *arg; /* borrowed */
+    bool is_inside;
+} tap;
+
 static const char *const level_names[] = {"off", "error", "warn", "info", "debug"};
 
 void log_set_level(enum log_level level)
@@ -18,9 +26,18 @@ void log_set_level(enum log_level level)
     atomic_store_explicit(&log_level_now, (int)level, memory_order_relaxed);
 }
 
-enum log_level log_get_level(void)
+bool log_is_wanted(enum log_level level)
 {
-    return (enum log_level)atomic_load_explicit(&log_level_now, memory_order_relaxed);
+    return (int)level <= atomic_load_explicit(&log_level_now, memory_order_relaxed) ||
+           (int)level <= atomic_load_explicit(&tap_level, memory_order_relaxed);
+}
+
+void log_set_tap(enum log_level level, log_tap_fn *fn, void *arg)
+{
+    tap.fn = fn;
+    tap.arg = arg;
+    atomic_store_explicit(&tap_level, fn == NULL ? LOG_LEVEL_OFF : (int)level,
+                          memory_order_relaxed);
 }
 
 void log_set_fd(int fd)
@@ -37,6 +54,11 @@ bool log_level_parse(const char *name, enum log_level *out_level)
         }
     }
     return false;
+}
+
+const char *log_level_name(enum log_level level)
+{
+    return level_names[level];
 }
 
 static bool is_plain(struct str s)
@@ -69,7 +91,7 @@ static void add_quoted(struct buf *line, struct str s)
     buf_add_char(line, '"');
 }
 
-static void add_time(struct buf *line)
+void log_add_time(struct buf *line)
 {
     struct timespec now;
     struct tm utc;
@@ -99,8 +121,8 @@ static void write_bare(const char *module, const char *sentence)
     (void)ignored; /* a log that cannot be written has nowhere to be reported */
 }
 
-void log_write(enum log_level level, const char *module, const char *sentence,
-               const struct log_field *fields)
+static void write_line(enum log_level level, const char *module, const char *sentence,
+                       const struct log_field *fields)
 {
     struct buf line = {.cap = bytes_needed(module, sentence, fields)};
     line.ptr = try_alloc(line.cap);
@@ -108,7 +130,7 @@ void log_write(enum log_level level, const char *module, const char *sentence,
         write_bare(module, sentence);
         return;
     }
-    add_time(&line);
+    log_add_time(&line);
     buf_printf(&line, " %s %s", level_names[level], module);
     for (; fields->name != NULL; fields++) {
         buf_printf(&line, " %s=", fields->name);
@@ -127,4 +149,17 @@ void log_write(enum log_level level, const char *module, const char *sentence,
         write(atomic_load_explicit(&log_fd, memory_order_relaxed), line.ptr, line.len);
     (void)ignored; /* a log that cannot be written has nowhere to be reported */
     buf_fini(&line);
+}
+
+void log_write(enum log_level level, const char *module, const char *sentence,
+               const struct log_field *fields)
+{
+    if ((int)level <= atomic_load_explicit(&log_level_now, memory_order_relaxed)) {
+        write_line(level, module, sentence, fields);
+    }
+    if ((int)level <= atomic_load_explicit(&tap_level, memory_order_relaxed) && !tap.is_inside) {
+        tap.is_inside = true;
+        tap.fn(tap.arg, level, module, sentence, fields);
+        tap.is_inside = false;
+    }
 }

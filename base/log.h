@@ -6,6 +6,7 @@
  * Values are quoted and escaped where they need it, so that no peer can forge
  * a line. error = someone must act; warn = degraded but going on (say so);
  * info = state changed; debug = anything. Thread-safe: one write(2) a line.
+ * A tap gets the same events, with a level of its own, for a second log.
  * Library code below daemon and gateway never logs above debug.
  */
 #ifndef WOS_BASE_LOG_H
@@ -32,16 +33,27 @@ struct log_field {
 
 /* The default level is info, to file descriptor 2. */
 void log_set_level(enum log_level level);
-enum log_level log_get_level(void);
+/* True if anybody wants lines of that level. */
+bool log_is_wanted(enum log_level level);
 void log_set_fd(int fd);
 bool log_level_parse(const char *name, enum log_level *out_level);
+const char *log_level_name(enum log_level level);
+/* The time as lines have it: UTC, milliseconds. */
+void log_add_time(struct buf *line);
+
+/* Called for each event up to `level`, in the thread that logs, never from inside itself; what it
+ * logs goes to the descriptor alone. Texts are borrowed for the call. One tap, set and taken away
+ * (NULL) by the thread that logs, in a process where that is one. */
+typedef void log_tap_fn(void *arg, enum log_level level, const char *module, const char *sentence,
+                        const struct log_field *fields);
+void log_set_tap(enum log_level level, log_tap_fn *tap, void *arg);
 
 void log_write(enum log_level level, const char *module, const char *sentence,
                const struct log_field *fields);
 
 #define LOG_AT_(level, module, sentence, ...)                                                      \
     do {                                                                                           \
-        if (log_get_level() >= (level)) {                                                          \
+        if (log_is_wanted(level)) {                                                                \
             log_write((level), (module), (sentence),                                               \
                       (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.name = NULL}});       \
         }                                                                                          \

@@ -9,9 +9,8 @@
 
 #include "base/auto.h"
 #include "base/json.h"
-#include "cli/client.h"
 #include "cli/command.h"
-#include "cli/launch.h"
+#include "cli/config_change.h"
 #include "daemon/config.h"
 #include "daemon/config_edit.h"
 
@@ -148,94 +147,13 @@ static int config_fill(cJSON *request, bool is_set, int argc, char **argv, struc
     return 0;
 }
 
-/* Every problem on a line of its own, into the error. */
-static int config_refused(const cJSON *errors, struct err *err)
-{
-    struct buf text = {0};
-    const cJSON *row;
-    cJSON_ArrayForEach(row, errors)
-    {
-        buf_printf(&text, "%s%s: %s", text.len == 0 ? "" : "\n", json_get_str(row, "field", ""),
-                   json_get_str(row, "message", ""));
-    }
-    (void)err_set(err, ERR_USAGE, "%s", buf_cstr(&text));
-    buf_fini(&text);
-    return -1;
-}
-
-/* Without a daemon: the file itself. */
-static int config_write(struct cli *cli, const cJSON *request, cJSON **out_answer, struct err *err)
-{
-    struct config_edit *edit = config_edit_open(cli->home, err);
-    int rc = edit == NULL ? -1 : 0;
-    const cJSON *item;
-    cJSON_ArrayForEach(item, json_get(request, "set"))
-    {
-        rc = rc < 0 ? rc : config_edit_set(edit, item->string, item, err);
-    }
-    cJSON_ArrayForEach(item, json_get(request, "unset"))
-    {
-        rc = rc < 0 ? rc : config_edit_unset(edit, item->valuestring, err);
-    }
-    autojson cJSON *errors = rc < 0 ? NULL : config_edit_errors(edit);
-    if (cJSON_GetArraySize(errors) > 0) {
-        rc = config_refused(errors, err);
-    }
-    rc = rc < 0 ? rc : config_edit_save(edit, err);
-    config_edit_close(edit);
-    if (rc == 0) {
-        struct config *now = config_load(cli->home);
-        *out_answer = cJSON_CreateObject();
-        json_add_str(*out_answer, "path", now->path);
-        (void)cJSON_AddItemToObject(*out_answer, "problems", config_problems_json(now));
-        config_free(now);
-    }
-    return rc;
-}
-
-static int config_send(struct cli *cli, const cJSON *request, cJSON **out_answer, struct err *err)
-{
-    autojson cJSON *health = NULL;
-    if (launch_client(cli, err) < 0) {
-        return -1;
-    }
-    if (client_health(cli->client, &health, err) < 0) {
-        return err->code == ERR_NOT_FOUND ? config_write(cli, request, out_answer, err) : -1;
-    }
-    if (client_call(cli->client, "POST", "/settings/config", request, out_answer, err) < 0) {
-        const cJSON *errors = json_get(client_error_body(cli->client), "errors");
-        return cJSON_GetArraySize(errors) > 0 ? config_refused(errors, err) : -1;
-    }
-    return 0;
-}
-
-static void config_print_result(const cJSON *answer)
-{
-    const cJSON *item;
-    cJSON_ArrayForEach(item, json_get(answer, "problems"))
-    {
-        fprintf(stderr, "wos config: %s%s: %s\n",
-                json_get_bool(item, "warning", false) ? "warning: " : "",
-                json_get_str(item, "key", ""), json_get_str(item, "message", ""));
-    }
-    cJSON_ArrayForEach(item, json_get(answer, "restartKeys"))
-    {
-        fprintf(stderr, "wos config: %s takes effect after `wos restart`\n",
-                cJSON_IsString(item) ? item->valuestring : "");
-    }
-    if (!json_get_bool(answer, "served", true)) {
-        fprintf(stderr, "wos config: saved; the gateway has not taken it yet: %s\n",
-                json_get_str(answer, "message", ""));
-    }
-}
-
-static int config_change(struct cli *cli, bool is_set, int argc, char **argv)
+static int config_edit_run(struct cli *cli, bool is_set, int argc, char **argv)
 {
     struct err err = {0};
     cJSON *answer = NULL;
     autojson cJSON *request = cJSON_CreateObject();
     int rc = config_fill(request, is_set, argc, argv, &err);
-    rc = rc < 0 ? rc : config_send(cli, request, &answer, &err);
+    rc = rc < 0 ? rc : config_change_send(cli, request, &answer, &err);
     cJSON *value;
     cJSON_ArrayForEach(value, cJSON_GetObjectItemCaseSensitive(request, "set"))
     {
@@ -247,7 +165,7 @@ static int config_change(struct cli *cli, bool is_set, int argc, char **argv)
         return command_fail(cli, &err);
     }
     if (!cli->json) {
-        config_print_result(answer);
+        config_change_print(cli, answer);
     }
     return command_succeed(cli, answer);
 }
@@ -257,7 +175,7 @@ static int config_run(struct cli *cli, int argc, char **argv)
     const char *what = argc == 1 ? argv[0] : "";
     bool is_set = argc > 0 && strcmp(argv[0], "set") == 0;
     if (is_set || (argc > 0 && strcmp(argv[0], "unset") == 0)) {
-        return config_change(cli, is_set, argc - 1, argv + 1);
+        return config_edit_run(cli, is_set, argc - 1, argv + 1);
     }
     if (strcmp(what, "check") == 0) {
         return config_check(cli);

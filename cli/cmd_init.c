@@ -1,4 +1,5 @@
-/* cmd_init: `wos init`: a first deploy.yaml, made by looking at the repository. */
+/* cmd_init: `wos init`: a first deploy.yaml, made by looking at the repository; with options of
+ * its own a first config.json (init_config.h). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "cli/args.h"
 #include "cli/client.h"
 #include "cli/command.h"
+#include "cli/init_config.h"
 #include "cli/launch.h"
 #include "cli/repo_scan.h"
 
@@ -238,21 +240,9 @@ static int init_succeed(struct cli *cli, const char *source, const struct repo_p
     return command_succeed(cli, data);
 }
 
-static int init_run(struct cli *cli, int argc, char **argv)
+static int init_deploy(struct cli *cli, bool force)
 {
-    static const struct arg_option options[] = {{"--force", NULL, false}};
-    struct args args;
     struct err err = {0};
-    if (args_parse(&args, options, COUNT_OF(options), argc, argv, &err) < 0) {
-        return command_fail(cli, &err);
-    }
-    bool force = args_has(&args, "--force");
-    const char *extra = args.word_count > 0 ? args.words[0] : NULL;
-    args_fini(&args);
-    if (extra != NULL) {
-        (void)err_set(&err, ERR_USAGE, "init takes no '%s'", extra);
-        return command_fail(cli, &err);
-    }
     autofree char *source = find_source(cli, &err);
     if (source == NULL) {
         return command_fail(cli, &err);
@@ -265,17 +255,58 @@ static int init_run(struct cli *cli, int argc, char **argv)
     return code;
 }
 
+static int init_run(struct cli *cli, int argc, char **argv)
+{
+    static const struct arg_option options[] = {
+        {"--force", NULL, false},           {"--host", NULL, true}, {"--port", NULL, true},
+        {"--backend", NULL, true},          {"--yes", NULL, false}, {"--install-tmux", NULL, false},
+        {"--install-plugins", NULL, false},
+    };
+    struct args args;
+    struct err err = {0};
+    int code;
+    if (args_parse(&args, options, COUNT_OF(options), argc, argv, &err) < 0) {
+        return command_fail(cli, &err);
+    }
+    if (args.word_count > 0) {
+        (void)err_set(&err, ERR_USAGE, "init takes no '%s'", args.words[0]);
+        code = command_fail(cli, &err);
+    } else if (init_config_is_asked(&args)) {
+        code = init_config_run(cli, &args);
+    } else {
+        code = init_deploy(cli, args_has(&args, "--force"));
+    }
+    args_fini(&args);
+    return code;
+}
+
 const struct command cmd_init = {
     .name = "init",
-    .args = "[--force]",
-    .summary = "write a first deploy.yaml for this repository",
-    .help = "  --force   replace the files that are there\n"
-            "\n"
-            "Looks at package.json, Procfile, compose files and the like, says what it saw, and\n"
-            "writes .wos/deploy.yaml and .wos/deploy.worktree.yaml (for all other worktrees) into\n"
-            "the source worktree, with comments. Starts nothing.\n"
-            "\n"
-            "Example:\n"
-            "  wos init && wos up\n",
+    .args = "[--force] | [--host H] [--port P] [--backend default|tmux] [--yes]",
+    .summary = "write a first deploy.yaml for this repository, or a first config.json",
+    .help =
+        "  --force             replace the deploy.yaml files that are there\n"
+        "  --host HOST         config.json: the address of the web UI (web.host)\n"
+        "  --port PORT         config.json: its port (web.port)\n"
+        "  --backend NAME      config.json: terminalBackend, default or tmux; not used by this\n"
+        "                      version, whose terminals need no tmux\n"
+        "  --yes               config.json, with what it holds or the defaults; asks nothing,\n"
+        "                      as init never does\n"
+        "  --install-tmux      as --yes; installs nothing, and says so\n"
+        "  --install-plugins   as --yes; installs nothing, and says so\n"
+        "\n"
+        "Alone, or with --force: looks at package.json, Procfile, compose files and the like,\n"
+        "says what it saw, and writes .wos/deploy.yaml and .wos/deploy.worktree.yaml (for all\n"
+        "other worktrees) into the source worktree, with comments. Starts nothing.\n"
+        "\n"
+        "With any other option: puts web.host, web.port and terminalBackend into config.json\n"
+        "in the home and writes no deploy.yaml. What is not given stays as it is, or becomes\n"
+        "the default; all other keys stay, unknown ones too. Needs no Git worktree. What could\n"
+        "not be used is listed, nothing is written, and the exit code is 1: a host beside the\n"
+        "loopback needs tunnel.webUi.secret first.\n"
+        "\n"
+        "Examples:\n"
+        "  wos init && wos up\n"
+        "  wos init --port 5000 --yes\n",
     .run = init_run,
 };

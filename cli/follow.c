@@ -117,7 +117,11 @@ static bool follow_on_line(void *arg, const cJSON *line)
     follow_reason(follow, json_get_str(terminal, "failureMessage", NULL));
     follow->ended = true;
     follow->succeeded = strcmp(json_get_str(terminal, "status", ""), "succeeded") == 0;
-    if (!follow->succeeded) {
+    /* An up that a down ended counts as succeeded for other clients; nothing runs. */
+    if (follow->succeeded && strcmp(json_get_str(terminal, "code", ""), "cancelled") == 0) {
+        follow->succeeded = false;
+        (void)err_set(&follow->failure, ERR_FAILED, "cancelled: the deployment was stopped");
+    } else if (!follow->succeeded) {
         (void)err_set(&follow->failure, client_word_code(json_get_str(terminal, "code", NULL)),
                       "%s", json_get_str(terminal, "failureMessage", "no reason was given"));
     }

@@ -402,6 +402,10 @@ void config_free(struct config *c)
             free(*text);
         }
     }
+    for (uint32_t i = 0; i < c->log_modules.count; i++) {
+        free(c->log_modules.items[i].name);
+    }
+    free(c->log_modules.items);
     for (size_t i = 0; i < c->problem_count; i++) {
         free(c->problems[i].key);
         free(c->problems[i].message);

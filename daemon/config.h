@@ -61,7 +61,7 @@ struct config_ssl {
     uint32_t key_type;             /* enum config_key_type */
     char *eab_kid;                 /* owned or NULL */
     char *eab_hmac_key;            /* owned or NULL; secret */
-    struct config_texts resolvers; /* "host:port" */
+    struct config_texts resolvers; /* "address:port", "name:port" */
     char *api_token_file;          /* owned or NULL */
     char *api_base_url;            /* owned */
     uint32_t hook_timeout_seconds;
@@ -69,6 +69,14 @@ struct config_ssl {
 
 struct config_ips {
     struct ip_prefix *items; /* owned */
+    uint32_t count;
+};
+
+struct config_log_modules {
+    struct config_log_module {
+        char *name;     /* owned */
+        uint32_t level; /* as config.log_level */
+    } * items;          /* owned */
     uint32_t count;
 };
 
@@ -136,6 +144,14 @@ struct config {
     uint32_t terminals_idle_minutes;
     uint32_t terminal_backend; /* enum config_terminal */
     char *editor_command;      /* owned; NULL = unset */
+
+    bool log_enabled;
+    uint32_t log_level; /* off, error, warn, info, debug, trace: 0 to 5 */
+    char *log_file;     /* owned; relative to home */
+    bool log_redact;
+    uint32_t log_size_max; /* bytes of a file before it is rotated */
+    uint32_t log_keep;     /* rotated files kept */
+    struct config_log_modules log_modules;
 
     struct config_problem *problems; /* owned */
     size_t problem_count;

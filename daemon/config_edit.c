@@ -187,11 +187,17 @@ int config_edit_unset(struct config_edit *e, const char *key, struct err *err)
     return tree_remove(e->root, key) || is_known(key) ? 0 : unknown_key(key, err);
 }
 
+/* Pages of settings have no form for the log: what a draft leaves out of it stays. */
+static bool is_carried(const char *path)
+{
+    return str_starts(str_of(path), STR("logging."));
+}
+
 void config_edit_replace(struct config_edit *e, const cJSON *draft)
 {
     for (size_t i = 0; i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
-        if (!key->is_secret && key->type != KEY_OTHER) {
+        if (!key->is_secret && key->type != KEY_OTHER && !is_carried(key->path)) {
             (void)tree_remove(e->root, key->path);
         }
     }

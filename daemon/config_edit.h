@@ -32,7 +32,7 @@ int config_edit_set(struct config_edit *e, const char *key, const cJSON *value, 
 /* Removes a key or block; also an unknown one that is in the file. ERR_USAGE for any other. */
 int config_edit_unset(struct config_edit *e, const char *key, struct err *err);
 /* The draft takes the place of every known key that is no secret. Unknown keys, keys this version
- * only checks, and secrets stay unless the draft has them; null removes one. */
+ * only checks, `logging` and secrets stay unless the draft has them; null removes one. */
 void config_edit_replace(struct config_edit *e, const cJSON *draft);
 
 /* [{"field","message"}]: what would be wrong now and was not before; empty when it may be saved. */

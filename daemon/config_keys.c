@@ -92,8 +92,10 @@ enum {
                "External account binding: the key id your CA gave you."),                          \
         SECRET(at ".letsencrypt.eab.hmacKey", field.eab_hmac_key,                                  \
                "External account binding: the MAC key, base64url."),                               \
-        TEXTS(at ".letsencrypt.resolvers", field.resolvers, "a list of \"address:port\"",          \
-              "Name servers to look for the records at; without them, the zone's own."),           \
+        TEXTS(at ".letsencrypt.resolvers", field.resolvers,                                        \
+              "a list of \"address:port\" or \"name:port\"",                                       \
+              "Name servers to look for the records at; without them, the zone's own. Names are "  \
+              "looked up as by every program of this machine."),                                   \
         INT(at ".letsencrypt.propagationTimeoutSeconds", field.propagation_timeout_seconds, 1,     \
             86400, "120", "How long a record may take to be seen by those."),                      \
         STRING(at ".letsencrypt.challenge.type", field.challenge_type, NULL, "Must be dns-01."),   \
@@ -278,9 +280,20 @@ const struct config_key config_keys[] = {
           "Whether agent plug-ins are set up. Checked, not used by this version."),
     OTHER("firstRunCompleted", "a text that is not blank",
           "When the first run was completed. Checked, not used by this version."),
-    OTHER("logging", "{enabled?, level?, modules?, file?, redactPrompts?, perf?}",
-          "The structured log file. Checked, not used by this version, whose log is "
-          "H/daemon.log."),
+    BOOL("logging.enabled", log_enabled, "false",
+         "Whether the daemon's events also go to logging.file, as JSON lines (docs/LOGS.md)."),
+    WORD("logging.level", log_level, "off|error|warn|info|debug|trace", "info",
+         "The least important events that do; trace is as debug."),
+    OTHER("logging.modules", "{module: level}",
+          "Other levels for single modules, as the lines name them."),
+    STRING("logging.file", log_file, "logs/daemon.log", "The file; relative to H."),
+    BOOL("logging.redactPrompts", log_redact, "true",
+         "Whether people's own words become their length there."),
+    INT("logging.maxSize", log_size_max, 4096, 2000000000, "16777216",
+        "Bytes of that file before a new one is begun."),
+    INT("logging.keep", log_keep, 0, 1000, "3", "Older ones kept."),
+    OTHER("logging.perf", "{enabled?, stuckWatchdog?, slowMs?}",
+          "Spans of time. Checked, not used by this version, which has no such lines."),
     OTHER("notifications", "{rules?, channels?, pushSubscriptions?}",
           "Notification rules and channels. Checked, not used by this version."),
 };
@@ -320,6 +333,7 @@ const char *const config_live_keys[] = {
     "serviceBind",
     "terminals.",
     "tunnel.webUi.terminalEnabled",
+    "logging.",
     "terminalBackend", /* not used yet, like the next */
     "editorCommand",
 };
@@ -337,7 +351,8 @@ bool config_key_is_live(const char *path)
     return false;
 }
 
-/* Levenshtein's distance, ignoring case; `limit` when the lengths differ by that much. */
+/* Levenshtein's distance, ignoring case; `limit` when the lengths differ by that
+ * much. */
 static size_t edit_distance(const char *a, const char *b, size_t limit)
 {
     size_t la = strlen(a);

@@ -44,6 +44,9 @@ void config_adopt(struct config *c, struct config *fresh)
             bytes_swap((char *)c + key->offset, (char *)fresh + key->offset, slot_size(key->type));
         }
     }
+    struct config_log_modules modules = c->log_modules; /* live, and no slot of the table */
+    c->log_modules = fresh->log_modules;
+    fresh->log_modules = modules;
     bytes_swap(&c->problems, &fresh->problems, sizeof c->problems);
     bytes_swap(&c->problem_count, &fresh->problem_count, sizeof c->problem_count);
     c->exists = fresh->exists;

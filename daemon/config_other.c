@@ -164,18 +164,29 @@ static void check_commit_messages(struct config *c, const cJSON *root)
 
 /* --- logging, notifications ----------------------------------------------- */
 
+/* One that is no word is a problem already, and left out. */
+static void module_take(struct config_log_modules *list, const cJSON *module)
+{
+    struct str rest = str_of(LEVELS);
+    struct str word;
+    for (uint32_t i = 0; cJSON_IsString(module) && str_next(&rest, '|', &word); i++) {
+        if (str_eq(word, str_of(module->valuestring))) {
+            list->items = xrealloc(list->items, (list->count + 1) * sizeof *list->items);
+            list->items[list->count++] =
+                (struct config_log_module){.name = xstrdup(module->string), .level = i};
+        }
+    }
+}
+
 static void check_logging(struct config *c, const cJSON *root)
 {
-    const cJSON *logging = check_block(c, root, "", "logging");
-    check_bool(c, logging, "logging", "enabled");
-    check_word(c, logging, "logging", "level", LEVELS);
-    check_text(c, logging, "logging", "file");
-    check_bool(c, logging, "logging", "redactPrompts");
+    const cJSON *logging = json_get(root, "logging");
     const cJSON *modules = check_block(c, logging, "logging", "modules");
     const cJSON *module;
     cJSON_ArrayForEach(module, modules)
     {
         check_word(c, modules, "logging.modules", module->string, LEVELS);
+        module_take(&c->log_modules, module);
     }
     const cJSON *perf = check_block(c, logging, "logging", "perf");
     check_bool(c, perf, "logging.perf", "enabled");

@@ -1,6 +1,6 @@
-/* config_other: the keys of config.json that this version checks and does not use
- * (KEY_OTHER in config_keys.c). A person who writes one wrong is told so here, as with any
- * other key; another version may read the file next. */
+/* config_other: the keys of config.json that this version checks and, but for logging.modules,
+ * does not use (KEY_OTHER in config_keys.c). A person who writes one wrong is told so here, as with
+ * any other key; another version may read the file next. */
 #ifndef WOS_DAEMON_CONFIG_OTHER_H
 #define WOS_DAEMON_CONFIG_OTHER_H
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "acme/lookup.h"
 #include "base/auto.h"
 #include "base/json.h"
 #include "daemon/config_other.h"
@@ -226,11 +227,13 @@ static bool is_public_name(const char *name)
     return true;
 }
 
-/* "192.0.2.1:53", "[2001:db8::1]:53" */
+/* "192.0.2.1:53", "[2001:db8::1]:53", "dns.example:53" */
 static bool is_resolver(const char *text)
 {
     struct host host;
-    return host_parse(str_of(text), &host) && host.is_ip && host.port != 0;
+    struct lookup_server server;
+    return host_parse(str_of(text), &host) && host.port != 0 &&
+           lookup_server_parse(str_of(text), 0, &server);
 }
 
 /* Why letsencrypt cannot work, or NULL. */
@@ -266,7 +269,8 @@ static const char *letsencrypt_fault(const struct config_ssl *ssl, const char *n
     }
     for (uint32_t i = 0; i < ssl->resolvers.count; i++) {
         if (!is_resolver(ssl->resolvers.items[i])) {
-            return "letsencrypt.resolvers must be address:port texts such as \"9.9.9.9:53\"";
+            return "letsencrypt.resolvers must be texts such as \"9.9.9.9:53\" or "
+                   "\"dns.example:53\"";
         }
     }
     if (name == NULL) {

@@ -32,6 +32,7 @@
 #include "daemon/channel_logs.h"
 #include "daemon/events.h"
 #include "daemon/gitfacts.h"
+#include "daemon/json_log.h"
 #include "daemon/logins.h"
 #include "daemon/projects.h"
 #include "daemon/published.h"
@@ -193,6 +194,7 @@ cJSON *daemon_reload_config(struct daemon *d)
     bool served = publisher_serves_services(d->publisher);
     config_adopt(d->config, fresh);
     config_free(fresh);
+    json_log_config_changed(d->json_log);
     log_info("config", "config.json was saved; what can be applies now");
     log_problems(d->config);
     if (served != publisher_serves_services(d->publisher)) {
@@ -357,6 +359,7 @@ static void daemon_fini(struct daemon *d)
     fetch_client_free(d->fetch);
     loop_timer_fini(&d->end_timer);
     loop_free(d->loop);
+    json_log_free(d->json_log);
     config_free(d->config);
     free(d->daemon_id);
     free(d->started_at);
@@ -398,6 +401,7 @@ int daemon_main(const char *home, bool foreground)
     d.started_ms = clock_wall_ms();
     d.started_at = time_text(d.started_ms);
     d.config = config_load(real);
+    d.json_log = json_log_new(d.config);
     log_problems(d.config);
     int rc = daemon_start(&d, &err);
     if (rc < 0) {

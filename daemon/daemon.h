@@ -21,6 +21,7 @@ struct access_log_file;
 struct api;
 struct certjobs;
 struct certkeeper;
+struct json_log;
 struct login;
 struct changes;
 struct channel_logs;
@@ -46,6 +47,7 @@ struct daemon {
     int64_t started_ms; /* wall clock */
     struct loop *loop;  /* owned, and all below */
     struct config *config;
+    struct json_log *json_log;
     struct fetch_client *fetch;
     struct operations *operations;
     struct events *events;

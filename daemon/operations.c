@@ -27,6 +27,7 @@ struct operation {
     char *started_at;
     char *finished_at; /* NULL while it runs */
     char *failure;     /* NULL: succeeded */
+    char *code;        /* of the API, or NULL */
     char *step;        /* id of the newest step, or NULL */
     uint64_t sequence; /* of the last line */
     struct buf *lines; /* owned: ring, grown up to OPERATION_HISTORY_MAX */
@@ -94,6 +95,7 @@ static void operation_free(struct operation *op)
     free(op->started_at);
     free(op->finished_at);
     free(op->failure);
+    free(op->code);
     free(op->step);
     op->magic = 0;
     free(op);
@@ -266,6 +268,7 @@ void operation_finish(struct operation *op, const char *code, const char *failur
     add_line(op, "terminal", terminal, true);
     op->finished_at = time_text(clock_wall_ms());
     op->failure = failure == NULL ? NULL : xstrdup(failure);
+    op->code = code == NULL ? NULL : xstrdup(code);
     while (op->watches != NULL) {
         struct watch *next = op->watches->next;
         free(op->watches);
@@ -321,6 +324,9 @@ cJSON *operation_json(const struct operation *op)
     }
     if (op->failure != NULL) {
         (void)json_add_str(out, "failureMessage", op->failure);
+    }
+    if (op->code != NULL) {
+        (void)json_add_str(out, "code", op->code);
     }
     return out;
 }

@@ -27,6 +27,10 @@ enum {
     OPERATION_KEEP_MAX = 100, /* finished operations */
 };
 
+/* The code of one that a down ended. An `up` has succeeded then all the same: clients of the
+ * system before know it so. */
+#define OPERATION_CANCELLED "cancelled"
+
 struct operations;
 struct operation;
 
@@ -52,7 +56,8 @@ void operation_emit(struct operation *op, cJSON *event);
 void operation_step(struct operation *op, const char *id, const char *state, const char *message);
 void operation_log(struct operation *op, const char *channel, const char *stream, struct str chunk);
 /* Adds the terminal line, tells the watchers, frees the session for the next
- * one. `failure` NULL: succeeded. `code` NULL or an error code of the API.
+ * one. `failure` NULL: succeeded. `code` NULL or an error code of the API; OPERATION_CANCELLED
+ * also without a failure.
  * Do not use `op` afterwards. */
 void operation_finish(struct operation *op, const char *code, const char *failure);
 bool operation_is_finished(const struct operation *op);

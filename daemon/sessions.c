@@ -209,6 +209,16 @@ static void session_on_served(void *arg, const char *error)
     operation_finish(arg, NULL, NULL);
 }
 
+/* The down is told by its own operation. */
+static void session_cancelled(const struct session *session, struct operation *op)
+{
+    bool is_up = strcmp(operation_kind(op), "up") == 0;
+    log_info("session", "operation cancelled", LOG_STR("session", session->name),
+             LOG_STR("kind", operation_kind(op)), LOG_STR("operation", operation_id(op)));
+    operation_finish(op, OPERATION_CANCELLED,
+                     is_up ? NULL : "cancelled: the deployment was stopped");
+}
+
 static void session_on_done(void *arg, enum deployment_outcome outcome, enum err_code code,
                             const char *message)
 {
@@ -229,6 +239,10 @@ static void session_on_done(void *arg, enum deployment_outcome outcome, enum err
         session->then = NULL;
         session->ops[0] = op;
         then(session->then_arg, is_failure ? message : NULL);
+        return;
+    }
+    if (outcome == DEPLOYMENT_CANCELLED) {
+        session_cancelled(session, op);
         return;
     }
     log_info("session", is_failure ? "operation failed" : "operation done",

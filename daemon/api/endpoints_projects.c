@@ -144,7 +144,13 @@ static void add_failed(struct api_request *r, const struct err *err)
 
 static void handle_add(struct api_request *r)
 {
-    lookup_worktree_or(r, json_get_str(r->body, "path", NULL), add_go_on, add_failed);
+    const char *path = json_get_str(r->body, "path", NULL);
+    /* Who may open a terminal reaches every repository anyway. */
+    if (guard_terminal_is_open(r->d, r->is_public)) {
+        lookup_anywhere_or(r, path, add_go_on, add_failed);
+    } else {
+        lookup_worktree_or(r, path, add_go_on, add_failed);
+    }
 }
 
 /* {"valid", "inputPath", "sourcePath"?, "message"?, "warning"?} */
@@ -180,7 +186,7 @@ static void handle_validate(struct api_request *r)
     if (!guard_terminal(r)) {
         return;
     }
-    lookup_worktree_or(r, request_query(r, "path"), validate_go_on, validate_failed);
+    lookup_anywhere_or(r, request_query(r, "path"), validate_go_on, validate_failed);
 }
 
 /* --- one project -------------------------------------------------------------------------------

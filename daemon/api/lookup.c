@@ -7,12 +7,14 @@
 #include "base/auto.h"
 #include "daemon/api/request.h"
 #include "daemon/daemon.h"
+#include "daemon/projects.h"
 
 struct lookup {
     struct api_request *r;          /* borrowed */
     struct worktree_lookup *handle; /* owned */
     lookup_found_fn *found;
     lookup_failed_fn *failed;
+    bool known_only;
 };
 
 static void lookup_on_cancel(struct api_request *r)
@@ -28,27 +30,43 @@ static void lookup_on_done(void *arg, const struct worktree *wt, const struct er
     free(arg);
     lookup.r->cancel = NULL;
     lookup.r->work = NULL;
-    if (wt != NULL) {
+    if (lookup.known_only &&
+        (wt == NULL || projects_find_source(lookup.r->d->projects, wt->source) == NULL)) {
+        reply_error(lookup.r, 404, "not-found", "no known project has a worktree at that path",
+                    NULL);
+    } else if (wt != NULL) {
         lookup.found(lookup.r, wt);
     } else {
         lookup.failed(lookup.r, err);
     }
 }
 
-void lookup_worktree_or(struct api_request *r, const char *path, lookup_found_fn *found,
-                        lookup_failed_fn *failed)
+static void start(struct api_request *r, const char *path, struct lookup shape)
 {
     if (path == NULL || *path != '/') {
         struct err err = {.msg = ""};
         (void)err_set(&err, ERR_USAGE, "path must be an absolute path");
-        failed(r, &err);
+        shape.failed(r, &err);
         return;
     }
     struct lookup *lookup = xcalloc(1, sizeof *lookup);
-    *lookup = (struct lookup){.r = r, .found = found, .failed = failed};
+    *lookup = shape;
+    lookup->r = r;
     r->cancel = lookup_on_cancel;
     r->work = lookup;
     lookup->handle = worktree_resolve(r->d->loop, r->d->home, path, lookup_on_done, lookup);
+}
+
+void lookup_worktree_or(struct api_request *r, const char *path, lookup_found_fn *found,
+                        lookup_failed_fn *failed)
+{
+    start(r, path, (struct lookup){.found = found, .failed = failed, .known_only = r->is_public});
+}
+
+void lookup_anywhere_or(struct api_request *r, const char *path, lookup_found_fn *found,
+                        lookup_failed_fn *failed)
+{
+    start(r, path, (struct lookup){.found = found, .failed = failed});
 }
 
 static void lookup_reply(struct api_request *r, const struct err *err)

@@ -1,4 +1,8 @@
-/* lookup: a request that waits until git has told which worktree its path is in. */
+/* lookup: a request that waits until git has told which worktree its path is in.
+ *
+ * A public request (request.h) may only name worktrees of known projects: for any other path the
+ * answer is 404 `not-found` in the same words, whether a repository, something else or nothing is
+ * there. So no endpoint has to think of it. */
 #ifndef WOS_DAEMON_API_LOOKUP_H
 #define WOS_DAEMON_API_LOOKUP_H
 
@@ -15,6 +19,9 @@ typedef void lookup_failed_fn(struct api_request *r, const struct err *err);
 void lookup_worktree(struct api_request *r, const char *path, lookup_found_fn *found);
 /* The same with an answer of the caller's; err->code ERR_CONFIG: no worktree. */
 void lookup_worktree_or(struct api_request *r, const char *path, lookup_found_fn *found,
+                        lookup_failed_fn *failed);
+/* The same for the few endpoints where a public request may name any path of the machine. */
+void lookup_anywhere_or(struct api_request *r, const char *path, lookup_found_fn *found,
                         lookup_failed_fn *failed);
 
 #endif

@@ -155,43 +155,6 @@ static void service_fini(struct compose_service *s)
     envlist_fini(&s->labels);
 }
 
-/* --- package caches: where the init scripts run ------------------------------------ */
-
-static const struct {
-    const char *name;
-    const char *variable;
-    const char *places[2]; /* under the user's home, when the path is not given */
-} caches[CACHE_KINDS] = {
-    [CACHE_NPM] = {"npm", "NPM_CONFIG_CACHE", {".npm", NULL}},
-    [CACHE_YARN] = {"yarn", "YARN_CACHE_FOLDER", {".cache/yarn", ".yarn/berry/cache"}},
-    [CACHE_BUN] = {"bun", "BUN_INSTALL_CACHE_DIR", {".bun/install/cache", NULL}},
-};
-
-/* malloc'ed; NULL: there is none. */
-static char *cache_path(const struct compose_run *c, enum manifest_cache_kind kind)
-{
-    const struct manifest_cache *cache = &c->d->up->manifest->caches[kind];
-    const char *home = envlist_get(&c->d->up->base_env, "HOME");
-    if (!cache->enabled || (home == NULL && (cache->path == NULL || cache->path[0] == '~'))) {
-        return NULL;
-    }
-    if (cache->path != NULL) {
-        return cache->path[0] == '~' ? xasprintf("%s%s", home, cache->path + 1)
-                                     : xstrdup(cache->path);
-    }
-    const char *told = envlist_get(&c->d->up->base_env, caches[kind].variable);
-    if (told != NULL && told[0] == '/') {
-        return xstrdup(told);
-    }
-    for (size_t i = 0; i < COUNT_OF(caches[kind].places) && caches[kind].places[i] != NULL; i++) {
-        autofree char *path = path_join(home, caches[kind].places[i]);
-        if (file_exists(path)) {
-            return xstrdup(path);
-        }
-    }
-    return NULL;
-}
-
 /* The service that runs the init scripts: started by `compose run` only. */
 static void plan_init(struct compose_run *c, struct compose_service *out, char **volumes)
 {
@@ -202,14 +165,7 @@ static void plan_init(struct compose_run *c, struct compose_service *out, char *
     out->working_dir = xstrdup("/workspace");
     out->workspace = d->wt.root;
     add_labels(d, "wos-init", NULL, &out->labels);
-    for (size_t i = 0; i < CACHE_KINDS && d->up->manifest->init_count > 0; i++) {
-        autofree char *path = cache_path(c, (enum manifest_cache_kind)i);
-        if (path != NULL) {
-            autofree char *inside = xasprintf("/wos-cache/%s", caches[i].name);
-            envlist_set(&out->environment, str_of(caches[i].variable), str_of(inside));
-            volumes[out->volume_count++] = xasprintf("%s:%s", path, inside);
-        }
-    }
+    compose_caches_add(c, out, volumes);
     out->volumes = (const char *const *)volumes;
 }
 

@@ -44,6 +44,10 @@ static void compose_release(struct deployment *d)
     loop_timer_fini(&c->wave_timer);
     docker_search_cancel(c->search);
     docker_command_cancel(c->command);
+    compose_caches_cancel(c);
+    for (size_t i = 0; i < CACHE_KINDS; i++) {
+        free(c->cache_paths[i]);
+    }
     subprocess_release(c->orphan);
     docker_tool_fini(&c->tool);
     containers_fini(&c->found);
@@ -268,12 +272,19 @@ static void init_begin(struct compose_run *c)
     compose_start(c, words, init_on_output, init_on_done);
 }
 
+static void init_ask(struct compose_run *c)
+{
+    if (!compose_up_is_over(c->d)) {
+        compose_caches_find(c, init_begin);
+    }
+}
+
 static void compose_init(struct deployment *d, const char *script)
 {
     (void)script; /* made again when the tools are known */
     struct compose_run *c = compose_of(d);
     compose_take_environment(c);
-    compose_with_tool(c, init_begin);
+    compose_with_tool(c, init_ask);
 }
 
 /* --- status -------------------------------------------------------------------------- */
@@ -460,6 +471,7 @@ static void compose_stop(struct deployment *d)
     c->wave_runs = false;
     docker_search_cancel(c->search);
     c->search = NULL;
+    compose_caches_cancel(c);
     c->service_done = NULL;
     if (c->orphan != NULL) {
         return; /* orphan_on_exit goes on */

@@ -1,13 +1,14 @@
 /* runner_compose: what the files of the Docker runner share; nobody else includes it.
  *
  * runner_compose.c has the steps of operations, compose_launch.c the one that starts services,
- * compose_plan.c the files that are written,
+ * compose_plan.c the files that are written, compose_caches.c the package caches in them,
  * compose_watch.c what runs, compose_state.c what is kept for the next daemon. One struct per
  * deployment, made at the first use and kept until the runner's release. Loop thread.
  */
 #ifndef WOS_DAEMON_DEPLOY_RUNNER_COMPOSE_H
 #define WOS_DAEMON_DEPLOY_RUNNER_COMPOSE_H
 
+#include "daemon/deploy/compose_file.h"
 #include "daemon/deploy/containers.h"
 #include "daemon/deploy/deployment_internal.h"
 #include "daemon/deploy/docker.h"
@@ -46,6 +47,8 @@ struct compose_run {
     compose_service_fn *service_done;
     char *explained; /* owned: the service whose end compose_explain tells of */
     int explained_status;
+    struct compose_caches *caches;  /* owned while tools are asked */
+    char *cache_paths[CACHE_KINDS]; /* owned: what they said */
     /* compose_watch.c */
     struct docker_command *look; /* owned: ps or inspect */
     struct docker_watch *watch;  /* owned */
@@ -103,6 +106,14 @@ void compose_restore(struct deployment *d);
 /* compose_plan.c: writes the files of the mode, and sets c->files, c->project_dir and, in mode
  * compose, adds to c->env what its commands get. */
 int compose_plan_write(struct compose_run *c, struct err *err);
+
+/* compose_caches.c. Asks npm, yarn and bun for their caches, where the manifest wants to know and
+ * has init scripts, for 10 s at most each, then calls then(c); compose_caches_cancel ends that. */
+void compose_caches_find(struct compose_run *c, compose_fn *then);
+void compose_caches_cancel(struct compose_run *c);
+/* Adds the caches to the service of the init scripts: as configured, else as found, else where
+ * such a cache usually is, if it exists. `volumes` has room for CACHE_KINDS and is the caller's. */
+void compose_caches_add(const struct compose_run *c, struct compose_service *out, char **volumes);
 
 /* compose_watch.c. Looks at the containers once: c->found and the services' states, then
  * looked(c), also when it failed (c->look_failed). */

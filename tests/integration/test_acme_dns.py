@@ -258,6 +258,18 @@ def test_wait_at_configured_resolvers(dns_net, probe):
     assert (RECORD, "TXT", "udp", True) in dns_net.resolver.asked
 
 
+def test_resolvers_by_name(dns_net, probe):
+    dns_net.add(RECORD, "TXT", '"v"', only=[dns_net.resolver])
+    lines = probe.run("wait", RECORD, "v", resolvers=["localhost:%d" % dns_net.port])
+    assert lines.ok and lines.all("note")[-1] == "1 of 1 resolver shows the record"
+    assert (RECORD, "TXT", "udp", True) in dns_net.resolver.asked
+    # One that cannot be found is left out, and alone it is named with its key.
+    both = ["no-such-host.invalid:53", "localhost:%d" % dns_net.port]
+    assert probe.run("delegate", RECORD, resolvers=both).all("name") == [RECORD]
+    lines = probe.run("caa", ZONE, "-", resolvers=both[:1])
+    assert "no-such-host.invalid, of letsencrypt.resolvers, has no address" in json.dumps(lines), lines
+
+
 def test_wait_without_a_zone_says_so(dns_net, probe):
     failure = probe.run("wait", "_acme-challenge.other.invalid", "v",
                         propagationTimeoutMs=1000).failure

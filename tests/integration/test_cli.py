@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+import api_client
 import harness
 
 ONE = harness.shell_app(web=harness.python_service("$(basename $PWD)"))
@@ -393,9 +394,26 @@ def test_busy_session(wos):
 
 def test_down_cancels_a_running_up(wos):
     waiting_init(wos)
-    wos.up("alpha", "-d")
+    up = wos.popen("up", cwd="alpha")
+    harness.until("the init script runs", lambda: [
+        p for p, line in wos.processes().items() if "init-go" in line])
     wos.down("alpha")
     assert not wos.state("alpha").get("shell", {}).get("services")
+    out, err = up.communicate(timeout=harness.PATIENCE)
+    assert up.returncode == 1 and "wos up failed: cancelled: the deployment was stopped" in err, (out, err)
+    assert wos.run("wait", cwd="alpha").code == 1
+    # A restart that a down ends has failed.
+    wos.deploy(ONE)
+    api = api_client.Api(wos.web_port)
+    path = str(wos.trees["alpha"])
+    for _ in range(5):  # it may have been done before the down came
+        wos.up("alpha")
+        restart = api.post("/worktrees/services/restart", {"path": path, "service": "web"}).json
+        api.done(api.post("/worktrees/down", {"path": path}).json)
+        ended = api.get("/operations/" + restart["operationId"]).json
+        if ended["status"] == "failed":
+            break
+    assert ended["code"] == "cancelled" and "stopped" in ended["failureMessage"], ended
     harness.until("the init script ended", lambda: not [
         p for p, line in wos.processes().items() if "init-go" in line])
 

@@ -20,7 +20,18 @@ def test_missing_file_is_all_defaults(wos):
     assert data["config"]["exists"] is False and data["config"]["problems"] == []
     assert data["web"]["port"] == 4949
     assert data["tunnel"]["enabled"] is False and data["tunnel"]["state"] == "disabled"
-    assert not (wos.home / "config.json").exists()
+    assert not (wos.home / "config.json").exists() and not (wos.home / "logs" / "daemon.log").exists()
+    # The log of the system before, from now on; the same events go to daemon.log.
+    wos.ok("config", "set", "logging.enabled", "true", "logging.modules", '{"web": "off"}')
+    lines = [json.loads(text) for text in (wos.home / "logs" / "daemon.log").read_text().splitlines()]
+    assert {"level": "info", "module": "config"}.items() <= lines[0].items() and "saved" in lines[0]["msg"]
+    assert list(lines[0])[:4] == ["ts", "level", "module", "msg"] and lines[0]["ts"].endswith("Z")
+    assert wos.status_all()["config"]["problems"] == []
+    wos.ok("config", "set", "logging.file", "elsewhere/mine.jsonl", "logging.level", "off")
+    assert wos.run("restart").code == 0
+    assert not (wos.home / "elsewhere").exists()
+    wos.ok("config", "unset", "logging.level")
+    assert "saved" in (wos.home / "elsewhere" / "mine.jsonl").read_text()
 
 
 def test_services_run_without_a_tunnel(make_wos):

@@ -77,6 +77,7 @@ ADDED = {
     "detail": {"webUrl"},
     "service": {"pid"},
     "terminal": {"code"},
+    "operation": {"code"},
 }
 
 
@@ -136,7 +137,7 @@ def alpha(wos):
 
 
 def check_operation(value):
-    fits(value, OPERATION, "operation")
+    fits(value, OPERATION, "operation", ADDED["operation"])
     assert value["status"] in ("queued", "running", "succeeded", "failed", "conflict")
     return value
 
@@ -241,7 +242,9 @@ def test_up_while_up_down_and_their_streams(wos, api):
     assert check_detail(api, beta)["activeOperation"]["operationId"] == up.json["operationId"]
     down = api.post("/worktrees/down", {"path": beta})
     assert down.status == 202 and fits(down.json, ACCEPTED, "accepted")["kind"] == "down"
-    assert check_stream(api, up.json)[-1]["terminal"] == {"status": "succeeded"}
+    assert check_stream(api, up.json)[-1]["terminal"] == {"status": "succeeded", "code": "cancelled"}
+    ended = check_operation(api.get("/operations/" + up.json["operationId"]).json)
+    assert (ended["status"], ended["code"]) == ("succeeded", "cancelled")
     assert check_stream(api, down.json)[-1]["terminal"] == {"status": "succeeded"}
     gate.unlink()
     up = api.post("/worktrees/up", {"path": beta, "services": ["web"], "arguments": {"WHO": "x"},

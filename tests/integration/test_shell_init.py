@@ -120,3 +120,39 @@ def test_init_elsewhere(wos):
     result = wos.ok("init", cwd="alpha")
     assert "found nothing to start" in result.out
     assert "declares no services" in wos.run("up", cwd="alpha").err
+
+
+def test_init_writes_config_json(wos):
+    """Options of the system before: config.json, and no deploy.yaml."""
+    config = wos.home / "config.json"
+    before = config.read_text() if config.exists() else None
+    saved = "Saved configuration to %s\n" % config
+    try:
+        config.write_text(json.dumps({"mine": {"a": 1}, "web": {"port": 4950, "theirs": 2}}))
+        result = wos.ok("init", "--host=127.0.0.2", "--install-plugins", cwd=wos.dir)
+        assert result.out == saved and "no agent plugins" in result.err
+        assert json.loads(config.read_text()) == {
+            "mine": {"a": 1}, "web": {"port": 4950, "host": "127.0.0.2", "theirs": 2},
+            "terminalBackend": "default"}
+        result = wos.ok("init", "--port", "4951", "--backend=tmux", "--install-tmux", "--yes", cwd="alpha")
+        assert result.out == saved and "Debian's package: tmux" in result.err
+        now = json.loads(config.read_text())
+        assert now["web"]["port"] == 4951 and now["web"]["host"] == "127.0.0.2"
+        assert now["terminalBackend"] == "tmux" and not (wos.source / ".wos").exists()
+        # What could not be used changes nothing.
+        result = wos.run("init", "--host", "0.0.0.0")
+        assert result.code == 1 and "web.host: 0.0.0.0 is no loopback address" in result.err
+        assert wos.run("init", "--host", "nowhere").code == 1
+        for wrong in (["--port", "0"], ["--port=65536"], ["--backend=screen"], ["--host"], ["--host="],
+                      ["--yes", "--force"], ["--yes", "x"]):
+            assert wos.run("init", *wrong).code == 2, wrong
+        assert json.loads(config.read_text()) == now
+        # With the secret it goes, and is warned of.
+        now["tunnel"] = {"webUi": {"secret": "correct horse"}}
+        config.write_text(json.dumps(now))
+        result = wos.ok("init", "--host", "0.0.0.0")
+        assert result.out == saved and "0.0.0.0 is no loopback address" in result.err
+        data = wos.ok("init", "--yes", "--json").data
+        assert data["path"] == str(config) and data["notes"]
+    finally:
+        config.unlink() if before is None else config.write_text(before)

@@ -144,6 +144,50 @@ def test_who_is_logged_in_cannot_touch_the_machine(ui, fresh, method, path):
         == (403, "forbidden")
 
 
+WITH_A_PATH = [("GET", "/worktrees?path=%s"), ("GET", "/worktrees/comments?path=%s"),
+               ("POST", "/projects"), ("POST", "/worktrees/up"), ("POST", "/worktrees/down"),
+               ("POST", "/worktrees/remove"), ("POST", "/worktrees/services/stop"),
+               ("POST", "/worktrees/services/restart"), ("PATCH", "/worktrees/name"),
+               ("PATCH", "/worktrees/note"), ("PATCH", "/worktrees/status"),
+               ("POST", "/worktrees/comments"), ("DELETE", "/worktrees/comments"),
+               # With a terminal only:
+               ("POST", "/terminals"), ("POST", "/worktrees/exec")]
+
+
+def test_who_is_logged_in_names_known_projects_only(ui, fresh):
+    """A stolen login must not deploy, list or change a repository that nobody added here."""
+    other = ui.dir / "w" / "private"
+    run = ui.dir / "run-in-private"
+    (other / ".wos").mkdir(parents=True)
+    ui.git("init", "-q", "-b", "main", ".", cwd=other)
+    (other / ".wos" / "deploy.yaml").write_text(
+        "mode: shell\napp: {init_script: ['touch %s'], services: {web: {script: [sleep 100]}}}\n" % run)
+    ui.git("add", ".", cwd=other)
+    ui.git("commit", "-q", "-m", "one", cwd=other)
+    rest = {"service": "web", "command": ["true"], "name": "x", "displayName": "x", "note": "x",
+            "text": "x", "id": "x", "statusId": None}
+    # The last is a known worktree's parent: its name is no way up.
+    paths = [other, other / ".wos", "/", "/etc/passwd", ui.dir / "nothing",
+             "%s/../w/private" % ui.source.parent, str(ui.trees["alpha"]) + "/.."]
+    ui.run("status", cwd=other)  # that somebody here looked at it makes it no project
+    answers = set()
+    for method, where in WITH_A_PATH:
+        for path in paths:
+            body = None if method == "GET" else {**rest, "path": str(path)}
+            url = "/ui/v1" + (where % path if method == "GET" else where)
+            answer = public(ui, method, url, [fresh], body)
+            terminal = where in ("/terminals", "/worktrees/exec")
+            assert error(answer) == ((403, "forbidden") if terminal else (404, "not-found")), (url, path)
+            answers |= set() if terminal else {answer.body}
+    assert len(answers) == 1, answers  # nobody learns what is there
+    projects = json.loads(local(ui, "GET", "/ui/v1/projects").body)["projects"]
+    assert str(other) not in [p["sourcePath"] for p in projects] and not run.exists()
+    # A known one is as before, by the public name too; and local clients name what they like.
+    url = "/ui/v1/worktrees?path="
+    assert public(ui, "GET", url + str(ui.trees["alpha"]), [fresh]).status == 200
+    assert local(ui, "GET", url + str(other)).status == 200
+
+
 def test_who_has_no_terminal_sets_no_environment(ui, fresh):
     run = ui.dir / "run-by-a-device"
     body = {"path": str(ui.trees["beta"]), "environment": {"BASH_ENV": "$(touch %s)" % run,

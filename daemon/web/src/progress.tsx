@@ -109,10 +109,11 @@ export function ProgressView({ operation, progress }: { operation: Operation; pr
             {pieces(l.text).map((p) => <span class={p.classes}>{p.text}</span>)}{'\n'}</>)}</pre>}
     </>;
     /* What went well is a line; what is under way or failed is shown step by step. */
-    const isGood = operation.status === 'succeeded';
+    const isCancelled = operation.code === 'cancelled'; /* an up has succeeded then all the same */
+    const isGood = operation.status === 'succeeded' && !isCancelled;
     return <section class="panel" aria-label="Operation">
         <div class="tools"><h2>{WORDS[operation.kind] ?? operation.kind}</h2>
-            <Pill status={operation.status} text={operation.status} />
+            <Pill status={isCancelled ? 'stopped' : operation.status} text={isCancelled ? 'cancelled' : operation.status} />
             <span class="dim">{ago(operation.finishedAt ?? operation.startedAt)}</span></div>
         {isGood ? progress !== undefined && <details><summary>Steps and output</summary>{steps}</details> : steps}
     </section>;

@@ -12,6 +12,7 @@ export interface Operation {
     startedAt: string;
     finishedAt?: string;
     failureMessage?: string;
+    code?: string;
 }
 
 export interface Usage { cpuPercent?: number; memUsedBytes?: number }

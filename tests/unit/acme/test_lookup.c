@@ -33,7 +33,13 @@ static void test_addresses(void **state)
         {"1.2.3.4:5x", NULL},
         {"[::1]5353", NULL},
         {"[1.2.3.4", NULL},
-        {"resolver.example", NULL},
+        {"resolver.example", "resolver.example"},
+        {"dns.example:5353", "dns.example:5353"},
+        {"localhost:53", "localhost"},
+        {"[localhost]:53", NULL},
+        {"999.1.1.1:53", NULL},
+        {"dns..example:53", NULL},
+        {"dns example:53", NULL},
         {"1.2.3.4.5.6.7.8.9.10.11.12.13.14.15.16.17.18.19.20.21.22.23", NULL},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -52,7 +58,7 @@ static void test_resolvers_of_the_settings(void **state)
 {
     (void)state;
     struct lookup_server servers[LOOKUP_SERVERS_MAX];
-    struct acme_settings settings = {.bootstrap_resolvers = "127.0.0.1:5300, x,[::1]:53"};
+    struct acme_settings settings = {.bootstrap_resolvers = "127.0.0.1:5300, -?,[::1]:53"};
     assert_int_equal(nameservers_resolvers(&settings, servers), 2);
     assert_int_equal(servers[0].port, 5300);
     assert_true(servers[1].is_v6);

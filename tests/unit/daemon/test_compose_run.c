@@ -332,6 +332,75 @@ static void test_an_up_ends_when_what_failed_runs_again(void **state)
     assert_false(deployment_is_busy(w->d));
 }
 
+static void begin_up_with_caches(struct world *w)
+{
+    autofree char *config_dir = path_join(w->root, ".wos");
+    autofree char *docker = xasprintf("WOS_DOCKER_BIN=%s/docker", w->root);
+    autofree char *path = xasprintf("PATH=%s:/usr/bin:/bin", w->root);
+    autofree char *home = xasprintf("HOME=%s", w->root);
+    assert_int_equal(dir_make(config_dir, 0700, NULL), 0);
+    put(w, ".wos/deploy.yaml",
+        "mode: generated\napp: {image: x, init_script: ['true'], connect_npm_cache: true, "
+        "connect_yarn_cache: true, connect_bun_cache: true, services: {web: {ports: "
+        "[{port: 3000, healthcheck: false}]}}}\n",
+        0600);
+    put(w, "npm", "#!/bin/sh\necho \"${0%/*}/npm-$*\" | tr ' ' -; echo more\n", 0700);
+    put(w, "yarn", "#!/bin/sh\n[ \"$1\" = config ] || { echo /nowhere; exit 1; }\npwd\n", 0700);
+    const char *const env[] = {path, docker, home, NULL};
+    const struct deployment_request request = {.env = env, .health = w->health, .force = true};
+    struct err err = {.msg = ""};
+    if (deployment_up(w->d, &request, &err) < 0) {
+        fail_msg("%s", err.msg);
+    }
+}
+
+/* npm says where, yarn's second version does, bun does not. */
+static void test_tools_are_asked_for_their_caches(void **state)
+{
+    struct world *w = *state;
+    wait_container(w, SERVICE_RUNNING);
+    autofree char *usual = path_join(w->root, ".bun/install/cache");
+    assert_int_equal(dir_make(usual, 0700, NULL), 0);
+    put(w, "bun", "#!/bin/sh\necho not a path\n", 0700);
+    begin_up_with_caches(w);
+    wait_done(w);
+    if (w->failed) {
+        fail_msg("%s", w->message);
+    }
+    autofree char *file = path_join(w->d->wt.session_dir, "compose.yaml");
+    autofree char *npm = xasprintf("\"%s/npm-config-get-cache:/wos-cache/npm\"", w->root);
+    autofree char *yarn = xasprintf("\"%s:/wos-cache/yarn\"", w->root);
+    autofree char *bun = xasprintf("\"%s:/wos-cache/bun\"", usual);
+    struct buf text = {0};
+    assert_int_equal(file_read(file, 65536, &text, NULL), 0);
+    assert_non_null(strstr(buf_cstr(&text), npm));
+    assert_non_null(strstr(buf_cstr(&text), yarn));
+    assert_non_null(strstr(buf_cstr(&text), bun));
+    buf_fini(&text);
+    /* Docker would have made it, as root. */
+    autofree char *place = path_join(w->root, "npm-config-get-cache");
+    assert_true(file_exists(place));
+}
+
+static void test_a_down_does_not_wait_for_a_tool(void **state)
+{
+    struct world *w = *state;
+    autofree char *asked = path_join(w->root, "bun-asked");
+    wait_container(w, SERVICE_RUNNING);
+    put(w, "bun", "#!/bin/sh\ntouch \"${0%/*}/bun-asked\"\nexec sleep 1000\n", 0700);
+    begin_up_with_caches(w);
+    while (!file_exists(asked)) {
+        loop_turn(w->env.loop, true);
+    }
+    assert_non_null(w->d->compose->caches);
+    struct err err = {.msg = ""};
+    assert_int_equal(deployment_down(w->d, &err), 0);
+    while (deployment_is_busy(w->d)) {
+        loop_turn(w->env.loop, true);
+    }
+    assert_null(w->d->compose->caches);
+}
+
 static void test_a_service_ends_during_the_operation_of_another(void **state)
 {
     struct world *w = *state;
@@ -360,6 +429,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_down, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_down_ends_the_operation_of_a_service, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_tools_are_asked_for_their_caches, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_down_does_not_wait_for_a_tool, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_service_ends_during_the_operation_of_another, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_an_up_ends_when_what_failed_runs_again, setup,

@@ -431,6 +431,31 @@ static void test_ssl_never_becomes_plaintext(void **state)
     }
 }
 
+static void test_resolvers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool is_good;
+    } rows[] = {{"9.9.9.9:53", true},      {"[2001:db8::1]:53", true},
+                {"dns.example:53", true},  {"localhost:5353", true},
+                {"dns.example", false},    {"9.9.9:53", false},
+                {"dns example:53", false}, {":53", false}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        autofree char *text = xasprintf(
+            "{\"tunnel\": {\"enabled\": true, \"domain\": \"d.example.com\", \"ssl\": "
+            "{\"enabled\": "
+            "true, \"source\": \"letsencrypt\", \"letsencrypt\": {\"email\": \"a@b.c\", "
+            "\"acceptTerms\": true, \"resolvers\": [\"%s\"], \"challenge\": {\"type\": \"dns-01\", "
+            "\"provider\": \"hook\", \"createCommand\": \"a\", \"deleteCommand\": \"b\"}}}}}",
+            rows[i].text);
+        struct config *c = parse(text);
+        assert_int_equal(c->problem_count, rows[i].is_good ? 0 : 1);
+        assert_true(rows[i].is_good || says(c, "tunnel.ssl", "letsencrypt.resolvers"));
+        config_free(c);
+    }
+}
+
 static void test_redirect_port(void **state)
 {
     (void)state;
@@ -625,6 +650,7 @@ int main(void)
         cmocka_unit_test(test_web_ui),
         cmocka_unit_test(test_web_public_is_an_alias),
         cmocka_unit_test(test_ssl_never_becomes_plaintext),
+        cmocka_unit_test(test_resolvers),
         cmocka_unit_test(test_redirect_port),
         cmocka_unit_test(test_second_certificate),
         cmocka_unit_test(test_ssl_source_is_derived),

@@ -188,7 +188,8 @@ static void test_replace(void **state)
     autojson cJSON *shown = config_edit_json(e);
     autofree char *text = json_print(shown);
     assert_string_equal(text, "{\"config\":{\"web\":{\"port\":1},\"tunnel\":{\"hsts\":1,"
-                              "\"serviceTunnels\":{\"host\":\"rewrite\"}}},\"secrets\":["
+                              "\"serviceTunnels\":{\"host\":\"rewrite\"}},"
+                              "\"logging\":{\"enabled\":true}},\"secrets\":["
                               "\"tunnel.serviceTunnels.secret\",\"tunnel.webUi.secret\"]}");
     autojson cJSON *draft = json_parse(
         STR("{\"tunnel\": {\"port\": 5, \"webUi\": {\"secret\": null}}, \"mine\": null}"), "draft",
