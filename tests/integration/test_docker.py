@@ -21,6 +21,7 @@ import harness
 from api_client import Api
 from harness import until
 from other_host import OtherHost
+from test_api import history
 
 pytestmark = pytest.mark.no_tsan("the engine is asked by the daemon's one thread, as in shell mode")
 
@@ -661,6 +662,12 @@ def test_port_conflict_is_tried_again(own):
     assert "[retry 2/3]" in result.err and "[retry 3/3]" in result.err, result
     refused = (own.dir / "refused").read_text().split()
     assert len(set(refused)) == 2 and str(own.host_port()) not in refused
+    retries = [e[2] for e in history(own.web_port) if e[1] == "deployment.retry"]
+    assert [(r["event"]["attempt"], r["event"]["maxAttempts"]) for r in retries] == [(2, 3), (3, 3)]
+    for retry, port in zip(retries, refused):
+        assert set(retry["event"]) == {"type", "attempt", "maxAttempts", "reason"}, retry
+        assert "%s failed: port is already allocated" % port in retry["event"]["reason"], retry
+        assert retry["operationId"] and retry["worktreePath"] == str(own.trees["alpha"]), retry
     assert own.get("alpha-web").status == 200
     assert (own.trees["alpha"] / "ran").read_text() == "x\n", "init scripts run once"
     (own.dir / "n").write_text("-9")
