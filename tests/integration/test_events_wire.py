@@ -4,6 +4,7 @@ import signal
 import socket
 
 import harness
+from api_client import Api
 from test_api import history
 
 
@@ -58,6 +59,22 @@ def another_port(wos):
               "state": "active", "hostname": "alpha-side.wos.localhost",
               "url": wos.url("alpha-side", "")}
     assert reset["event"].items() >= tunnel.items() and tunnel["hostPort"] != before, reset
+
+
+def test_the_tunnel_fails_and_comes_back(make_wos):
+    """Nobody does anything to the session meanwhile."""
+    wos = make_wos()
+    wos.deploy(harness.shell_app(web=harness.python_service("web")))
+    with socket.create_server(("0.0.0.0", wos.port)):
+        wos.run("up", cwd="alpha")
+        [failed] = told(wos, "tunnel.failed")
+        assert of_session(wos, failed), failed
+        [row] = Api(wos.web_port).detail(wos.trees["alpha"])["tunnels"]
+        assert row["state"] == "failed" and "port %d is in use" % wos.port in row["message"], row
+        assert failed["event"] == {"type": "tunnel.failed", **row}
+    opened = told(wos, "tunnel.opened")[-1]
+    assert of_session(wos, opened) and opened["event"]["hostname"] == "alpha-web.wos.localhost"
+    assert opened["id"] > failed["id"] and opened["event"]["state"] == "active", opened
 
 
 def test_volume_clone(make_wos):
