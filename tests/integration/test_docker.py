@@ -22,6 +22,7 @@ from api_client import Api
 from harness import until
 from other_host import OtherHost
 from test_api import history
+from test_terminal import Viewer
 
 pytestmark = pytest.mark.no_tsan("the engine is asked by the daemon's one thread, as in shell mode")
 
@@ -255,6 +256,10 @@ def test_stopped_container_is_seen(shop):
     until("running", lambda: shop.detail()["worktree"]["status"] == "running")
 
 
+def test_generated_terminal_in_a_container(shop):
+    check_terminal(shop)
+
+
 def test_second_up_and_down(shop):
     ports = shop.state()["portAssignments"]
     names = sorted(shop.routes())
@@ -343,6 +348,7 @@ def test_compose_mode_publishes_what_is_exposed(composed):
 
 def test_compose_mode_exec_and_single_services(composed):
     check_exec(composed)
+    check_terminal(composed)
     check_single_services(composed, "web", ["helper"])
 
 
@@ -837,6 +843,34 @@ def check_exec(wos):
         os.close(master)
     missing = wos.run("exec", "nobody", "true", cwd="alpha")
     assert missing.code == 1 and "nobody" in missing.err, missing
+
+
+def run_in(wos, service):
+    """Command lines of a container's processes."""
+    ident = wos.engine.container_id(wos.project(), service)
+    return [line.split(None, 7)[7] for line in wos.engine.run("top", ident).stdout.splitlines()[1:]]
+
+
+def check_terminal(wos):
+    """The web UI's terminals and `wos exec` on a terminal, in the container of a service."""
+    api = Api(wos.web_port)
+    opened = api.post("/terminals", {"path": str(wos.trees["alpha"]), "service": "web"})
+    assert opened.status == 201, opened
+    with Viewer(wos, opened.json, hello={"cols": 91, "rows": 17}) as viewer:
+        viewer.type("until stty size | grep '^17 91'; do sleep 0.1; done")  # Docker tells it later
+        viewer.shows(b"\r\n17 91")
+        viewer.type("hostname; echo port=$WOS_SERVICE_PORT.")
+        viewer.shows(b"port=%d." % wos.host_port())
+        ident = wos.engine.container_id(wos.project(), "web")
+        assert ident[:12].encode() + b"\r\n" in viewer.text, viewer.text
+        viewer.ws.send({"type": "resize", "cols": 120, "rows": 40})
+        viewer.type("until stty size | grep 120; do sleep 0.1; done")
+        viewer.shows(b"\r\n40 120")
+        viewer.type("sleep 1021 & sleep 1022")
+        until("they run", lambda: {"sleep 1021", "sleep 1022"} <= set(run_in(wos, "web")))
+        assert api.call("DELETE", "/terminals/" + opened.json["id"]).status == 200
+        assert viewer.ended()["type"] == "exit"
+    until("what ran in it ended", lambda: not {"sleep 1021", "sleep 1022"} & set(run_in(wos, "web")))
 
 
 def single_service(wos, verb, name, tree="alpha"):
