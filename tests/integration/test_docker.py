@@ -367,9 +367,8 @@ def test_compose_mode_two_worktrees_and_restart(composed):
     assert composed.get("beta-web").body == b"web at here\n"
     composed.ok("restart")
     assert composed.get("alpha-web").body == b"web at here\n"
-    composed.down("beta")
+    removed(composed, "beta")
     assert composed.get("alpha-web").status == 200
-    assert composed.containers("beta") == {}
 
 
 def test_compose_mode_single_services_of_another_daemon(composed):
@@ -557,6 +556,8 @@ def test_clones_and_kept_paths(own):
     own.up("beta", "--force")
     assert (tree / "modules" / "x").read_text() == made, "kept, so not made again"
     assert (tree / "ran").read_text() == "1\n2\n", "--force clones again"
+    removed(own, "beta")
+    assert (own.source / "seed" / "rows").exists(), "what was cloned stays where it was"
 
 
 def test_selection_dependencies_and_static_ports(own):
@@ -871,6 +872,21 @@ def check_terminal(wos):
         assert api.call("DELETE", "/terminals/" + opened.json["id"]).status == 200
         assert viewer.ended()["type"] == "exit"
     until("what ran in it ended", lambda: not {"sleep 1021", "sleep 1022"} & set(run_in(wos, "web")))
+
+
+def removed(wos, tree):
+    """`wos worktree remove` while the containers run: refused for changes, then all of it goes."""
+    path, project, session = wos.trees[tree], wos.project(tree), wos.session_dir(tree)
+    before = wos.containers(tree)
+    kept = wos.run("worktree", "remove", cwd=tree)
+    assert kept.code == 1 and "uncommitted changes" in kept.err, kept
+    assert before and wos.containers(tree) == before and wos.get(tree + "-web").status == 200
+    assert wos.ok("worktree", "remove", "--force", cwd=tree).out == "removed %s\n" % path
+    assert wos.engine.containers(project) == {} and not path.exists() and not session.exists()
+    networks = wos.engine.run("network", "ls", "--format", "{{.Name}}").stdout
+    assert project not in networks, networks
+    assert wos.get(tree + "-web").status == 404
+    assert str(path) not in wos.git("worktree", "list", cwd=wos.source)
 
 
 def single_service(wos, verb, name, tree="alpha"):
