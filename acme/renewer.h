@@ -40,9 +40,10 @@ struct renewer_spec {
     void (*on_certificate)(void *arg);
     /* Step by step, for operation streams and the event log: {"type":"certificate.step", "kind",
      * "step", "state": "running|done|failed", "message"}; {"type":"certificate.issued|.renewed",
-     * "kind", "hostnames", "notAfter"}; {"type":"certificate.failed", "kind", "phase", "message",
-     * "nextAt"}; {"type":"certificate.warning", "kind", "message"} for what a person should know
-     * (a mode that was repaired, a damaged file). From renewer_new on. Takes the tree. */
+     * "kind", "hostnames", "notAfter"}; {"type":"certificate.failed", "kind", "hostnames", "phase",
+     * "errorType" (as struct failure's), "message", "nextAt"}; {"type":"certificate.warning",
+     * "kind", "message"} for what a person should know (a mode that was repaired, a damaged file).
+     * From renewer_new on. Takes the tree. */
     void (*on_event)(void *arg, cJSON *event);
     void *arg;
 };

@@ -44,6 +44,14 @@ static void pause_after(struct renewer *r, const struct failure *failure, int64_
     r->state.not_until = now + pause > failure->retry_at ? now + pause : failure->retry_at;
 }
 
+static void add_hostnames(cJSON *event, const struct renewer *r)
+{
+    cJSON *list = cJSON_AddArrayToObject(event, "hostnames");
+    for (size_t i = 0; i < r->spec.name_count; i++) {
+        CHECK(cJSON_AddItemToArray(list, cJSON_CreateString(r->spec.names[i])));
+    }
+}
+
 void renewer_note_result(struct renewer *r, const struct failure *failure)
 {
     int64_t now = clock_wall_ms() / 1000;
@@ -64,6 +72,7 @@ void renewer_note_result(struct renewer *r, const struct failure *failure)
     char when[32];
     cert_time_format(renewer_schedule(r, now).at, when, sizeof when);
     cJSON *event = renewer_event(r, "certificate.failed");
+    add_hostnames(event, r);
     json_add_str(event, "phase", failure->phase);
     json_add_str(event, "errorType", failure->type);
     json_add_str(event, "message", failure->message);
@@ -75,10 +84,7 @@ static void report_issued(struct renewer *r, bool is_renewal)
 {
     char when[32];
     cJSON *event = renewer_event(r, is_renewal ? "certificate.renewed" : "certificate.issued");
-    cJSON *list = cJSON_AddArrayToObject(event, "hostnames");
-    for (size_t i = 0; i < r->spec.name_count; i++) {
-        CHECK(cJSON_AddItemToArray(list, cJSON_CreateString(r->spec.names[i])));
-    }
+    add_hostnames(event, r);
     cert_time_format(r->bundle.cert->not_after, when, sizeof when);
     json_add_str(event, "notAfter", when);
     r->spec.on_event(r->spec.arg, event);

@@ -27,6 +27,7 @@ struct changes {
     struct map sessions;        /* → struct session_view, owned */
     struct map due;             /* names to look at; the values are the views, or this */
     bool certificate_is_due;
+    bool tunnels_are_due;
     struct loop_timer timer;
     cJSON *certificate; /* owned; NULL: not looked at yet */
 };
@@ -176,6 +177,16 @@ static void look_at_certificate(struct changes *c)
     c->certificate = now;
 }
 
+/* Every session is to be looked at. */
+static void all_are_due(struct changes *c)
+{
+    autofree struct session **all = NULL;
+    size_t count = sessions_list(c->d->sessions, &all);
+    for (size_t i = 0; i < count; i++) {
+        (void)map_set(&c->due, str_of(session_name(all[i])), c);
+    }
+}
+
 static void changes_look(void *arg)
 {
     struct changes *c = arg;
@@ -183,6 +194,10 @@ static void changes_look(void *arg)
     if (c->certificate_is_due) {
         c->certificate_is_due = false;
         look_at_certificate(c);
+    }
+    if (c->tunnels_are_due && c->d->sessions != NULL) {
+        c->tunnels_are_due = false;
+        all_are_due(c);
     }
     struct map due = c->due;
     c->due = (struct map){0};
@@ -207,6 +222,12 @@ void changes_session(struct changes *c, const char *session)
         (void)map_set(&c->due, str_of(session), c);
         look_later(c);
     }
+}
+
+void changes_tunnels(struct changes *c)
+{
+    c->tunnels_are_due = true;
+    look_later(c);
 }
 
 /* One tunnel.dropped for each name the session had. */

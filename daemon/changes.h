@@ -21,6 +21,8 @@ void changes_free(struct changes *c);
 
 /* Services, health or routes of the session may be different now. */
 void changes_session(struct changes *c, const char *session);
+/* So may every session's tunnels be: the gateway fails, or serves again. */
+void changes_tunnels(struct changes *c);
 /* The session is about to go, with its names: what was known of it is forgotten. */
 void changes_session_gone(struct changes *c, const char *session);
 /* So may the certificate be. */

@@ -179,6 +179,12 @@ static void daemon_on_snapshot(void *arg, uint64_t generation, struct str snapsh
     changes_certificate(d->changes);
 }
 
+static void daemon_on_fault(void *arg)
+{
+    struct daemon *d = arg;
+    changes_tunnels(d->changes);
+}
+
 static void log_problems(const struct config *c)
 {
     for (size_t i = 0; i < c->problem_count; i++) {
@@ -297,6 +303,7 @@ static int daemon_start(struct daemon *d, struct err *err)
     d->terminals = terminals_new(d->loop);
     d->shells = shells_new(d);
     d->publisher = publisher_new(d->loop, d->config, daemon_on_snapshot, d);
+    publisher_on_fault(d->publisher, daemon_on_fault, d);
     d->certjobs = certjobs_new(d);
     certmodes_check(d->config);
     const struct certkeeper_spec certs = {.loop = d->loop,

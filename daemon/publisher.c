@@ -475,11 +475,22 @@ void publisher_await(struct publisher *p, publisher_done_fn *done, void *arg)
 
 void publisher_set_fault(struct publisher *p, const char *fault)
 {
+    bool is_news =
+        (fault == NULL) != (p->fault == NULL) || (fault != NULL && strcmp(fault, p->fault) != 0);
     text_set(&p->fault, fault);
     if (fault != NULL) {
         waiters_fail_all(&p->waiters, fault);
         loop_timer_set(&p->flush_timer, 0);
     }
+    if (is_news && p->fault_fn != NULL) {
+        p->fault_fn(p->fault_arg);
+    }
+}
+
+void publisher_on_fault(struct publisher *p, publisher_fault_fn *fn, void *arg)
+{
+    p->fault_fn = fn;
+    p->fault_arg = arg;
 }
 
 void publisher_on_ack(struct publisher *p, uint64_t generation)

@@ -136,6 +136,9 @@ void publisher_await(struct publisher *p, publisher_done_fn *done, void *arg);
 /* Why nothing can be served now ("port 5858 is in use …"), or NULL when it can:
  * whoever waits is told at once, instead of after the time-out. */
 void publisher_set_fault(struct publisher *p, const char *fault);
+/* `fn` hears of every fault that comes, changes or goes: all routes read differently then. */
+typedef void publisher_fault_fn(void *arg);
+void publisher_on_fault(struct publisher *p, publisher_fault_fn *fn, void *arg);
 
 /* From the gateway link. */
 void publisher_on_ack(struct publisher *p, uint64_t generation);

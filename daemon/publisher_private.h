@@ -27,6 +27,8 @@ struct publisher {
     struct buf encoded;                                /* owned; holds keys: wiped */
     char *error;                                       /* owned */
     char *fault;                                       /* owned */
+    publisher_fault_fn *fault_fn;                      /* or NULL */
+    void *fault_arg;                                   /* borrowed */
     struct pem_pair pairs[PUBLISHER_CERTS_MAX];        /* of certificates; [0] is the default */
     uint8_t ticket_keys[SNAPSHOT_TICKET_KEYS_MAX][80]; /* secret */
     uint32_t ticket_key_count;

@@ -2,7 +2,6 @@
  */
 #include "daemon/service_command.h"
 
-#include "base/auto.h"
 #include "daemon/deploy/compose_exec.h"
 #include "daemon/deploy/deployment.h"
 
@@ -12,19 +11,7 @@ int service_command_plan(const struct deployment *d, const char *service, const 
     if (!compose_exec_applies(d)) {
         return deployment_exec_plan(d, service, argv, is_tty, out, err);
     }
-    struct docker_args words = {0};
-    struct docker_args env = {0};
-    int rc = compose_exec_plan(d, service, argv, is_tty, &words, &env, err);
-    if (rc < 0) {
-        docker_args_fini(&words);
-        docker_args_fini(&env);
-        return rc;
-    }
-    (void)docker_args_argv(&words); /* NULL at the end */
-    (void)docker_args_argv(&env);
-    *out = (struct exec_plan){
-        .argv = words.items, .env = env.items, .cwd = xstrdup(deployment_worktree(d)->root)};
-    return 0;
+    return compose_exec_plan(d, service, argv, is_tty, out, err);
 }
 
 struct service_shell service_command_shell(const struct deployment *d, const char *program)

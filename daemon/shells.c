@@ -216,6 +216,7 @@ cJSON *shells_open(struct shells *s, const struct shell_spec *spec, struct err *
         .argv = (const char *const *)spec->plan->argv,
         .env = (const char *const *)spec->plan->env,
         .cwd = spec->plan->cwd,
+        .hangup = (const char *const *)spec->plan->hangup,
         .session = spec->wt->session_name,
         .cols = spec->cols,
         .rows = spec->rows,

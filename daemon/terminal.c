@@ -84,6 +84,15 @@ static void input_close(struct terminal *t)
     buf_consume(&t->input, t->input.len);
 }
 
+void terminal_hang_up(struct terminal *t)
+{
+    if (t->process == NULL) {
+        return;
+    }
+    (void)subprocess_signal(t->process, SIGHUP, NULL); /* where it fails, a stop reaches all */
+    hangup_run(&t->hangup, t->owner->loop);
+}
+
 void terminal_free(struct terminal *t)
 {
     for (size_t i = 0; i < TERMINALS_MAX; i++) {
@@ -104,6 +113,7 @@ void terminal_free(struct terminal *t)
     loop_timer_fini(&t->rest);
     buf_fini(&t->input);
     scrollback_fini(&t->replay);
+    hangup_fini(&t->hangup);
     free(t->session);
     t->magic = 0;
     free(t);
@@ -383,6 +393,7 @@ struct terminal *terminal_open(struct terminals *ts, const struct terminal_spec 
                                spec->linger_ms == 0 ? TERMINAL_LINGER_DEFAULT_MS : spec->linger_ms,
                            .keep_ms = spec->keep_ms};
     make_id(t->id);
+    hangup_init(&t->hangup, spec->hangup, spec->env, spec->cwd);
     scrollback_init(&t->replay, spec->replay_bytes == 0 ? TERMINAL_REPLAY : spec->replay_bytes);
     loop_timer_init(&t->pump, ts->loop, terminal_on_pump, t);
     loop_timer_init(&t->linger, ts->loop, terminal_on_linger, t);
@@ -449,7 +460,7 @@ void terminal_end(struct terminal *t)
     t->was_attached = true; /* what it still writes is read, so that it can end */
     loop_timer_set(&t->pump, 0);
     if (t->process != NULL) {
-        (void)subprocess_signal(t->process, SIGHUP, NULL); /* the stop below reaches all */
+        terminal_hang_up(t);
         subprocess_stop(t->process, END_GRACE_MS);
     }
 }

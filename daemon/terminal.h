@@ -45,16 +45,17 @@ struct terminal;
 struct terminal_attachment;
 
 struct terminal_spec {
-    const char *const *argv; /* argv[0] is looked up in PATH of env */
-    const char *const *env;  /* "K=V"; NULL: the daemon's */
-    const char *cwd;         /* NULL: the daemon's */
-    const char *session;     /* whose it is; copied; may be NULL */
-    uint16_t cols;           /* 0: TERMINAL_COLS */
-    uint16_t rows;           /* 0: TERMINAL_ROWS */
-    bool use_pipes;          /* no terminal: stdout and stderr apart, an end of input exists */
-    uint32_t linger_ms;      /* 0: the default */
-    uint32_t keep_ms;        /* how long its end can be seen by those who come later */
-    size_t replay_bytes;     /* 0: TERMINAL_REPLAY */
+    const char *const *argv;   /* argv[0] is looked up in PATH of env */
+    const char *const *env;    /* "K=V"; NULL: the daemon's */
+    const char *cwd;           /* NULL: the daemon's */
+    const char *const *hangup; /* or NULL: run beside each SIGHUP that ends it, with env and cwd */
+    const char *session;       /* whose it is; copied; may be NULL */
+    uint16_t cols;             /* 0: TERMINAL_COLS */
+    uint16_t rows;             /* 0: TERMINAL_ROWS */
+    bool use_pipes;            /* no terminal: stdout and stderr apart, an end of input exists */
+    uint32_t linger_ms;        /* 0: the default */
+    uint32_t keep_ms;          /* how long its end can be seen by those who come later */
+    size_t replay_bytes;       /* 0: TERMINAL_REPLAY */
 };
 
 enum terminal_stream { TERMINAL_STDOUT, TERMINAL_STDERR }; /* STDERR with use_pipes only */

@@ -4,6 +4,7 @@
 
 #include "daemon/scrollback.h"
 #include "daemon/terminal.h"
+#include "daemon/terminal_hangup.h"
 
 #define TERMINAL_MAGIC 0x7465726du
 #define ATTACHMENT_MAGIC 0x61747463u
@@ -36,6 +37,7 @@ struct terminal {
     char *session; /* owned or NULL */
     bool use_pipes;
     struct subprocess *process; /* owned; NULL once it ended */
+    struct hangup hangup;
     int status;
     bool drained; /* ended, and all it wrote is in replay */
     struct source sources[2];
@@ -63,6 +65,8 @@ struct terminals {
     void *arg; /* borrowed */
 };
 
+/* SIGHUP to the program's session, and what spec.hangup reaches; only while it runs. */
+void terminal_hang_up(struct terminal *t);
 /* Signals nobody. */
 void terminal_free(struct terminal *t);
 

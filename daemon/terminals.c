@@ -34,7 +34,7 @@ static void hang_up_all(struct terminals *ts)
     for (size_t i = 0; i < TERMINALS_MAX; i++) {
         struct terminal *t = ts->items[i];
         if (t != NULL && t->process != NULL && !t->use_pipes) {
-            (void)subprocess_signal(t->process, SIGHUP, NULL);
+            terminal_hang_up(t);
             is_waiting = true;
         }
     }
@@ -61,6 +61,7 @@ void terminals_free(struct terminals *ts)
     for (size_t i = 0; i < TERMINALS_MAX; i++) {
         if (ts->items[i] != NULL) {
             if (ts->items[i]->process != NULL) {
+                terminal_hang_up(ts->items[i]); /* with pipes nobody has yet */
                 (void)subprocess_signal(ts->items[i]->process, SIGKILL, NULL);
             }
             terminal_free(ts->items[i]);

@@ -84,6 +84,7 @@ static void exec_go_on(struct api_request *r, const struct worktree *wt)
         .argv = (const char *const *)plan.argv,
         .env = (const char *const *)plan.env,
         .cwd = plan.cwd,
+        .hangup = (const char *const *)plan.hangup,
         .session = wt->session_name,
         .cols = size_of(r->body, "cols"),
         .rows = size_of(r->body, "rows"),

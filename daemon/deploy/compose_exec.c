@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/auto.h"
+#include "daemon/deploy/runid.h"
 #include "daemon/deploy/runner_compose.h"
 
 bool compose_exec_applies(const struct deployment *d)
@@ -32,9 +33,23 @@ static void add_environment(const struct deployment *d, struct docker_args *out_
     docker_args_add_all(out_env, env);
 }
 
+/* $0 is the mark; sh itself does not carry it. */
+static const char HANGUP[] =
+    "mark=$0; tell() { for p in /proc/[0-9]*; do"
+    " grep -q \"$mark\" \"$p/environ\" && kill \"-$1\" \"${p#/proc/}\"; done; };"
+    " tell HUP; sleep 2; tell KILL";
+
+static char **hangup_plan(const char *docker, const char *container, const char *mark)
+{
+    struct docker_args args = {0};
+    const char *const words[] = {docker, "exec", container, "sh", "-c", HANGUP, mark, NULL};
+    docker_args_add_all(&args, words);
+    (void)docker_args_argv(&args); /* NULL at the end */
+    return args.items;
+}
+
 int compose_exec_plan(const struct deployment *d, const char *service, const char *const *command,
-                      bool is_terminal, struct docker_args *out_argv, struct docker_args *out_env,
-                      struct err *err)
+                      bool is_terminal, struct exec_plan *out, struct err *err)
 {
     const struct service_run *s = find_container(d, service, err);
     if (s == NULL) {
@@ -43,15 +58,22 @@ int compose_exec_plan(const struct deployment *d, const char *service, const cha
     if (s->state != SERVICE_RUNNING) {
         return err_set(err, ERR_REFUSED, "service %s does not run", service);
     }
-    docker_args_add(out_argv, d->compose->tool.docker);
-    docker_args_add(out_argv, "exec");
-    docker_args_add(out_argv, "-i");
-    if (is_terminal) {
-        docker_args_add(out_argv, "-t");
-    }
-    docker_args_add(out_argv, s->container);
-    docker_args_add_all(out_argv, command);
-    add_environment(d, out_env);
+    const char *docker = d->compose->tool.docker;
+    autofree char *id = runid_new();
+    autofree char *mark = xasprintf("WOS_EXEC_ID=%s", id);
+    struct docker_args argv = {0};
+    struct docker_args env = {0};
+    const char *const words[] = {docker,       "exec", "-e", mark, is_terminal ? "-it" : "-i",
+                                 s->container, NULL};
+    docker_args_add_all(&argv, words);
+    docker_args_add_all(&argv, command);
+    add_environment(d, &env);
+    (void)docker_args_argv(&argv); /* NULL at the end */
+    (void)docker_args_argv(&env);
+    *out = (struct exec_plan){.argv = argv.items,
+                              .env = env.items,
+                              .cwd = xstrdup(d->wt.root),
+                              .hangup = hangup_plan(docker, s->container, mark)};
     return 0;
 }
 

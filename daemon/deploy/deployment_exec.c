@@ -22,6 +22,7 @@ void exec_plan_fini(struct exec_plan *plan)
     free_list(plan->argv);
     free_list(plan->env);
     free(plan->cwd);
+    free_list(plan->hangup);
     *plan = (struct exec_plan){0};
 }
 

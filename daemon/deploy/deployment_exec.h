@@ -19,6 +19,9 @@ struct exec_plan {
     char **argv; /* owned, NULL-terminated */
     char **env;  /* owned, NULL-terminated */
     char *cwd;   /* owned */
+    /* NULL, or what ends the command where signals to its process do not reach all of it; the
+     * same env and cwd. Owned, NULL-terminated. */
+    char **hangup;
 };
 
 /* `command` is NULL-terminated, with at least one word. With `is_terminal` TERM is set unless

@@ -203,7 +203,28 @@ const scenarios = {
         await recent.getByText(/GET alpha-web\S*\/hello/).first().waitFor();
         seen.certificate = await page.getByRole('region', { name: 'Certificate' }).textContent();
         seen.listener = await page.getByRole('region', { name: 'Listener' }).textContent();
+        /* Its lists: who may come, who is signed in to this UI and to services, and their buttons. */
+        await ask('people');
+        await page.reload();
+        const list = (name) => page.getByRole('region', { name, exact: true });
+        const rows = (name, text) => list(name).locator('tbody tr', { hasText: text });
+        await rows('Logins', 'Chrome on Android').waitFor();
+        await rows('Devices', 'Chrome on Android').waitFor();
+        seen.whitelists = await list('Whitelists').locator('dd').allTextContents();
+        seen.people = await Promise.all(['Devices', 'Logins'].map((n) => rows(n, '').count()));
         await look(page, 'edge');
+        for (const name of ['Devices', 'Logins']) {
+            await rows(name, 'Firefox on Linux').getByRole('button', { name: /^Sign out / }).click();
+            await rows(name, 'Firefox on Linux').waitFor({ state: 'detached' });
+        }
+        await ask('one signed out');
+        await list('Logins').getByRole('button', { name: 'Sign out everybody' }).click();
+        await list('Logins').getByText('Nobody is.').waitFor();
+        await rows('Devices', 'Chrome on Android').getByRole('button').click();
+        await list('Devices').getByText('Nobody is, from outside.').waitFor();
+        await ask('all signed out');
+        await list('Whitelists').getByRole('link', { name: 'Change' }).click();
+        await page.getByLabel('tunnel.serviceTunnels.whitelistIps', { exact: true }).waitFor();
     },
 
     async settings({ page }) {

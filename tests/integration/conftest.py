@@ -22,7 +22,7 @@ def skip_under_tsan(item):
     if unfit is not None:
         item.add_marker(pytest.mark.skip(reason="not under TSan: " + unfit.args[0]))
     elif item.get_closest_marker("release_only") is not None:
-        item.add_marker(pytest.mark.skip(reason="cannot be seen in a build with sanitizers"))
+        item.add_marker(pytest.mark.skip(reason="for the optimised binary"))
 
 
 def pytest_collection_modifyitems(items):

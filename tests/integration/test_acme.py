@@ -19,6 +19,7 @@ from acme_peers import Dns, Pebble
 from certs_world import (NAME, RECORD, assert_bundle, certificate, daemon_log, events,
                          everything_said, is_pebble, letsencrypt, post, script, shown,
                          until_failed, until_issued, verify)
+from test_api import history
 
 pytestmark = pytest.mark.skipif(shutil.which("pebble") is None, reason="pebble is not installed")
 ONE = harness.shell_app(web=harness.python_service("web"))
@@ -139,6 +140,11 @@ def test_ca_down(world, make_wos, ca, dns):
     assert cert["state"] == "failed" and cert["nextAction"] == "retry" and cert["nextAt"]
     assert "cannot reach the CA" in cert["lastError"]["message"]
     assert not is_pebble(shown(wos.port))
+    said = [e[2]["event"] for e in history(wos.web_port) if e[1] == "certificate.failed"]
+    assert said == [{"type": "certificate.failed", "listenerKind": "tunnel", "source": "letsencrypt",
+                     "hostnames": ["wos.localhost", "*.wos.localhost"],
+                     "phase": cert["lastError"]["phase"], "errorType": "",
+                     "message": cert["lastError"]["message"], "nextAt": cert["nextAt"]}]
     result = wos.run("cert", "renew", "--force")
     assert result.code == 1 and "cannot reach the CA" in result.err, result
     doctor = wos.run("doctor", "cert")

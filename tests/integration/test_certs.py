@@ -4,6 +4,7 @@ import re
 import socket
 import ssl
 import stat
+import struct
 import subprocess
 
 import pytest
@@ -163,24 +164,65 @@ def test_versions_and_protocols(wos):
         assert client.request(path="/hello").status == 200  # no ALPN: HTTP/1.1
 
 
+def visit(wos, context, session=None):
+    """One request; whether its connection resumed the session, and the session it has."""
+    raw = socket.create_connection(("127.0.0.1", wos.port), 20)
+    with context.wrap_socket(raw, server_hostname="alpha-web.wos.localhost",
+                             session=session) as tls:
+        tls.sendall(SECRET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        answer = b""
+        while piece := tls.recv(4096):
+            answer += piece
+        assert answer.startswith(b"HTTP/1.1 200"), answer
+        return tls.session_reused, tls.session
+
+
 def test_sessions_resume(wos):
     wos.deploy(ONE)
     wos.up("alpha")
     context = clients.tls_context(wos.ca, ["http/1.1"])
-
-    def visit(session):
-        raw = socket.create_connection(("127.0.0.1", wos.port), 20)
-        with context.wrap_socket(raw, server_hostname="alpha-web.wos.localhost",
-                                 session=session) as tls:
-            tls.sendall(SECRET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
-            while tls.recv(4096):
-                pass
-            return tls.session_reused, tls.session
-    reused, session = visit(None)
+    reused, session = visit(wos, context)
     assert not reused
-    assert visit(session)[0]
+    assert visit(wos, context, session)[0]
     wos.ok("restart")
-    assert visit(session)[0], "ticket keys are shared across restarts"
+    assert visit(wos, context, session)[0], "ticket keys are shared across restarts"
+
+
+def rotate_tickets(wos):
+    """As if half a day had gone: the daemon's next life finds a key due, and one gateway goes on."""
+    keys, gateway = wos.home / "certs" / "ticket.keys", wos.gateway_pid()
+    old = keys.read_bytes()
+    made_at, = struct.unpack_from("<Q", old, 8)
+    keys.write_bytes(old[:8] + struct.pack("<Q", made_at - 12 * 3600) + old[16:])
+    wos.ok("restart")
+
+    def is_served():
+        tunnel = wos.status_all()["tunnel"]
+        return tunnel["state"] == "serving" and tunnel["generation"] == tunnel["servedGeneration"]
+    harness.until("every worker has the keys", is_served)
+    new = keys.read_bytes()
+    assert new[16:96] != old[16:96] and new[96:] == old[16:176], "one more, at most three"
+    assert wos.gateway_pid() == gateway, "the gateway that has the old keys"
+
+
+def test_sessions_outlive_two_rotations_of_the_ticket_keys(make_wos):
+    """Resumed by whichever of two workers: both know a key for three turns, and not for a fourth."""
+    wos = make_wos(tunnel={"workers": 2})
+    wos.deploy(ONE)
+    wos.up("alpha")
+    assert wos.status_all()["tunnel"]["workers"] == 2
+    contexts, sessions = [], []
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        contexts.append(clients.tls_context(wos.ca, ["http/1.1"]))
+        contexts[-1].minimum_version = contexts[-1].maximum_version = version
+    for turn in range(4):
+        if turn > 0:
+            rotate_tickets(wos)
+        sessions.append([visit(wos, context)[1] for context in contexts])
+        for age, made in enumerate(reversed(sessions)):
+            for context, session in zip(contexts, made):
+                answers = [visit(wos, context, session)[0] for _ in range(6)]
+                assert set(answers) == {age < 3}, (turn, age, context.minimum_version, answers)
 
 
 def files_wos(make_wos, crt, key, **keys):

@@ -21,6 +21,8 @@ import harness
 from api_client import Api
 from harness import until
 from other_host import OtherHost
+from test_api import history
+from test_terminal import Viewer
 
 pytestmark = pytest.mark.no_tsan("the engine is asked by the daemon's one thread, as in shell mode")
 
@@ -254,6 +256,10 @@ def test_stopped_container_is_seen(shop):
     until("running", lambda: shop.detail()["worktree"]["status"] == "running")
 
 
+def test_generated_terminal_in_a_container(shop):
+    check_terminal(shop)
+
+
 def test_second_up_and_down(shop):
     ports = shop.state()["portAssignments"]
     names = sorted(shop.routes())
@@ -342,6 +348,7 @@ def test_compose_mode_publishes_what_is_exposed(composed):
 
 def test_compose_mode_exec_and_single_services(composed):
     check_exec(composed)
+    check_terminal(composed)
     check_single_services(composed, "web", ["helper"])
 
 
@@ -360,9 +367,8 @@ def test_compose_mode_two_worktrees_and_restart(composed):
     assert composed.get("beta-web").body == b"web at here\n"
     composed.ok("restart")
     assert composed.get("alpha-web").body == b"web at here\n"
-    composed.down("beta")
+    removed(composed, "beta")
     assert composed.get("alpha-web").status == 200
-    assert composed.containers("beta") == {}
 
 
 def test_compose_mode_single_services_of_another_daemon(composed):
@@ -550,6 +556,8 @@ def test_clones_and_kept_paths(own):
     own.up("beta", "--force")
     assert (tree / "modules" / "x").read_text() == made, "kept, so not made again"
     assert (tree / "ran").read_text() == "1\n2\n", "--force clones again"
+    removed(own, "beta")
+    assert (own.source / "seed" / "rows").exists(), "what was cloned stays where it was"
 
 
 def test_selection_dependencies_and_static_ports(own):
@@ -661,6 +669,12 @@ def test_port_conflict_is_tried_again(own):
     assert "[retry 2/3]" in result.err and "[retry 3/3]" in result.err, result
     refused = (own.dir / "refused").read_text().split()
     assert len(set(refused)) == 2 and str(own.host_port()) not in refused
+    retries = [e[2] for e in history(own.web_port) if e[1] == "deployment.retry"]
+    assert [(r["event"]["attempt"], r["event"]["maxAttempts"]) for r in retries] == [(2, 3), (3, 3)]
+    for retry, port in zip(retries, refused):
+        assert set(retry["event"]) == {"type", "attempt", "maxAttempts", "reason"}, retry
+        assert "%s failed: port is already allocated" % port in retry["event"]["reason"], retry
+        assert retry["operationId"] and retry["worktreePath"] == str(own.trees["alpha"]), retry
     assert own.get("alpha-web").status == 200
     assert (own.trees["alpha"] / "ran").read_text() == "x\n", "init scripts run once"
     (own.dir / "n").write_text("-9")
@@ -830,6 +844,49 @@ def check_exec(wos):
         os.close(master)
     missing = wos.run("exec", "nobody", "true", cwd="alpha")
     assert missing.code == 1 and "nobody" in missing.err, missing
+
+
+def run_in(wos, service):
+    """Command lines of a container's processes."""
+    ident = wos.engine.container_id(wos.project(), service)
+    return [line.split(None, 7)[7] for line in wos.engine.run("top", ident).stdout.splitlines()[1:]]
+
+
+def check_terminal(wos):
+    """The web UI's terminals and `wos exec` on a terminal, in the container of a service."""
+    api = Api(wos.web_port)
+    opened = api.post("/terminals", {"path": str(wos.trees["alpha"]), "service": "web"})
+    assert opened.status == 201, opened
+    with Viewer(wos, opened.json, hello={"cols": 91, "rows": 17}) as viewer:
+        viewer.type("until stty size | grep '^17 91'; do sleep 0.1; done")  # Docker tells it later
+        viewer.shows(b"\r\n17 91")
+        viewer.type("hostname; echo port=$WOS_SERVICE_PORT.")
+        viewer.shows(b"port=%d." % wos.host_port())
+        ident = wos.engine.container_id(wos.project(), "web")
+        assert ident[:12].encode() + b"\r\n" in viewer.text, viewer.text
+        viewer.ws.send({"type": "resize", "cols": 120, "rows": 40})
+        viewer.type("until stty size | grep 120; do sleep 0.1; done")
+        viewer.shows(b"\r\n40 120")
+        viewer.type("sleep 1021 & sleep 1022")
+        until("they run", lambda: {"sleep 1021", "sleep 1022"} <= set(run_in(wos, "web")))
+        assert api.call("DELETE", "/terminals/" + opened.json["id"]).status == 200
+        assert viewer.ended()["type"] == "exit"
+    until("what ran in it ended", lambda: not {"sleep 1021", "sleep 1022"} & set(run_in(wos, "web")))
+
+
+def removed(wos, tree):
+    """`wos worktree remove` while the containers run: refused for changes, then all of it goes."""
+    path, project, session = wos.trees[tree], wos.project(tree), wos.session_dir(tree)
+    before = wos.containers(tree)
+    kept = wos.run("worktree", "remove", cwd=tree)
+    assert kept.code == 1 and "uncommitted changes" in kept.err, kept
+    assert before and wos.containers(tree) == before and wos.get(tree + "-web").status == 200
+    assert wos.ok("worktree", "remove", "--force", cwd=tree).out == "removed %s\n" % path
+    assert wos.engine.containers(project) == {} and not path.exists() and not session.exists()
+    networks = wos.engine.run("network", "ls", "--format", "{{.Name}}").stdout
+    assert project not in networks, networks
+    assert wos.get(tree + "-web").status == 404
+    assert str(path) not in wos.git("worktree", "list", cwd=wos.source)
 
 
 def single_service(wos, verb, name, tree="alpha"):

@@ -125,6 +125,17 @@ def test_list_open_rename_close(ui, api):
         renamed = api.call("PATCH", "/terminals/" + one["id"], {"title": "tests ✓"})
         assert renamed.status == 200 and renamed.json["title"] == "tests ✓"
         with Viewer(ui, one) as viewer:
+            viewer.until(lambda: viewer.said)
+        before = list(events.until(lambda e: e[1] == "terminal.detached"))
+        assert [name for _, name, data in before if name.startswith("terminal.")
+                and data["event"]["terminal"]["id"] == one["id"]] == [
+                    "terminal.started", "terminal.updated", "terminal.attached", "terminal.detached"]
+        left = before[-1][2]
+        [now] = [t for t in api.get("/terminals").json["terminals"] if t["id"] == one["id"]]
+        assert left["event"] == {"type": "terminal.detached", "terminal": now}, left
+        assert (now["viewers"], now["state"]) == (0, "running")
+        assert left["worktreePath"] == now["path"] and left["sessionName"] == now["sessionName"]
+        with Viewer(ui, one) as viewer:
             viewer.type("exit 4")
             assert viewer.ended() == {"type": "exit", "exit": {"exitCode": 4}}
         [kept] = [t for t in api.get("/terminals").json["terminals"] if t["id"] == one["id"]]
@@ -136,8 +147,7 @@ def test_list_open_rename_close(ui, api):
         seen = [(name, data["event"]["terminal"]["title"]) for _, name, data in events.until(
             lambda e: e[1] == "terminal.removed") if name.startswith("terminal.")]
     of_it = [name for name, title in seen if title in ("build", "tests ✓")]
-    assert of_it[:4] == ["terminal.started", "terminal.updated", "terminal.attached",
-                         "terminal.exited"] and of_it[-1] == "terminal.removed", seen
+    assert of_it[:2] == ["terminal.attached", "terminal.exited"] and of_it[-1] == "terminal.removed", seen
     assert api.call("DELETE", "/terminals/" + one["id"]).status == 404
 
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -134,12 +135,69 @@ def test_start_fail_repair_stop(ui):
     assert seen["failures"] == 0
 
 
+AGENTS = ("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+          "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 Chrome/126.0.0.0 Mobile Safari/537.36")
+
+
+class People:
+    """Two are signed in to the UI, and to a service behind a secret."""
+
+    def __init__(self, wos):
+        self.wos = wos
+        wos.ok("config", "set", "tunnel.serviceTunnels.whitelistIps", '["127.0.0.0/8"]')
+        wos.run("config", "set", "tunnel.serviceTunnels.secret", "-", text_input=SECRET)
+        wos.ok("publish", "tool", wos.host_port("alpha"), "--access", "secret",
+               "--whitelist", "127.0.0.1,192.0.2.0/24")
+        self.cookies = [(self.enter("wos", "/ui/v1/auth/login", agent, "application/json",
+                                    json.dumps({"secret": SECRET}), 200),
+                         self.enter("tool", "/.wos/login", agent, "application/x-www-form-urlencoded",
+                                    urlencode({"secret": SECRET, "next": "/hello"}), 303))
+                        for agent in AGENTS]
+        harness.until("they are known", lambda: len(
+            wos.ok("access", "list", "--json").data["logins"]) == 2)
+
+    def enter(self, label, path, agent, kind, body, status):
+        answer = self.wos.get(label, path, method="POST", body=body.encode(), headers=[
+            ("content-type", kind), ("user-agent", agent),
+            ("origin", self.wos.url(label, "").rstrip("/"))])
+        assert answer.status == status, answer
+        return answer.get("set-cookie").split(";")[0]
+
+    def seen(self):
+        """What each of them gets: of the UI, of the service."""
+        return [(self.wos.get("wos", "/ui/v1/projects", headers=[("cookie", ui)]).status,
+                 self.wos.get("tool", "/hello", headers=[("cookie", tool)]).status)
+                for ui, tool in self.cookies]
+
+    def leave(self):
+        self.wos.ok("unpublish", "tool")
+        for key in ("secret", "whitelistIps"):
+            self.wos.ok("config", "unset", "tunnel.serviceTunnels." + key)
+
+
 def test_the_edge(ui):
-    def do(_):
-        for _ in range(3):
-            assert ui.get("alpha-web", "/hello").status == 200
-        assert ui.get("nobody", "/").status == 404
-    seen = browse(ui, "edge", do)
+    people = []
+
+    def do(what):
+        if what == "requests":
+            for _ in range(3):
+                assert ui.get("alpha-web", "/hello").status == 200
+            assert ui.get("nobody", "/").status == 404
+        elif what == "people":
+            people.append(People(ui))
+            assert people[0].seen() == [(200, 200), (200, 200)]
+        else:
+            one = 200 if what == "one signed out" else 401
+            assert people[0].seen() == [(401, 401), (one, one)]
+    ui.wait_route("wos")
+    try:
+        seen = browse(ui, "edge", do)
+    finally:
+        for one in people:
+            one.leave()
+    assert seen["people"] == [2, 2]
+    assert seen["whitelists"] == ["127.0.0.0/8", "from everywhere, with its secret",
+                                  "2 addresses of its own, which also have to be above"]
     assert "unknown-host" in seen["denied"] and "hello" not in seen["denied"]
     assert ui.host("alpha-web") in seen["row"][0]
     assert "self-signed" in seen["certificate"] and harness.DOMAIN in seen["certificate"]

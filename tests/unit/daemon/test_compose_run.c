@@ -193,21 +193,24 @@ static void test_restore_and_plans(void **state)
     wait_container(w, SERVICE_RUNNING);
     autojson cJSON *rows = deployment_services_json(w->d);
     assert_int_equal(json_get_int(cJSON_GetArrayItem(rows, 0), "restartCount", 0), 2);
-    struct docker_args argv = {0};
-    struct docker_args env = {0};
+    struct exec_plan plan = {0};
     static const char *const command[] = {"echo", "a b", NULL};
     assert_true(compose_exec_applies(w->d));
-    assert_int_equal(compose_exec_plan(w->d, "web", command, true, &argv, &env, NULL), 0);
-    static const char *const expected[] = {"exec", "-i", "-t", "c1", "echo", "a b"};
-    assert_int_equal(argv.count, COUNT_OF(expected) + 1);
+    assert_int_equal(compose_exec_plan(w->d, "web", command, true, &plan, NULL), 0);
+    const char *mark = plan.argv[3];
+    assert_int_equal(strncmp(mark, "WOS_EXEC_ID=", 12), 0);
+    const char *const expected[] = {"exec", "-e", mark, "-it", "c1", "echo", "a b"};
     for (size_t i = 0; i < COUNT_OF(expected); i++) {
-        assert_string_equal(argv.items[i + 1], expected[i]);
+        assert_string_equal(plan.argv[i + 1], expected[i]);
     }
+    assert_null(plan.argv[COUNT_OF(expected) + 1]);
+    assert_string_equal(plan.hangup[2], "c1");
+    assert_string_equal(plan.hangup[6], mark);
+    assert_null(plan.hangup[7]);
     struct err err = {0};
-    assert_int_equal(compose_exec_plan(w->d, "api", command, true, &argv, &env, &err), -1);
+    assert_int_equal(compose_exec_plan(w->d, "api", command, true, &plan, &err), -1);
     assert_int_equal(err.code, ERR_NOT_FOUND);
-    docker_args_fini(&argv);
-    docker_args_fini(&env);
+    exec_plan_fini(&plan);
 }
 
 static void test_one_service(void **state)

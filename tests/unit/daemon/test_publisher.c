@@ -426,14 +426,25 @@ static void test_waiting_for_the_ack(void **state)
     fixture_free(f);
 }
 
+static void on_fault(void *arg)
+{
+    (*(int *)arg)++;
+}
+
 static void test_faults_answer_at_once(void **state)
 {
     (void)state;
+    int told = 0;
     struct fixture *f = fixture_new(CONFIG);
     struct answer before = {0};
     struct answer after = {0};
+    publisher_on_fault(f->publisher, on_fault, &told);
     set_one(f, "s1", "a.d.test", 1001, on_done, &before);
+    publisher_set_fault(f->publisher, NULL);
+    assert_int_equal(told, 0);
     publisher_set_fault(f->publisher, "port 5858 is in use");
+    publisher_set_fault(f->publisher, "port 5858 is in use");
+    assert_int_equal(told, 1);
     assert_int_equal(before.count, 0); /* never from inside */
     turns(f);
     assert_int_equal(before.count, 1);
@@ -447,6 +458,7 @@ static void test_faults_answer_at_once(void **state)
     assert_string_equal(json_get_str(row, "state", ""), "failed");
     assert_null(json_get(row, "url"));
     publisher_set_fault(f->publisher, NULL);
+    assert_int_equal(told, 2);
     autojson cJSON *healed = publisher_tunnels_json(f->publisher, "s1");
     assert_string_equal(json_get_str(cJSON_GetArrayItem(healed, 0), "url", ""),
                         "http://a.d.test:5858");

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -365,6 +366,42 @@ static void test_limits_and_errors(void **state)
     assert_null(terminals_find(w->ts, ""));
 }
 
+/* What reaches further than signals runs once for a terminal that is ended while its program runs,
+ * however that comes about. */
+static void test_hangup(void **state)
+{
+    struct world *w = *state;
+    char path[] = "/tmp/wos-hangup-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    const char *const argv[] = {"sh", "-c", "sleep 600", NULL};
+    const char *const ended[] = {"sh", "-c", "true", NULL};
+    const char *const hangup[] = {"sh", "-c", "printf x >> \"$0\"", path, NULL};
+    struct terminal_spec spec = {.argv = argv, .hangup = hangup};
+    struct terminal *closed = terminal_open(w->ts, &spec, NULL);
+    spec.use_pipes = true;
+    assert_non_null(terminal_open(w->ts, &spec, NULL)); /* until the daemon ends */
+    spec.argv = ended;
+    struct terminal *over = terminal_open(w->ts, &spec, NULL);
+    attach(over, &w->a, 0);
+    run_until_exit(w, &w->a);
+    terminal_end(over);
+    autofree char *id = xstrdup(terminal_id(closed));
+    terminal_end(closed);
+    terminal_end(closed);
+    run_until_gone(w, id);
+    terminals_free(w->ts);
+    w->ts = terminals_new(w->loop);
+    struct stat st = {0};
+    while (st.st_size < 2) {
+        assert_int_equal(fstat(fd, &st), 0);
+        (void)usleep(10000);
+    }
+    assert_int_equal(st.st_size, 2);
+    (void)close(fd);
+    (void)unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -376,6 +413,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_slow_watcher_skips, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_an_end_is_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_detach_in_callback_and_linger, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_hangup, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_limits_and_errors, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
