@@ -23,6 +23,7 @@
 #include "daemon/api/door.h"
 #include "daemon/api/login.h"
 #include "daemon/api/peer.h"
+#include "daemon/api/postpone.h"
 #include "daemon/api/request.h"
 #include "daemon/api/web_assets.h"
 #include "daemon/api/web_bind.h"
@@ -37,6 +38,8 @@ enum {
     API_MAGIC = 0x61706920,
     BODY_MAX = 4 << 20,
     HEADERS_MAX = 64 << 10,
+    JUDGED_MAX = 25,
+    JUDGE_AGAIN_MS = 20,
     TIMEOUT_S = 24 * 3600, /* streams may be silent for long; else web_clients.h */
     WEB_RETRY_MS = 5000,
 };
@@ -251,6 +254,22 @@ static bool has_unread_content(struct api_request *r)
     return has && !is_read;
 }
 
+/* Whom the Host of a request on the web listener claims to be. */
+static enum access_who claimed(struct mount *m, struct api_request *r)
+{
+    char here[INET6_ADDRSTRLEN];
+    caller_local_address(r, here);
+    return access_classify(m->api->d->config, request_header(r, "Host"), here);
+}
+
+/* Whether it cannot be told yet whose the connection is; a daemon that goes on with the gateway of
+ * another gets descriptors from it for a moment. */
+static bool is_undecided(struct mount *m, struct api_request *r)
+{
+    return m->is_web && r->judged < JUDGED_MAX && claimed(m, r) == ACCESS_LOCAL &&
+           peers_find_local(m->api->peers, r) == PEER_UNDECIDED;
+}
+
 /* False after having answered 403. */
 static bool request_is_allowed(struct mount *m, struct api_request *r)
 {
@@ -262,9 +281,7 @@ static bool request_is_allowed(struct mount *m, struct api_request *r)
         return true;
     }
     const char *host = request_header(r, "Host");
-    char here[INET6_ADDRSTRLEN];
-    caller_local_address(r, here);
-    enum access_who who = access_classify(m->api->d->config, host, here);
+    enum access_who who = claimed(m, r);
     if (who == ACCESS_NOBODY) {
         reply_error(r, 403, "forbidden", "this Host is not one of the web listener's names", NULL);
         return false;
@@ -279,16 +296,13 @@ static bool request_is_allowed(struct mount *m, struct api_request *r)
     return true;
 }
 
-static void api_on_request(struct evhttp_request *http, void *arg)
+static void api_judge(struct api_request *r, void *arg)
 {
     struct mount *m = arg;
-    CHECK(m->api->magic == API_MAGIC);
-    struct web_client *client =
-        m->is_web ? web_clients_find(m->api->clients, evhttp_request_get_connection(http)) : NULL;
-    struct api_request *r = request_new(m->api->d, http, client, &m->api->requests);
-    if (has_unread_content(r)) {
-        (void)evhttp_add_header(evhttp_request_get_output_headers(http), "Connection", "close");
-        reply_error(r, 400, "validation", "this method has no content", NULL);
+    struct evhttp_request *http = r->http;
+    if (is_undecided(m, r)) {
+        r->judged++;
+        request_postpone(r, JUDGE_AGAIN_MS, api_judge, m);
         return;
     }
     if (!request_is_allowed(m, r)) {
@@ -306,6 +320,21 @@ static void api_on_request(struct evhttp_request *http, void *arg)
     } else {
         reply_error(r, 404, "not-found", "no such page", NULL);
     }
+}
+
+static void api_on_request(struct evhttp_request *http, void *arg)
+{
+    struct mount *m = arg;
+    CHECK(m->api->magic == API_MAGIC);
+    struct web_client *client =
+        m->is_web ? web_clients_find(m->api->clients, evhttp_request_get_connection(http)) : NULL;
+    struct api_request *r = request_new(m->api->d, http, client, &m->api->requests);
+    if (has_unread_content(r)) {
+        (void)evhttp_add_header(evhttp_request_get_output_headers(http), "Connection", "close");
+        reply_error(r, 400, "validation", "this method has no content", NULL);
+        return;
+    }
+    api_judge(r, m);
 }
 
 /* --- listening --------------------------------------------------------------------- */

@@ -88,7 +88,7 @@ static enum peer peer_search(const struct api_request *r)
     }
     switch (gateways_ask(found.inode)) {
     case GATEWAYS_MAY_HAVE:
-        return PEER_UNKNOWN;
+        return PEER_UNDECIDED;
     case GATEWAYS_HAVE:
         return PEER_GATEWAY;
     case GATEWAYS_HAVE_NOT:
@@ -128,7 +128,7 @@ enum peer peers_find_local(struct peers *peers, const struct api_request *r)
     if (known == NULL || known->who != PEER_OURS) {
         return known == NULL ? PEER_UNKNOWN : known->who;
     }
-    if (known->local == PEER_UNKNOWN) {
+    if (known->local == PEER_UNKNOWN || known->local == PEER_UNDECIDED) {
         known->local = peer_search(r); /* in vain: again with the next request */
     }
     return known->local;
@@ -142,6 +142,7 @@ const char *peer_reason(enum peer who)
     case PEER_GATEWAY:
         return "this connection is the gateway's";
     case PEER_UNKNOWN:
+    case PEER_UNDECIDED:
     case PEER_OURS:
         break;
     }

@@ -13,9 +13,10 @@ struct api_request;
 struct peers;
 
 enum peer {
-    PEER_UNKNOWN, /* closed, in another network namespace, or it cannot be told */
-    PEER_OTHER,   /* of another user of this machine */
-    PEER_GATEWAY, /* of the gateway, which speaks for strangers */
+    PEER_UNKNOWN,   /* closed, in another network namespace, or it cannot be told */
+    PEER_UNDECIDED, /* a gateway's descriptors are on their way to the daemon: ask again later */
+    PEER_OTHER,     /* of another user of this machine */
+    PEER_GATEWAY,   /* of the gateway, which speaks for strangers */
     PEER_OURS,
 };
 

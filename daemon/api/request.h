@@ -12,6 +12,7 @@
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "base/str.h"
@@ -35,6 +36,7 @@ struct api_request {
     bool is_public;                   /* not of this machine alone: has to be logged in */
     bool is_forwarded;                /* by tunnel.webUi's name, through our gateway */
     const char *refusal;          /* borrowed: why its local Host does not make it local; or NULL */
+    uint8_t judged;               /* how often its peer was asked for in vain */
     char login[WEB_LOGIN_ID + 1]; /* of whom, then: the id of daemon/web_logins.h; or "" */
     void (*cancel)(struct api_request *r);
     void *work; /* the handler's own */

@@ -9,7 +9,8 @@
  * later than the gateway lets go of it (tunnel.limits.upstreamIdleTimeout), which so never writes a
  *   request to one that is being closed.
  * - While a request is under way nothing is bounded: streams may be silent for long.
- * - After what evhttp refuses by itself nothing is read as a request, and the connection goes 2 s later.
+ * - After what evhttp refuses by itself nothing is read as a request, and the connection goes 2 s
+ * later.
  *
  * A client is one connection: made when it is accepted, gone with evhttp's connection. request.c
  * says when a request begins and ends, and leaves evhttp's close callback to web_client_watch

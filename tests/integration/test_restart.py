@@ -157,6 +157,32 @@ def test_three_restarts_under_load_lose_no_request(stack):
     assert not load.failures, load.failures[:5]
 
 
+def test_whoever_is_local_is_so_during_a_restart(stack):
+    """A daemon that went on with the gateway of the one before had 401 for local pages for a moment."""
+    done = threading.Event()
+    seen = []
+
+    def ask():
+        while not done.is_set():
+            try:
+                with clients.Http1(stack.web_port, "127.0.0.1",
+                                   authority="127.0.0.1:%d" % stack.web_port) as client:
+                    seen.append(client.request("GET", "/ui/v1/sessions").status)
+            except (OSError, clients.ClientError):
+                pass  # nobody listens for a moment
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(3):
+            stack.ok("restart")
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert set(seen) == {200}
+
+
 def other_build(source, target):
     """A copy of the binary with another GNU build id: the same program, but a
     build of its own as far as anybody can tell."""
