@@ -592,7 +592,8 @@ static void back_on_event(struct conn *c, enum conn_event event)
 
 static void back_on_flush(struct conn *c)
 {
-    (void)c; /* everything was written as it came */
+    const struct exchange *x = ((const struct back_h1 *)c->owner)->x;
+    conn_put_off(c, x != NULL && !x->request_ended ? x->front_conn : NULL);
 }
 
 static const struct conn_ops back_conn_ops = {back_on_data, back_on_event, back_on_flush};

@@ -15,8 +15,7 @@
 #include "gateway/tls.h"
 
 enum {
-    SEND_EARLY = 64 * 1024, /* bytes that do not wait for the end of the turn */
-    READ_ROUNDS = 2,        /* batches of a connection in one turn */
+    READ_ROUNDS = 2, /* batches of a connection in one turn */
 };
 
 static void conn_on_ready(evutil_socket_t fd, short what, void *arg);
@@ -99,106 +98,6 @@ void conn_mark_again(struct conn *c)
         *c->worker->again_tail = c;
         c->worker->again_tail = &c->again_next;
     }
-}
-
-static void stage(struct conn *c, const char *data, size_t len)
-{
-    wbuf_add(&c->worker->wbufs, &c->stage, data, len);
-    if (c->stage.failed) {
-        conn_out_of_memory(c);
-    }
-}
-
-/* TLS: fills records of 16 KiB; what is less waits for more until the turn ends. */
-static void write_tls(struct conn *c, const char *data, size_t len)
-{
-    struct wbuf_pool *pool = &c->worker->wbufs;
-    enum tls_result result = TLS_OK;
-    size_t staged = wbuf_len(&c->stage);
-    if (staged >= CONN_RECORD) { /* collected before the handshake was done */
-        result = tls_write(c, wbuf_data(&c->stage), staged);
-        wbuf_release(pool, &c->stage);
-        staged = 0;
-    }
-    if (result == TLS_OK && staged > 0 && staged + len >= CONN_RECORD) {
-        size_t fill = CONN_RECORD - staged;
-        wbuf_add(pool, &c->stage, data, fill);
-        data += fill;
-        len -= fill;
-        result = tls_write(c, wbuf_data(&c->stage), CONN_RECORD);
-        wbuf_release(pool, &c->stage);
-    }
-    while (len >= CONN_RECORD && result == TLS_OK) {
-        result = tls_write(c, data, CONN_RECORD);
-        data += CONN_RECORD;
-        len -= CONN_RECORD;
-    }
-    if (result != TLS_OK) {
-        c->error = c->error == 0 ? EPIPE : c->error; /* conn_flush ends it */
-        c->can_write = true;
-        c->shut_write = true;
-        return;
-    }
-    stage(c, data, len);
-}
-
-/* A service may answer, close, and so refuse the rest of the request: its answer is still to be
- * read. The reading ends with what the sending ended with. */
-static void hear_out(struct conn *c, int error)
-{
-    c->send_error = error;
-    wbuf_release(&c->worker->wbufs, &c->out);
-    c->shut_write = true;
-    c->can_read = true;
-    conn_mark_again(c);
-}
-
-/* What would not fit the buffer of one turn leaves at once: growing it costs more than
- * the system call. An error is left for conn_flush, which may call the owner. */
-static void send_early(struct conn *c)
-{
-    size_t len = wbuf_len(&c->out);
-    if (len < SEND_EARLY || !c->can_write || c->state != CONN_OPEN || c->error != 0 ||
-        c->out.failed) {
-        return;
-    }
-    ssize_t n = send(c->fd, wbuf_data(&c->out), len, MSG_NOSIGNAL);
-    if (n >= 0) {
-        c->bytes_out += (uint64_t)n;
-        c->progress = true;
-        c->can_write = (size_t)n == len;
-        wbuf_consume(&c->worker->wbufs, &c->out, (size_t)n);
-    } else if (errno == EAGAIN) {
-        c->can_write = false;
-    } else if (errno != EINTR && !c->is_front) {
-        hear_out(c, errno);
-    } /* else conn_flush meets it again */
-}
-
-void conn_write(struct conn *c, const void *data, size_t len)
-{
-    CHECK(c->magic == CONN_MAGIC);
-    if (len == 0 || c->state == CONN_GONE || c->shut_write) {
-        return;
-    }
-    if (!c->in_flush) { /* else it leaves behind on_flush */
-        conn_mark_dirty(c);
-    }
-    c->answer_follows = false;
-    if (c->ssl == NULL) {
-        wbuf_add(&c->worker->wbufs, &c->out, data, len);
-        send_early(c);
-    } else if (c->state == CONN_OPEN) {
-        write_tls(c, data, len);
-        send_early(c);
-    } else {
-        stage(c, data, len);
-    }
-}
-
-size_t conn_pending(const struct conn *c)
-{
-    return wbuf_len(&c->out) + wbuf_len(&c->stage);
 }
 
 void conn_pause(struct conn *c, enum conn_pause why)
@@ -480,7 +379,7 @@ static bool send_out(struct conn *c)
                 continue;
             }
             if (!c->is_front && c->state == CONN_OPEN) {
-                hear_out(c, errno);
+                conn_hear_out(c, errno);
                 return true;
             }
             conn_die(c, errno);
@@ -498,16 +397,25 @@ void conn_flush(struct conn *c)
 {
     CHECK(c->magic == CONN_MAGIC);
     conn_leave_dirty(c);
+    const bool was_put_off = c->put_off;
     if (c->state == CONN_OPEN) {
         c->in_flush = true;
         c->ops->on_flush(c);
+        if (c->left_rest && c->worker->again != NULL) {
+            conn_wait_turn(c);
+        }
         c->in_flush = false;
     }
+    c->left_rest = false;
     if (c->failed || c->out.failed) {
         conn_cut(c);
         return;
     }
     c->ticket_queued = false;
+    if (c->put_off && !was_put_off) {
+        return;
+    }
+    c->put_off = false;
     if (c->state == CONN_CONNECTING || c->state == CONN_GONE ||
         (c->answer_follows && c->state == CONN_OPEN)) {
         return;

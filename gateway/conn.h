@@ -84,7 +84,9 @@ struct conn {
     bool in_dirty;
     bool in_again;
     bool in_flush;
-    bool try_v6; /* dialling: ::1 not tried yet */
+    bool put_off;   /* what was written leaves at the end of the next turn: conn_put_off */
+    bool left_rest; /* this turn sent all but so little that it is no segment of its own */
+    bool try_v6;    /* dialling: ::1 not tried yet */
     bool shut_write;
     bool alpn_h2;
     bool ticket_queued;      /* TLS 1.3, this turn: the handshake is done and its ticket in out */
@@ -177,6 +179,10 @@ static inline void conn_await_answer(struct conn *c)
 }
 /* Bytes queued and not yet taken by the socket. */
 size_t conn_pending(const struct conn *c);
+/* For on_flush: where `source` is read again in the next turn, which then follows at once, what is
+ * queued waits for the end of that turn, and no longer: one send carries both turns' bytes, and
+ * costs more than they do. `source` may be NULL: nothing waits. */
+void conn_put_off(struct conn *c, const struct conn *source);
 /* on_flush will be called at the end of this turn. */
 void conn_mark_dirty(struct conn *c);
 void conn_pause(struct conn *c, enum conn_pause why);

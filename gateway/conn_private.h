@@ -1,5 +1,5 @@
-/* conn_private: what conn.c, conn_dial.c, conn_end.c and conn_suspect.c share; nobody else includes
- * it. */
+/* conn_private: what conn.c, conn_write.c, conn_dial.c, conn_end.c and conn_suspect.c share; nobody
+ * else includes it. */
 #ifndef WOS_GATEWAY_CONN_PRIVATE_H
 #define WOS_GATEWAY_CONN_PRIVATE_H
 
@@ -23,6 +23,11 @@ void conn_cut(struct conn *c) __attribute__((cold));
 /* Sends what the socket takes of the queue at once, and tells nobody: for a connection about to
  * end. */
 void conn_push(struct conn *c);
+/* A sending failed. A service may answer, close, and so refuse the rest of the request: its answer
+ * is still to be read. The reading ends with what the sending ended with. */
+void conn_hear_out(struct conn *c, int error);
+/* conn_put_off, where it is certain that the next turn follows at once. */
+void conn_wait_turn(struct conn *c);
 /* The dialled socket became writable: connected, or the next address. */
 void conn_dial_finish(struct conn *c);
 

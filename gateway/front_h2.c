@@ -17,6 +17,7 @@ enum {
     QUEUE_ITEMS = 1000,       /* frames nghttp2 may hold for a client, beside 4 a stream */
     HEAD_BLOCK_MAX = 4 << 20, /* heads are bounded where they are read */
     GOAWAY_WAIT_MS = 1000,    /* between the two GOAWAYs, for requests on their way */
+    CONTROL_MAX = 64,         /* a few frames without a head or a body */
 };
 
 static void front_free(void *arg)
@@ -257,6 +258,9 @@ static void front_on_flush(struct conn *c)
     }
     if (present_wait(f) != f->wait) {
         arm_deadline(f);
+    }
+    if (conn_pending(c) <= CONTROL_MAX) {
+        conn_put_off(c, c); /* windows of what was read: another stream's may follow */
     }
     rest(f); /* again, if only a PING woke it */
 }

@@ -6,6 +6,8 @@
 #include "gateway/front_h2_stream.h"
 #include "gateway/hsts.h"
 
+enum { FRAME_HEAD = 9 };
+
 static void stream_break(struct h2_stream *s, uint32_t code)
 {
     (void)nghttp2_submit_rst_stream(h2_memory_session(&s->front->memory), NGHTTP2_FLAG_NONE, s->id,
@@ -41,6 +43,17 @@ void h2_share_room(struct front_h2 *f)
     }
 }
 
+/* How many of `len` bytes a frame takes: where they are enough for more than a TLS record, just so
+ * many that the record ends with the frame. The next one then begins with a frame, and is sealed
+ * from where its bytes are. */
+static size_t frame_len(const struct h2_stream *s, size_t len, size_t max)
+{
+    const size_t staged = wbuf_len(&s->front->conn->stage) + FRAME_HEAD;
+    size_t fits = staged < CONN_RECORD / 2 ? CONN_RECORD - staged : max;
+    fits = fits < max ? fits : max;
+    return len < fits ? len : fits;
+}
+
 static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *to, size_t max,
                        uint32_t *flags, nghttp2_data_source *source, void *arg)
 {
@@ -52,6 +65,7 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *to, size_t
         s->deferred = true;
         return NGHTTP2_ERR_DEFERRED;
     }
+    max = frame_len(s, len, max);
     if (len <= max && s->ended) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
         if (s->end_count > 0) {
@@ -75,11 +89,18 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
     if (!f->failed && (f->conn->blocked || conn_pending(f->conn) >= H2_FLUSH_MAX)) {
         return NGHTTP2_ERR_WOULDBLOCK; /* this frame comes first next time */
     }
-    conn_write(f->conn, head, 9);
     if (len == 0) {
+        conn_write(f->conn, head, FRAME_HEAD);
         return 0;
     }
-    conn_write(f->conn, wbuf_data(&s->queue), len);
+    char *front = wbuf_front(&s->queue, FRAME_HEAD);
+    if (front != NULL) { /* in one piece, which conn_write need not copy */
+        memcpy(front, head, FRAME_HEAD);
+        conn_write(f->conn, front, FRAME_HEAD + len);
+    } else {
+        conn_write(f->conn, head, FRAME_HEAD);
+        conn_write(f->conn, wbuf_data(&s->queue), len);
+    }
     wbuf_consume(&f->conn->worker->wbufs, &s->queue, len);
     f->queued -= len;
     f->moved_ms = loop_now_ms(f->conn->worker->loop);
@@ -218,6 +239,8 @@ static void front_body(struct exchange *x, const char *data, size_t len)
     struct h2_stream *s = x->front_owner;
     if (len <= H2_SIP) {
         wbuf_start(&s->queue, len); /* a block of the pool would be far more than that */
+    } else if (s->queue.ptr == NULL) {
+        wbuf_leave_front(&x->worker->wbufs, &s->queue, FRAME_HEAD);
     }
     wbuf_add(&x->worker->wbufs, &s->queue, data, len);
     if (s->queue.failed) {

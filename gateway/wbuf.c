@@ -39,6 +39,14 @@ void wbuf_start(struct wbuf *b, size_t len)
     }
 }
 
+void wbuf_leave_front(struct wbuf_pool *pool, struct wbuf *b, size_t len)
+{
+    if (b->tail == 0 && wbuf_reserve(pool, b, len) != NULL) {
+        b->head = (uint32_t)len;
+        b->tail = (uint32_t)len;
+    }
+}
+
 char *wbuf_reserve(struct wbuf_pool *pool, struct wbuf *b, size_t len)
 {
     if (b->cap - b->tail >= len && b->ptr != NULL) {

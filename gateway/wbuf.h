@@ -44,6 +44,14 @@ static inline const char *wbuf_data(const struct wbuf *b)
 
 /* An empty buffer starts with room for just `len` bytes instead: it may have to wait. */
 void wbuf_start(struct wbuf *b, size_t len);
+/* An empty buffer keeps `len` bytes free in front of what is added. */
+void wbuf_leave_front(struct wbuf_pool *pool, struct wbuf *b, size_t len);
+/* Where `len` bytes fit in front of those that are there: left free, or those that were dropped
+ * last. NULL: they do not. */
+static inline char *wbuf_front(const struct wbuf *b, size_t len)
+{
+    return b->head >= len && b->tail > b->head ? b->ptr + b->head - len : NULL;
+}
 /* Room for `len` more bytes; the caller writes there and calls wbuf_commit. NULL: see `failed`. */
 char *wbuf_reserve(struct wbuf_pool *pool, struct wbuf *b, size_t len);
 void wbuf_commit(struct wbuf *b, size_t len);

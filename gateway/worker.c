@@ -37,6 +37,9 @@ static void worker_on_flush(void *arg)
     while (count-- > 0 && w->again != NULL) {
         struct conn *c = w->again;
         conn_leave_again(c);
+        if (c->put_off) {
+            conn_mark_dirty(c);
+        }
         conn_read(c);
     }
     while (w->dirty != NULL) {

@@ -141,6 +141,30 @@ static void test_long_run(void **state)
     wbuf_pool_fini(&pool);
 }
 
+/* A frame's head is written in front of its payload: where room was left, or over what has gone. */
+static void test_front(void **state)
+{
+    (void)state;
+    struct wbuf_pool pool = {0};
+    struct wbuf b = {0};
+    assert_null(wbuf_front(&b, 3));
+    wbuf_leave_front(&pool, &b, 3);
+    assert_int_equal(wbuf_len(&b), 0);
+    assert_null(wbuf_front(&b, 3)); /* of nothing */
+    wbuf_add_str(&pool, &b, STR("one, two"));
+    wbuf_leave_front(&pool, &b, 3); /* it is not empty: nothing changes */
+    assert_int_equal(wbuf_len(&b), 8);
+    assert_null(wbuf_front(&b, 4));
+    memcpy(wbuf_front(&b, 3), "<1>", 3);
+    assert_memory_equal(wbuf_data(&b) - 3, "<1>one, two", 11);
+    wbuf_consume(&pool, &b, 5);
+    memcpy(wbuf_front(&b, 3), "<2>", 3);
+    assert_memory_equal(wbuf_data(&b) - 3, "<2>two", 6);
+    wbuf_consume(&pool, &b, 3);
+    assert_null(b.ptr); /* back in the pool */
+    wbuf_pool_fini(&pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +175,7 @@ int main(void)
         cmocka_unit_test(test_big_ones_are_not_pooled),
         cmocka_unit_test(test_pool_is_bounded),
         cmocka_unit_test(test_long_run),
+        cmocka_unit_test(test_front),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
