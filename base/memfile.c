@@ -1,4 +1,4 @@
-/* memfile: see memfile.h. The daemon makes one for each snapshot, the gateway reads it. Any thread.
+/* memfile: see memfile.h. The daemon writes snapshots to one, the gateway reads them. Any thread.
  */
 #include "base/memfile.h"
 
@@ -9,32 +9,40 @@
 
 #include "base/auto.h"
 
+int memfile_refill(int fd, struct str bytes, struct err *err)
+{
+    if (ftruncate(fd, (off_t)bytes.len) != 0) {
+        return err_set_sys(err, "cannot size a file in memory");
+    }
+    for (off_t at = 0; bytes.len > 0;) {
+        ssize_t put = pwrite(fd, bytes.ptr, bytes.len, at);
+        if (put < 0 && errno == EINTR) {
+            continue;
+        }
+        if (put <= 0) {
+            return err_set_sys(err, "cannot fill a file in memory");
+        }
+        at += put;
+        bytes.ptr += put;
+        bytes.len -= (size_t)put;
+    }
+    if (lseek(fd, 0, SEEK_SET) != 0) { /* the reader's position is ours */
+        return err_set_sys(err, "cannot rewind a file in memory");
+    }
+    return 0;
+}
+
 int memfile_new(struct str bytes, struct err *err)
 {
     int fd = memfd_create("wos", MFD_CLOEXEC);
     if (fd < 0) {
         return err_set_sys(err, "cannot make a file in memory");
     }
-    while (bytes.len > 0) {
-        ssize_t put = write(fd, bytes.ptr, bytes.len);
-        if (put < 0 && errno == EINTR) {
-            continue;
-        }
-        if (put <= 0) {
-            (void)err_set_sys(err, "cannot fill a file in memory"); /* -1 tells the caller */
-            goto fail_fd;
-        }
-        bytes.ptr += put;
-        bytes.len -= (size_t)put;
-    }
-    if (lseek(fd, 0, SEEK_SET) != 0) {
-        (void)err_set_sys(err, "cannot rewind a file in memory"); /* -1 tells the caller */
-        goto fail_fd;
+    if (memfile_refill(fd, bytes, err) < 0) {
+        (void)close(fd);
+        return -1;
     }
     return fd;
-fail_fd:
-    (void)close(fd);
-    return -1;
 }
 
 int memfile_read(int fd, size_t limit, struct buf *out, struct err *err)

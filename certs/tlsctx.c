@@ -3,9 +3,10 @@
  *
  * Tickets: OpenSSL asks the context an SSL was made from (its session_ctx) for
  * ticket keys, whatever SSL_set_SSL_CTX did since, so the callback sits on the
- * base alone; it finds its struct tlsctx in the SSL's ex data, put there in
- * the ClientHello. What a ticket may resume is bound to the certificate by the
- * session id context, which SSL_set_SSL_CTX does carry over (certset.c).
+ * base alone; it finds its struct tlsctx in the ex data of the SSL's BIO, put there in
+ * the ClientHello: connections share a BIO, and ex data of its own costs each SSL two blocks. What
+ * a ticket may resume is bound to the certificate by the session id context, which SSL_set_SSL_CTX
+ * does carry over (certset.c).
  */
 #include "certs/tlsctx.h"
 
@@ -69,7 +70,7 @@ static int ex_index = -1; /* a constant after ex_once: OpenSSL hands it out at r
 
 static void ex_index_make(void)
 {
-    ex_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    ex_index = BIO_get_ex_new_index(0, NULL, NULL, NULL, NULL);
 }
 
 /* ---- ticket keys ---- */
@@ -181,7 +182,7 @@ static int ticket_on_id(SSL *ssl, unsigned char *id, unsigned int *len)
 static int ticket_on_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
                          EVP_MAC_CTX *mac, int encrypt)
 {
-    struct tlsctx *ctx = SSL_get_ex_data(ssl, ex_index);
+    struct tlsctx *ctx = BIO_get_ex_data(SSL_get_rbio(ssl), ex_index);
     CHECK(ctx != NULL && ctx->magic == MAGIC);
     struct key_slot *slot = slot_pin(ctx);
     int result = encrypt ? ticket_encrypt(slot, name, iv, cipher, mac)
@@ -224,7 +225,8 @@ static int hello_on_client(SSL *ssl, int *alert, void *arg)
 {
     struct tlsctx *ctx = arg;
     CHECK(ctx->magic == MAGIC);
-    if (SSL_set_ex_data(ssl, ex_index, ctx) != 1) {
+    BIO *bio = SSL_get_rbio(ssl);
+    if (BIO_get_ex_data(bio, ex_index) != ctx && BIO_set_ex_data(bio, ex_index, ctx) != 1) {
         *alert = SSL_AD_INTERNAL_ERROR;
         return SSL_CLIENT_HELLO_ERROR;
     }
@@ -434,4 +436,27 @@ SSL_CTX *tlsctx_client_new(struct str ca_pem, struct err *err)
         ssl_ctx = NULL;
     }
     return ssl_ctx;
+}
+
+/* Its memory goes, and is wiped; what is left is a key of some type without a value. */
+static void key_empty(EVP_PKEY *key)
+{
+    if (EVP_PKEY_set_type(key, EVP_PKEY_X25519) != 1) {
+        ERR_clear_error(); /* gone all the same */
+    }
+    EVP_PKEY_free(key);
+}
+
+void tlsctx_forget_handshake(SSL *ssl)
+{
+    EVP_PKEY *key = NULL;
+    if (SSL_get_tmp_key(ssl, &key) == 1) {
+        key_empty(key);
+    }
+    if (SSL_get_peer_tmp_key(ssl, &key) == 1) {
+        key_empty(key);
+    }
+    /* Can only free. */
+    (void)SSL_set_tlsext_host_name(ssl, NULL);
+    (void)SSL_SESSION_set1_alpn_selected(SSL_get_session(ssl), NULL, 0);
 }

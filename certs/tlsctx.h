@@ -38,6 +38,10 @@ void tlsctx_set_min_version(struct tlsctx *ctx, int version);
 /* Puts the ALPN callback, modes and cipher suites on a certificate's context
  * (certset_new calls it): these follow SSL_set_SSL_CTX, the rest of the policy does not. */
 void tlsctx_prepare(SSL_CTX *ssl_ctx);
+/* After a handshake that succeeded: frees what OpenSSL keeps of it as long as the connection and
+ * nobody asks for again. That is half a kilobyte, most of it the keys of the exchange; who got hold
+ * of ours could read everything said on the connection. SSL_get_negotiated_group still answers. */
+void tlsctx_forget_handshake(SSL *ssl);
 /* A client context without verification, for loopback services only. Borrowed. */
 SSL_CTX *tlsctx_client_insecure(struct tlsctx *ctx);
 /* A client context that trusts the CA certificates in `ca_pem` and nothing else; the caller's, to

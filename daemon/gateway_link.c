@@ -15,13 +15,17 @@
 #include "base/memfile.h"
 #include "gateway/link_protocol.h"
 
-enum { GATEWAY_LINK_MAGIC = 0x676c6e6b };
+enum {
+    GATEWAY_LINK_MAGIC = 0x676c6e6b,
+    FILE_KEPT_MAX = 4 << 20, /* a snapshot of some 60,000 routes */
+};
 
 struct gateway_link {
     uint32_t magic;
     struct frame_channel *channel; /* owned */
     struct gateway_link_ops ops;
     void *arg; /* borrowed */
+    int file;  /* owned: what the last large snapshot went in, for the next one; -1: none */
 };
 
 /* A gateway in hostile hands could give anything. */
@@ -141,8 +145,17 @@ struct gateway_link *gateway_link_open(struct loop *loop, const char *path,
     link->magic = GATEWAY_LINK_MAGIC;
     link->ops = *ops;
     link->arg = arg;
+    link->file = -1;
     link->channel = frame_open(loop, fd, LINK_FRAME_MAX, &handler, link);
     return link;
+}
+
+static void file_drop(struct gateway_link *link)
+{
+    if (link->file >= 0) {
+        (void)close(link->file);
+        link->file = -1;
+    }
 }
 
 void gateway_link_free(struct gateway_link *link)
@@ -152,6 +165,7 @@ void gateway_link_free(struct gateway_link *link)
     }
     CHECK(link->magic == GATEWAY_LINK_MAGIC);
     frame_free(link->channel);
+    file_drop(link);
     link->magic = 0;
     free(link);
 }
@@ -188,13 +202,22 @@ void gateway_link_send_setup(struct gateway_link *link, const struct socket_set 
 void gateway_link_send_snapshot(struct gateway_link *link, struct str snapshot)
 {
     struct err err = {.msg = ""};
-    int fd = snapshot.len < LINK_SNAPSHOT_FILE_MIN ? -1 : memfile_new(snapshot, &err);
-    if (fd < 0) { /* small, or it goes the slower way */
-        frame_send(link->channel, LINK_SNAPSHOT, snapshot, NULL, 0);
+    if (snapshot.len >= LINK_SNAPSHOT_FILE_MIN) {
+        if (link->file >= 0 && memfile_refill(link->file, snapshot, &err) < 0) {
+            file_drop(link);
+        }
+        if (link->file < 0) {
+            link->file = memfile_new(snapshot, &err);
+        }
+    }
+    if (snapshot.len < LINK_SNAPSHOT_FILE_MIN || link->file < 0) {
+        frame_send(link->channel, LINK_SNAPSHOT, snapshot, NULL, 0); /* the slower way */
         return;
     }
-    frame_send(link->channel, LINK_SNAPSHOT, STR_NONE, &fd, 1);
-    (void)close(fd);
+    frame_send(link->channel, LINK_SNAPSHOT, STR_NONE, &link->file, 1);
+    if (snapshot.len > FILE_KEPT_MAX) {
+        file_drop(link);
+    }
 }
 
 void gateway_link_send_drain(struct gateway_link *link, uint32_t limit_ms)

@@ -54,6 +54,7 @@ void gateway_link_free(struct gateway_link *link);
 void gateway_link_send_setup(struct gateway_link *link, const struct socket_set *set);
 /* More sockets for the same workers. */
 void gateway_link_send_listeners(struct gateway_link *link, const struct socket_set *set);
+/* The one before has to be answered: a large snapshot is written over it, in one file. */
 void gateway_link_send_snapshot(struct gateway_link *link, struct str snapshot);
 void gateway_link_send_drain(struct gateway_link *link, uint32_t limit_ms);
 void gateway_link_send_shutdown(struct gateway_link *link);

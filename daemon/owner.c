@@ -162,23 +162,28 @@ void owner_set(struct owner *owner, const struct publish_route *routes, size_t c
     places_forget(owner);
 }
 
-struct entry *owner_put(struct owner *owner, const struct publish_route *route, uint64_t now_ms)
+struct entry *owner_find(struct owner *owner, const char *host)
 {
     if (!owner->has_places) {
         places_make(owner);
     }
-    uintptr_t place = (uintptr_t)map_get(&owner->places, str_of(route->host));
-    if (place == 0) {
+    uintptr_t place = (uintptr_t)map_get(&owner->places, str_of(host));
+    return place == 0 ? NULL : &owner->entries[place - 1];
+}
+
+struct entry *owner_put(struct owner *owner, const struct publish_route *route, uint64_t now_ms)
+{
+    struct entry *e = owner_find(owner, route->host);
+    if (e == NULL) {
         if (owner->count == owner->cap) {
             owner->cap = 2 * owner->cap + 1;
             owner->entries = xrealloc(owner->entries, owner->cap * sizeof *owner->entries);
         }
         owner->entries[owner->count] = entry_new(route, NULL, now_ms);
-        place = ++owner->count;
-        (void)map_set(&owner->places, str_of(route->host), (void *)place);
-        return &owner->entries[place - 1];
+        owner->count++;
+        (void)map_set(&owner->places, str_of(route->host), (void *)(uintptr_t)owner->count);
+        return &owner->entries[owner->count - 1];
     }
-    struct entry *e = &owner->entries[place - 1];
     if (!entry_says(e, route)) {
         struct entry before = *e;
         *e = entry_new(route, &before, now_ms);

@@ -31,7 +31,8 @@ struct owner {
     struct entry *entries;        /* owned; in the order they were given */
     size_t count;
     size_t cap;
-    struct map places; /* host → its place among them, from 1; made when a single one is put */
+    struct map
+        places; /* host → its place among them, from 1; made when a single one is asked for */
     bool has_places;
 };
 
@@ -48,5 +49,7 @@ void owner_set(struct owner *owner, const struct publish_route *routes, size_t c
 /* The same for one route, in a time that the number of the others does not matter for. The entry
  * is borrowed until the next call. */
 struct entry *owner_put(struct owner *owner, const struct publish_route *route, uint64_t now_ms);
+/* As fast; NULL: none of that host. */
+struct entry *owner_find(struct owner *owner, const char *host);
 
 #endif

@@ -373,7 +373,9 @@ static cJSON *item_json(const struct published *p, const struct item *item)
     }
     (void)json_add_int(out, "port", item->port);
     publish_options_add(&item->options, out);
-    publisher_add_access(p->publisher, PUBLISHER_OWNER_PUBLISH, item->name, 0, out);
+    if (item->host != NULL) {
+        publisher_add_access(p->publisher, PUBLISHER_OWNER_PUBLISH, item->host, out);
+    }
     return out;
 }
 

@@ -155,9 +155,9 @@ uint64_t publisher_served_generation(const struct publisher *p);
 const char *publisher_error(const struct publisher *p);
 /* ROUTE objects of docs/API.md, sorted by host. */
 cJSON *publisher_routes_json(const struct publisher *p);
-/* Adds effectiveAccess and warning of the owner's route to one port of a service. */
-void publisher_add_access(const struct publisher *p, const char *owner, const char *service,
-                          uint16_t service_port, cJSON *out);
+/* Adds effectiveAccess and warning of the owner's route of that host, if there is one. */
+void publisher_add_access(const struct publisher *p, const char *owner, const char *host,
+                          cJSON *out);
 /* TUNNEL objects of one owner, sorted by service, then port. */
 cJSON *publisher_tunnels_json(const struct publisher *p, const char *owner);
 

@@ -42,22 +42,19 @@ static void add_policy(cJSON *out, const struct publisher *p, const struct owner
     }
 }
 
-void publisher_add_access(const struct publisher *p, const char *owner_name, const char *service,
-                          uint16_t service_port, cJSON *out)
+void publisher_add_access(const struct publisher *p, const char *owner_name, const char *host,
+                          cJSON *out)
 {
-    const struct owner *owner = map_get(&p->owners, str_of(owner_name));
-    for (size_t i = 0; owner != NULL && i < owner->count; i++) {
-        const struct entry *e = &owner->entries[i];
-        if (e->service_port != service_port || strcmp(e->service, service) != 0) {
-            continue;
-        }
-        enum publish_access access =
-            route_access_of(p->config, owner->route_class, &e->options).access;
-        autofree char *warning = entry_warning(p, owner, e);
-        (void)json_add_str(out, "effectiveAccess", publish_access_name(access));
-        if (warning != NULL) {
-            (void)json_add_str(out, "warning", warning);
-        }
+    struct owner *owner = map_get(&p->owners, str_of(owner_name));
+    const struct entry *e = owner == NULL ? NULL : owner_find(owner, host);
+    if (e == NULL) {
+        return;
+    }
+    enum publish_access access = route_access_of(p->config, owner->route_class, &e->options).access;
+    autofree char *warning = entry_warning(p, owner, e);
+    (void)json_add_str(out, "effectiveAccess", publish_access_name(access));
+    if (warning != NULL) {
+        (void)json_add_str(out, "warning", warning);
     }
 }
 

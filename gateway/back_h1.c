@@ -165,7 +165,7 @@ static void back_room(struct exchange *x)
     struct back_h1 *b = x->back_owner;
     CHECK(b->magic == BACK_MAGIC);
     if (x->room > 0) {
-        b->conn->read_max = x->room;
+        b->conn->read_max = (uint32_t)x->room;
         conn_resume(b->conn, CONN_PAUSE_PEER);
     } else {
         conn_pause(b->conn, CONN_PAUSE_PEER);

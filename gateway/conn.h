@@ -105,6 +105,7 @@ struct conn {
     uint32_t wide_answers;   /* front: of h2c services, those with a large window */
     int error;               /* errno, or negative for TLS */
     int send_error;          /* errno of a sending that failed; reading goes on to the end */
+    uint32_t read_max;       /* bytes of one batch, at most WORKER_PLAIN_SIZE */
     char *detail;            /* owned: more than the number says, or NULL */
     const char *tls_version; /* constant; NULL until a front's handshake is done */
     const char *tls_cipher;
@@ -123,7 +124,6 @@ struct conn {
     struct conn **front_prev;
     struct conn *suspect_next;
     struct conn **suspect_prev; /* NULL: not in the list */
-    size_t read_max;            /* bytes of one batch, at most WORKER_PLAIN_SIZE */
     uint64_t sni_hash;          /* host_hash of the name asked for in TLS; 0: none */
     struct conn *idle_next;     /* while is_idle: admit.h */
     struct conn *idle_prev;

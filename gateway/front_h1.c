@@ -29,7 +29,7 @@ struct front_h1 {
     struct conn *conn;   /* borrowed: it outlives us */
     struct exchange *x;  /* borrowed; NULL between requests */
     struct h1_body body; /* of the request */
-    size_t head_seen;    /* bytes of a head that were looked at */
+    uint32_t head_seen;  /* bytes of a head that were looked at */
     bool in_head;        /* the first byte of it came */
     bool close_after;    /* this answer is the last */
     bool chunked;        /* the answer is sent chunked */
@@ -307,10 +307,10 @@ static bool read_head(struct front_h1 *f, const char *data, size_t len, size_t *
     /* A head that comes in small pieces is parsed once a line at most. */
     if (f->head_seen < len && len <= limits->header_bytes_max &&
         memchr(data + f->head_seen, '\n', len - f->head_seen) == NULL && f->in_head) {
-        f->head_seen = len;
+        f->head_seen = (uint32_t)len;
         return false;
     }
-    f->head_seen = len;
+    f->head_seen = (uint32_t)len;
     admit_set_idle(c, false);
     struct exchange *x = exchange_new(c->worker, &front_ops, f);
     struct head_fault fault;

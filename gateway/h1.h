@@ -38,14 +38,14 @@ enum h1_framing {
 
 enum h1_chunk_state { CHUNK_SIZE, CHUNK_DATA, CHUNK_END, CHUNK_TRAILERS };
 
-/* Where a message body being read stands. */
+/* Where a message body being read stands. Small: each idle connection has one. */
 struct h1_body {
-    enum h1_framing framing;
-    enum h1_chunk_state chunk;
-    uint64_t left; /* of the length, or of the chunk */
-    bool strict;   /* no white space behind a chunk size; set after init (requests) */
-    bool done;
+    uint64_t left;         /* of the length, or of the chunk */
     struct head *trailers; /* set when done and there were some; in the arena */
+    enum h1_framing framing : 8;
+    enum h1_chunk_state chunk : 8;
+    bool strict; /* no white space behind a chunk size; set after init (requests) */
+    bool done;
 };
 
 void h1_body_init(struct h1_body *body, enum h1_framing framing, uint64_t length);

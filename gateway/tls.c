@@ -99,9 +99,7 @@ BIO *tls_bio_new(struct worker *w)
 bool tls_attach(struct conn *c, SSL_CTX *ctx, bool server)
 {
     c->ssl = SSL_new(ctx);
-    if (c->ssl == NULL || SSL_set_app_data(c->ssl, c) != 1) {
-        SSL_free(c->ssl);
-        c->ssl = NULL;
+    if (c->ssl == NULL) {
         return false;
     }
     /* SSL_set_bio takes one reference when both ends are the same BIO. */
@@ -156,6 +154,7 @@ enum tls_result tls_handshake(struct conn *c)
         unsigned len = 0;
         SSL_get0_alpn_selected(c->ssl, &alpn, &len);
         c->alpn_h2 = len == 2 && memcmp(alpn, "h2", 2) == 0;
+        tlsctx_forget_handshake(c->ssl);
         c->detail = c->is_front ? NULL : tlspeer_fault(c->ssl);
         if (c->detail != NULL) {
             c->error = EACCES;
@@ -294,9 +293,11 @@ bool tls_is_for(const struct conn *c, const struct host *host)
 
 SSL_CTX *tls_find_context(SSL *ssl, struct str sni)
 {
-    struct conn *c = SSL_get_app_data(ssl);
-    CHECK(c != NULL && c->magic == CONN_MAGIC);
-    struct view *view = c->worker->view;
+    /* Whose call is running: with SSL_set_app_data each SSL would hold two more blocks. */
+    const struct worker *w = BIO_get_data(SSL_get_rbio(ssl));
+    struct conn *c = w->bio_conn;
+    CHECK(c != NULL && c->magic == CONN_MAGIC && c->ssl == ssl);
+    struct view *view = w->view;
     c->sni_hash = sni_hash(sni);
     return view == NULL || view->certs == NULL ? NULL : certset_find(view->certs, sni);
 }

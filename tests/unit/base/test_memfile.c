@@ -37,6 +37,28 @@ static void test_round_trip(void **state)
     }
 }
 
+/* Longer, shorter and as long: what is read is the last, from its start, whoever read before. */
+static void test_refill(void **state)
+{
+    (void)state;
+    struct err err = {.msg = ""};
+    int fd = memfile_new(STR("first"), &err);
+    assert_true(fd >= 0);
+    static const struct str texts[] = {
+        {"longer than that", 16}, {"short", 5}, {"other", 5}, {"", 0}};
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        int other = dup(fd); /* as a gateway gets it */
+        struct buf out = {0};
+        assert_int_equal(memfile_refill(fd, texts[i], &err), 0);
+        assert_int_equal(memfile_read(other, 100, &out, &err), 0);
+        assert_true(str_eq(buf_str(&out), texts[i]));
+        buf_fini(&out);
+        (void)close(other);
+    }
+    (void)close(fd);
+    assert_int_equal(memfile_refill(fd, STR("x"), &err), -1);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -64,6 +86,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_refill),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

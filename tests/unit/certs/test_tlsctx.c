@@ -472,6 +472,51 @@ static void test_keys_turn_under_handshakes(void **state)
     }
 }
 
+static void says(SSL *from, SSL *to)
+{
+    char byte;
+    assert_int_equal(SSL_write(from, "x", 1), 1);
+    assert_int_equal(SSL_read(to, &byte, 1), 1);
+}
+
+/* No key of the exchange has a value any more, and the connection goes on: both ways, with new
+ * traffic keys, and to its proper end. Then its ticket is good for the next one. */
+static void test_handshake_is_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 4; i++) {
+        SSL_CTX_set_max_proto_version(f->client, i < 2 ? TLS1_2_VERSION : TLS1_3_VERSION);
+        struct ends e = ends_make(f, "a.wos.localhost");
+        if (i % 2 == 1) {
+            assert_int_equal(SSL_set_session(e.client, f->session), 1);
+        }
+        assert_true(handshake(&e));
+        tlsctx_forget_handshake(e.server);
+        tlsctx_forget_handshake(e.client);
+        EVP_PKEY *keys[4] = {NULL};
+        int count = 0;
+        count += SSL_get_tmp_key(e.server, &keys[count]) == 1 ? 1 : 0;
+        count += SSL_get_peer_tmp_key(e.server, &keys[count]) == 1 ? 1 : 0;
+        count += SSL_get_tmp_key(e.client, &keys[count]) == 1 ? 1 : 0;
+        count += SSL_get_peer_tmp_key(e.client, &keys[count]) == 1 ? 1 : 0;
+        assert_true(i < 2 || count >= 3);
+        for (int k = 0; k < count; k++) {
+            uint8_t raw[256];
+            size_t len = sizeof(raw);
+            assert_int_not_equal(EVP_PKEY_get_raw_public_key(keys[k], raw, &len), 1);
+            EVP_PKEY_free(keys[k]);
+        }
+        assert_int_equal(SSL_session_reused(e.server), i % 2);
+        says(e.client, e.server);
+        if (i >= 2) {
+            assert_int_equal(SSL_key_update(e.client, SSL_KEY_UPDATE_REQUESTED), 1);
+        }
+        says(e.client, e.server);
+        says(e.server, e.client);
+        ends_free(&e);
+    }
+}
+
 static void test_insecure_client(void **state)
 {
     struct fixture *f = *state;
@@ -504,6 +549,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ticket_keys, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tickets_across_processes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keys_turn_under_handshakes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_handshake_is_forgotten, setup, teardown),
         cmocka_unit_test_setup_teardown(test_insecure_client, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

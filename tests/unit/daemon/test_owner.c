@@ -148,6 +148,9 @@ static void test_put(void **state)
     set_to(owner, "ayh", 50);
     assert_int_equal(since(owner, 'y'), 40);
     assert_int_equal(since(owner, 'h'), 8);
+    assert_ptr_equal(owner_find(owner, s.routes[0].host), &owner->entries[1]); /* y */
+    set_to(owner, "h", 60);
+    assert_null(owner_find(owner, s.routes[0].host));
     owner_free(owner);
 }
 
