@@ -227,7 +227,9 @@ void conn_start_linger(struct conn *c)
     uint32_t most_ms = worker_limits(c->worker)->close_timeout_ms;
     c->linger_until_ms = loop_now_ms(c->worker->loop) + most_ms;
     conn_set_deadline(c, most_ms < LINGER_MS ? most_ms : LINGER_MS);
-    conn_mark_again(c);
+    if (c->can_read) { /* else an event tells of what comes */
+        conn_mark_again(c);
+    }
 }
 
 /* Bytes are dropped: closing with some unread would be a reset, which takes our answer from a

@@ -12,7 +12,12 @@
 #include "gateway/conn.h"
 #include "gateway/greeting.h"
 
-enum { LISTENER_BATCH = 10, PAUSE_MS = 100, LISTENER_MAGIC = 0x6c737472 };
+enum {
+    LISTENER_BATCH = 10, /* clients of a turn at most */
+    LISTENER_CALM = 8,   /* turns that find as many clients as they take before one takes more */
+    PAUSE_MS = 100,
+    LISTENER_MAGIC = 0x6c737472,
+};
 
 struct listener {
     uint32_t magic;
@@ -20,6 +25,8 @@ struct listener {
     int fd;                /* borrowed */
     struct event *event;   /* owned */
     struct loop_timer pause;
+    int batch; /* clients of the next turn at most */
+    int full;  /* turns since accepting found nobody */
     bool enabled;
     bool redirect;
 };
@@ -68,13 +75,31 @@ static void listener_on_pause_over(void *arg)
     }
 }
 
+/* Accepting where nobody waits is not free: the kernel makes the socket before it looks. Most turns
+ * find one client, so that is what a turn takes, and the event comes again where there are more.
+ * Only a queue that does not end gets larger batches. */
+static void listener_on_full(struct listener *l)
+{
+    l->full++;
+    if (l->full >= LISTENER_CALM) {
+        l->full = LISTENER_CALM;
+        l->batch = l->batch * 2 < LISTENER_BATCH ? l->batch * 2 : LISTENER_BATCH;
+    }
+}
+
+static void listener_on_empty(struct listener *l)
+{
+    l->full = 0;
+    l->batch = 1;
+}
+
 static void listener_on_readable(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
     struct listener *l = arg;
     CHECK(l->magic == LISTENER_MAGIC);
     struct worker *w = l->worker;
-    for (int i = 0; i < LISTENER_BATCH; i++) {
+    for (int i = 0; i < l->batch; i++) {
         if (!admit_reserve(w)) {
             listener_rest(l);
             return;
@@ -95,9 +120,11 @@ static void listener_on_readable(evutil_socket_t fd, short what, void *arg)
             listener_rest(l);
         }
         if (error != ECONNABORTED && error != EINTR) {
+            listener_on_empty(l);
             return;
         }
     }
+    listener_on_full(l);
 }
 
 struct listener *listener_open(struct worker *w, int fd, bool redirect)
@@ -107,6 +134,7 @@ struct listener *listener_open(struct worker *w, int fd, bool redirect)
     l->worker = w;
     l->fd = fd;
     l->redirect = redirect;
+    l->batch = 1;
     l->event = event_new(loop_base(w->loop), fd, EV_READ | EV_PERSIST, listener_on_readable, l);
     NEED(l->event != NULL);
     loop_timer_init(&l->pause, w->loop, listener_on_pause_over, l);

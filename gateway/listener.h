@@ -1,8 +1,9 @@
 /* listener: one listening socket of one worker.
  *
- * Accepts at most LISTENER_BATCH connections a turn (a TLS handshake costs a
- * fraction of a millisecond; others must not wait behind a burst). Pauses for
- * a moment when descriptors run out or the client limit is reached.
+ * Accepts one connection a turn, and more, at most LISTENER_BATCH, where clients
+ * keep waiting (a TLS handshake costs a fraction of a millisecond; others must not
+ * wait behind a burst). Pauses for a moment when descriptors run out or the client
+ * limit is reached.
  */
 #ifndef WOS_GATEWAY_LISTENER_H
 #define WOS_GATEWAY_LISTENER_H

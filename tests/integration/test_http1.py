@@ -1,6 +1,8 @@
 """HTTP/1.1 through the gateway: framing, forwarding, keep-alive, refusals."""
 import hashlib
 import json
+import os
+import signal
 import socket
 
 import pytest
@@ -481,6 +483,21 @@ def test_half_closed_client_still_gets_its_answer(make_wos):
         client.channel.flush()
         client.channel.sock.shutdown(socket.SHUT_WR)
         assert client.read_answer().status == 200
+
+
+def test_clients_that_queue_are_all_served(gate, gateway_pid):
+    """A turn accepts one of them, more where the queue stays; none is left in the kernel."""
+    context, patience = clients.tls_context(gate.ca), 60
+    os.kill(gateway_pid, signal.SIGSTOP)
+    try:
+        waiting = [socket.create_connection(("127.0.0.1", gate.port), patience) for _ in range(60)]
+    finally:
+        os.kill(gateway_pid, signal.SIGCONT)
+    for raw in reversed(waiting):
+        with context.wrap_socket(raw, server_hostname=gate.host(WEB)) as tls:
+            tls.sendall(b"GET /hello HTTP/1.1\r\nHost: %s:%d\r\nConnection: close\r\n\r\n"
+                        % (gate.host(WEB).encode(), gate.port))
+            assert tls.recv(4096).startswith(b"HTTP/1.1 200 ")
 
 
 def test_curl_http1(gate):
