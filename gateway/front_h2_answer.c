@@ -217,7 +217,7 @@ static void front_body(struct exchange *x, const char *data, size_t len)
 {
     struct h2_stream *s = x->front_owner;
     if (len <= H2_SIP) {
-        wbuf_start(&s->queue, len); /* a block of the pool would be far more than that */
+        wbuf_start(&x->worker->wbufs, &s->queue, len); /* a large block would be far more */
     }
     wbuf_add(&x->worker->wbufs, &s->queue, data, len);
     if (s->queue.failed) {
