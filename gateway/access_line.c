@@ -82,21 +82,36 @@ static bool needs_look(uint64_t eight)
     return (found & ones * 0x80) != 0;
 }
 
+/* Nothing in it needs a look; what is no eight bytes at the end is read with those before, or with
+ * digits in front. */
+static bool is_plain(struct str s)
+{
+    uint64_t eight = UINT64_C(0x0101010101010101) * '0';
+    size_t i = 0;
+    for (; s.len - i > sizeof eight; i += sizeof eight) {
+        memcpy(&eight, s.ptr + i, sizeof eight);
+        if (needs_look(eight)) {
+            return false;
+        }
+    }
+    if (s.len >= sizeof eight) {
+        memcpy(&eight, s.ptr + s.len - sizeof eight, sizeof eight);
+    } else {
+        for (; i < s.len; i++) {
+            eight = eight << 8 | (uint8_t)s.ptr[i];
+        }
+    }
+    return !needs_look(eight);
+}
+
 /* At most three bytes come out for each that goes in. */
 static void put_text(struct line *l, struct str s)
 {
-    size_t i = 0;
-    while (i < s.len) {
-        uint64_t eight;
-        if (s.len - i >= sizeof eight) {
-            memcpy(&eight, s.ptr + i, sizeof eight);
-            if (!needs_look(eight)) {
-                memcpy(l->at, &eight, sizeof eight);
-                l->at += sizeof eight;
-                i += sizeof eight;
-                continue;
-            }
-        }
+    if (is_plain(s)) {
+        put(l, s.ptr, s.len);
+        return;
+    }
+    for (size_t i = 0; i < s.len;) {
         char c = s.ptr[i];
         if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
             *l->at++ = c;

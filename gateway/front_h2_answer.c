@@ -119,18 +119,9 @@ void h2_answer_set_callbacks(nghttp2_session_callbacks *callbacks)
 
 static nghttp2_nv field_of(struct str name, struct str value)
 {
-    /* nghttp2 copies both before the submit returns and writes to neither. */
+    /* nghttp2 copies both before the submit returns: the name in lower case. */
     return (nghttp2_nv){(uint8_t *)(uintptr_t)name.ptr, (uint8_t *)(uintptr_t)value.ptr, name.len,
                         value.len, NGHTTP2_NV_FLAG_NONE};
-}
-
-static struct str lower(struct arena *arena, struct str name)
-{
-    char *copy = arena_try_alloc(arena, name.len);
-    for (size_t i = 0; copy != NULL && i < name.len; i++) {
-        copy[i] = ascii_lower(name.ptr[i]);
-    }
-    return (struct str){copy, name.len};
 }
 
 static bool is_forwarded(const struct exchange *x, const struct head *h, struct str name)
@@ -185,7 +176,7 @@ static void front_head(struct exchange *x, const struct head *response, bool end
         const struct head_field *field = &response->fields[i];
         if (is_forwarded(x, response, field->name)) {
             has_date = has_date || str_eq_nocase(field->name, STR("date"));
-            fields[count++] = field_of(lower(&x->arena, field->name), field->value);
+            fields[count++] = field_of(field->name, field->value);
         }
     }
     if (!interim) {
@@ -238,9 +229,9 @@ static void front_body(struct exchange *x, const char *data, size_t len)
 {
     struct h2_stream *s = x->front_owner;
     if (len <= H2_SIP) {
-        wbuf_start(&s->queue, len); /* a block of the pool would be far more than that */
+        wbuf_start(&x->worker->wbufs, &s->queue, len); /* a large block would be far more */
     } else if (s->queue.ptr == NULL) {
-        wbuf_leave_front(&x->worker->wbufs, &s->queue, FRAME_HEAD);
+        wbuf_leave_front(&x->worker->wbufs, &s->queue, FRAME_HEAD, len);
     }
     wbuf_add(&x->worker->wbufs, &s->queue, data, len);
     if (s->queue.failed) {

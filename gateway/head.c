@@ -307,13 +307,12 @@ static struct head_fault check_host(struct head *h, bool has_host)
     if (!has_host && !old && !h->is_h2) {
         return fault(400, "missing Host"); /* an absolute-form target does not replace it */
     }
+    if (h->authority.len == 0) {
+        return host_parse(h->host_text, &h->host) ? fault(0, NULL) : fault(400, "malformed Host");
+    }
     struct host from_host;
     if (has_host && !host_parse(h->host_text, &from_host)) {
         return fault(400, "malformed Host");
-    }
-    if (h->authority.len == 0) {
-        h->host = from_host;
-        return fault(0, NULL);
     }
     if (!host_parse(h->authority, &h->host)) {
         return fault(400, "malformed authority");

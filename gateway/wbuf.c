@@ -9,7 +9,9 @@ enum { WBUF_MOST = 1 << 30 }; /* so that twice as much fits, too */
 
 static void memory_put(struct wbuf_pool *pool, char *ptr, size_t cap)
 {
-    if (ptr != NULL && cap == WBUF_SIZE && pool->count < WBUF_POOL_MAX) {
+    if (cap == WBUF_SMALL && pool->small_count < WBUF_SMALL_MAX) {
+        pool->small[pool->small_count++] = ptr;
+    } else if (cap == WBUF_SIZE && pool->count < WBUF_POOL_MAX) {
         pool->free[pool->count++] = ptr;
     } else {
         free(ptr);
@@ -18,6 +20,9 @@ static void memory_put(struct wbuf_pool *pool, char *ptr, size_t cap)
 
 static char *memory_get(struct wbuf_pool *pool, size_t cap)
 {
+    if (cap == WBUF_SMALL && pool->small_count > 0) {
+        return pool->small[--pool->small_count];
+    }
     if (cap == WBUF_SIZE && pool->count > 0) {
         return pool->free[--pool->count];
     }
@@ -31,19 +36,20 @@ static char *fail(struct wbuf *b)
     return NULL;
 }
 
-void wbuf_start(struct wbuf *b, size_t len)
+void wbuf_start(struct wbuf_pool *pool, struct wbuf *b, size_t len)
 {
     if (b->ptr == NULL && !b->failed && len > 0 && len <= WBUF_MOST) {
-        b->ptr = try_alloc(len);
-        b->cap = b->ptr == NULL ? 0 : (uint32_t)len;
+        size_t cap = len <= WBUF_SMALL ? WBUF_SMALL : len;
+        b->ptr = memory_get(pool, cap);
+        b->cap = b->ptr == NULL ? 0 : (uint32_t)cap;
     }
 }
 
-void wbuf_leave_front(struct wbuf_pool *pool, struct wbuf *b, size_t len)
+void wbuf_leave_front(struct wbuf_pool *pool, struct wbuf *b, size_t front, size_t len)
 {
-    if (b->tail == 0 && wbuf_reserve(pool, b, len) != NULL) {
-        b->head = (uint32_t)len;
-        b->tail = (uint32_t)len;
+    if (b->tail == 0 && wbuf_reserve(pool, b, front + len) != NULL) {
+        b->head = (uint32_t)front;
+        b->tail = (uint32_t)front;
     }
 }
 
@@ -64,7 +70,7 @@ char *wbuf_reserve(struct wbuf_pool *pool, struct wbuf *b, size_t len)
         /* Enough room once moved, and the move is cheaper than what was sent. */
         memmove(b->ptr, b->ptr + b->head, used);
     } else {
-        size_t cap = WBUF_SIZE;
+        size_t cap = want <= WBUF_SMALL ? WBUF_SMALL : WBUF_SIZE;
         while (cap < want) {
             cap *= 2;
         }
@@ -125,5 +131,8 @@ void wbuf_pool_fini(struct wbuf_pool *pool)
 {
     while (pool->count > 0) {
         free(pool->free[--pool->count]);
+    }
+    while (pool->small_count > 0) {
+        free(pool->small[--pool->small_count]);
     }
 }

@@ -4,8 +4,8 @@
  * An idle connection owns no buffer. One thread; zero-initialised is empty.
  * Without memory a buffer is `failed`: it takes nothing more and what it has
  * is of no use; whoever fills it looks at its end and ends what it was for.
- * Buffers start at WBUF_SIZE and double; big ones are freed, not pooled. One that would grow over
- * 1 GiB fails.
+ * Buffers start with WBUF_SMALL or WBUF_SIZE bytes and double from there; those two sizes are
+ * pooled, bigger ones freed. One that would grow over 1 GiB fails.
  */
 #ifndef WOS_GATEWAY_WBUF_H
 #define WOS_GATEWAY_WBUF_H
@@ -16,12 +16,21 @@
 
 #include "base/str.h"
 
-/* Room for 64 KiB of body in TLS records of 16 KiB, plus a head. */
-enum { WBUF_SIZE = 80 * 1024, WBUF_POOL_MAX = 64 };
+enum {
+    /* Room for 64 KiB of body in TLS records of 16 KiB, plus a head. */
+    WBUF_SIZE = 80 * 1024,
+    WBUF_POOL_MAX = 64,
+    /* A head, or a short answer with it. A turn fills hundreds of these: with malloc's 16 bytes an
+     * odd number of cache lines, so that neighbours do not fall on the same ones. */
+    WBUF_SMALL = 33 * 64 - 16,
+    WBUF_SMALL_MAX = 256,
+};
 
 struct wbuf_pool {
     void *free[WBUF_POOL_MAX]; /* owned: WBUF_SIZE each, last in first out */
     size_t count;
+    void *small[WBUF_SMALL_MAX]; /* owned: the same of WBUF_SMALL */
+    size_t small_count;
 };
 
 struct wbuf {
@@ -42,10 +51,11 @@ static inline const char *wbuf_data(const struct wbuf *b)
     return b->ptr + b->head;
 }
 
-/* An empty buffer starts with room for just `len` bytes instead: it may have to wait. */
-void wbuf_start(struct wbuf *b, size_t len);
-/* An empty buffer keeps `len` bytes free in front of what is added. */
-void wbuf_leave_front(struct wbuf_pool *pool, struct wbuf *b, size_t len);
+/* An empty buffer starts with room for little more than `len` bytes: it may have to wait. */
+void wbuf_start(struct wbuf_pool *pool, struct wbuf *b, size_t len);
+/* An empty buffer keeps `front` bytes free in front of what is added, of which `len` bytes come
+ * now. */
+void wbuf_leave_front(struct wbuf_pool *pool, struct wbuf *b, size_t front, size_t len);
 /* Where `len` bytes fit in front of those that are there: left free, or those that were dropped
  * last. NULL: they do not. */
 static inline char *wbuf_front(const struct wbuf *b, size_t len)

@@ -23,27 +23,29 @@ static const bool label_bytes[256] = {
  * would read "1.2" as an address too, and two readings are one too many). */
 static bool labels_are_legal(struct str name, bool *out_numeric)
 {
-    size_t label = 0;
-    bool numeric = true;
-    char before = '.';
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.ptr[i];
-        if (c == '.') {
-            if (label == 0 || before == '-') {
-                return false;
-            }
-            label = 0;
-            numeric = true;
-        } else if (!label_bytes[(uint8_t)c] || (c == '-' && label == 0) ||
-                   ++label > LABEL_MAX_BYTES) {
-            return false;
-        } else {
-            numeric = numeric && ascii_is_digit(c);
+    size_t start = 0; /* of the present label */
+    for (size_t i = 0;; i++) {
+        if (i < name.len && label_bytes[(uint8_t)name.ptr[i]]) {
+            continue;
         }
-        before = c;
+        if (i == start || i - start > LABEL_MAX_BYTES || name.ptr[start] == '-' ||
+            name.ptr[i - 1] == '-') {
+            return false;
+        }
+        if (i == name.len) {
+            break;
+        }
+        if (name.ptr[i] != '.') {
+            return false;
+        }
+        start = i + 1;
     }
-    *out_numeric = numeric;
-    return name.len <= NAME_MAX_BYTES && label > 0 && before != '-';
+    size_t digits = start;
+    while (digits < name.len && ascii_is_digit(name.ptr[digits])) {
+        digits++;
+    }
+    *out_numeric = digits == name.len;
+    return name.len <= NAME_MAX_BYTES;
 }
 
 static bool port_parse(struct str digits, uint16_t *out_port)
@@ -91,45 +93,50 @@ static bool parse_name(struct str name, struct host *out)
     if (!labels_are_legal(name, &numeric)) {
         return false;
     }
+    if (numeric) {
+        char text[INET_ADDRSTRLEN];
+        struct in_addr address;
+        if (name.len >= sizeof text) {
+            return false;
+        }
+        memcpy(text, name.ptr, name.len);
+        text[name.len] = '\0';
+        if (inet_pton(AF_INET, text, &address) != 1) {
+            return false;
+        }
+    }
     for (size_t i = 0; i < name.len; i++) {
         out->name[i] = ascii_lower(name.ptr[i]);
     }
     out->name[name.len] = '\0';
     out->len = (uint8_t)name.len;
     out->is_ip = numeric;
-    struct in_addr address;
-    return !numeric || inet_pton(AF_INET, out->name, &address) == 1;
+    return true;
 }
 
+/* Writes to *out last: it is not small, and each request's has its place already. */
 bool host_parse(struct str value, struct host *out)
 {
-    struct host host = {.len = 0};
-    struct str port = STR_NONE;
-    if (value.len > 0 && value.ptr[0] == '[') {
-        size_t end = str_find(value, ']');
-        if (end == value.len || !parse_bracketed((struct str){value.ptr + 1, end - 1}, &host)) {
-            return false;
-        }
-        struct str after = {value.ptr + end + 1, value.len - end - 1};
-        if (after.len > 0 && after.ptr[0] != ':') {
-            return false;
-        }
-        if (after.len > 0) {
-            port = (struct str){after.ptr + 1, after.len - 1};
-        }
-    } else {
-        size_t colon = str_find(value, ':');
-        if (!parse_name((struct str){value.ptr, colon}, &host)) {
-            return false;
-        }
-        if (colon < value.len) {
-            port = (struct str){value.ptr + colon + 1, value.len - colon - 1};
-        }
-    }
-    if (!port_parse(port, &host.port)) {
+    bool bracketed = value.len > 0 && value.ptr[0] == '[';
+    size_t end = str_find(value, bracketed ? ']' : ':');
+    if (bracketed && end == value.len) {
         return false;
     }
-    *out = host;
+    size_t name_len = bracketed ? end + 1 : end;
+    struct str port = STR_NONE;
+    uint16_t number;
+    if (name_len < value.len) {
+        if (value.ptr[name_len] != ':') {
+            return false;
+        }
+        port = (struct str){value.ptr + name_len + 1, value.len - name_len - 1};
+    }
+    if (!port_parse(port, &number) ||
+        !(bracketed ? parse_bracketed((struct str){value.ptr + 1, end - 1}, out)
+                    : parse_name((struct str){value.ptr, end}, out))) {
+        return false;
+    }
+    out->port = number;
     return true;
 }
 

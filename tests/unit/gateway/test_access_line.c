@@ -175,6 +175,28 @@ static void test_random_text(void **state)
     }
 }
 
+/* Texts are looked at eight bytes at a time: a quote is seen wherever it is. */
+static void test_quote_at_each_place(void **state)
+{
+    (void)state;
+    enum { MOST = 26 };
+    for (size_t len = 1; len <= MOST; len++) {
+        for (size_t at = 0; at <= len; at++) {
+            char text[MOST + 2];
+            memset(text, 'h', sizeof text);
+            text[at] = '"'; /* at == len: not of the text */
+            const struct access_entry entry = {.host = {text, len}};
+            char line[ACCESS_LINE_MAX];
+            cJSON *tree = parse(line, access_line_format(&entry, line));
+            const char *host = cJSON_GetStringValue(cJSON_GetObjectItem(tree, "host"));
+            assert_non_null(host);
+            assert_int_equal(strlen(host), len);
+            assert_memory_equal(host, text, len);
+            cJSON_Delete(tree);
+        }
+    }
+}
+
 static void test_refusal(void **state)
 {
     (void)state;
@@ -193,7 +215,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_members),  cmocka_unit_test(test_dates),
         cmocka_unit_test(test_hostile_text), cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_random_text),  cmocka_unit_test(test_refusal),
+        cmocka_unit_test(test_random_text),  cmocka_unit_test(test_quote_at_each_place),
+        cmocka_unit_test(test_refusal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -53,25 +53,69 @@ static void test_order(void **state)
     assert_memory_equal(wbuf_data(&b), "e two three", 11);
     wbuf_consume(&pool, &b, 11);
     assert_null(b.ptr); /* an empty queue owns nothing */
-    assert_int_equal(pool.count, 1);
+    assert_int_equal(pool.small_count, 1);
     wbuf_pool_fini(&pool);
-    assert_int_equal(pool.count, 0);
+    assert_int_equal(pool.small_count, 0);
+}
+
+static void add_bytes(struct wbuf_pool *pool, struct wbuf *b, size_t len)
+{
+    char *to = wbuf_reserve(pool, b, len);
+    assert_non_null(to);
+    memset(to, 'x', len);
+    wbuf_commit(b, len);
 }
 
 static void test_memory_is_used_again(void **state)
 {
     (void)state;
     struct wbuf_pool pool = {0};
+    const size_t sizes[] = {WBUF_SMALL, WBUF_SIZE};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        struct wbuf a = {0};
+        struct wbuf b = {0};
+        add_bytes(&pool, &a, sizes[i]);
+        const char *first = a.ptr;
+        assert_int_equal(a.cap, sizes[i]);
+        wbuf_release(&pool, &a);
+        assert_int_equal(pool.small_count + pool.count, i + 1);
+        add_bytes(&pool, &b, sizes[i]);
+        assert_ptr_equal(b.ptr, first);
+        assert_int_equal(pool.small_count + pool.count, i);
+        wbuf_release(&pool, &b);
+    }
+    wbuf_pool_fini(&pool);
+}
+
+static void test_a_small_one_grows(void **state)
+{
+    (void)state;
+    struct wbuf_pool pool = {0};
+    struct wbuf b = {0};
+    wbuf_add(&pool, &b, "head", 4);
+    assert_int_equal(b.cap, WBUF_SMALL);
+    add_bytes(&pool, &b, WBUF_SMALL);
+    assert_int_equal(b.cap, WBUF_SIZE);
+    assert_int_equal(pool.small_count, 1); /* what it grew out of */
+    assert_memory_equal(wbuf_data(&b), "headx", 5);
+    wbuf_release(&pool, &b);
+    wbuf_pool_fini(&pool);
+}
+
+static void test_start_takes_no_more_than_needed(void **state)
+{
+    (void)state;
+    struct wbuf_pool pool = {0};
     struct wbuf a = {0};
     struct wbuf b = {0};
-    wbuf_add(&pool, &a, "x", 1);
-    const char *first = a.ptr;
-    assert_int_equal(a.cap, WBUF_SIZE);
+    wbuf_start(&pool, &a, 1);
+    wbuf_start(&pool, &b, 5000);
+    assert_int_equal(a.cap, WBUF_SMALL);
+    assert_int_equal(b.cap, 5000);
     wbuf_release(&pool, &a);
-    wbuf_add(&pool, &b, "y", 1);
-    assert_ptr_equal(b.ptr, first);
-    assert_int_equal(pool.count, 0);
     wbuf_release(&pool, &b);
+    assert_int_equal(pool.small_count, 1);
+    assert_int_equal(pool.count, 0);
     wbuf_pool_fini(&pool);
 }
 
@@ -80,15 +124,13 @@ static void test_big_ones_are_not_pooled(void **state)
     (void)state;
     struct wbuf_pool pool = {0};
     struct wbuf b = {0};
-    char *big = xcalloc(1, WBUF_SIZE + 1);
-    wbuf_add(&pool, &b, "x", 1);
-    wbuf_add(&pool, &b, big, WBUF_SIZE + 1);
-    assert_int_equal(wbuf_len(&b), WBUF_SIZE + 2);
-    assert_int_equal(pool.count, 1); /* the small one it grew out of */
-    assert_int_equal(wbuf_data(&b)[0], 'x');
+    add_bytes(&pool, &b, WBUF_SIZE);
+    add_bytes(&pool, &b, WBUF_SIZE + 1);
+    assert_int_equal(wbuf_len(&b), 2 * WBUF_SIZE + 1);
+    assert_int_equal(pool.count, 1); /* what it grew out of */
     wbuf_release(&pool, &b);
     assert_int_equal(pool.count, 1);
-    free(big);
+    assert_int_equal(pool.small_count, 0);
     wbuf_pool_fini(&pool);
 }
 
@@ -96,14 +138,22 @@ static void test_pool_is_bounded(void **state)
 {
     (void)state;
     struct wbuf_pool pool = {0};
+    struct wbuf small[WBUF_SMALL_MAX + 8] = {{0}};
     struct wbuf many[WBUF_POOL_MAX + 8] = {{0}};
+    for (size_t i = 0; i < COUNT_OF(small); i++) {
+        add_bytes(&pool, &small[i], 1);
+    }
     for (size_t i = 0; i < COUNT_OF(many); i++) {
-        wbuf_add(&pool, &many[i], "x", 1);
+        add_bytes(&pool, &many[i], WBUF_SMALL + 1);
+    }
+    for (size_t i = 0; i < COUNT_OF(small); i++) {
+        wbuf_release(&pool, &small[i]);
     }
     for (size_t i = 0; i < COUNT_OF(many); i++) {
         wbuf_release(&pool, &many[i]);
     }
     assert_int_equal(pool.count, WBUF_POOL_MAX);
+    assert_int_equal(pool.small_count, WBUF_SMALL_MAX);
     wbuf_pool_fini(&pool);
 }
 
@@ -148,11 +198,11 @@ static void test_front(void **state)
     struct wbuf_pool pool = {0};
     struct wbuf b = {0};
     assert_null(wbuf_front(&b, 3));
-    wbuf_leave_front(&pool, &b, 3);
+    wbuf_leave_front(&pool, &b, 3, 5);
     assert_int_equal(wbuf_len(&b), 0);
     assert_null(wbuf_front(&b, 3)); /* of nothing */
     wbuf_add_str(&pool, &b, STR("one, two"));
-    wbuf_leave_front(&pool, &b, 3); /* it is not empty: nothing changes */
+    wbuf_leave_front(&pool, &b, 3, 5); /* it is not empty: nothing changes */
     assert_int_equal(wbuf_len(&b), 8);
     assert_null(wbuf_front(&b, 4));
     memcpy(wbuf_front(&b, 3), "<1>", 3);
@@ -172,6 +222,8 @@ int main(void)
         cmocka_unit_test(test_far_too_much),
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_memory_is_used_again),
+        cmocka_unit_test(test_a_small_one_grows),
+        cmocka_unit_test(test_start_takes_no_more_than_needed),
         cmocka_unit_test(test_big_ones_are_not_pooled),
         cmocka_unit_test(test_pool_is_bounded),
         cmocka_unit_test(test_long_run),

@@ -102,6 +102,22 @@ static void test_illegal(void **state)
     assert_false(host_parse((struct str){"[::1\0]", 6}, &host));
 }
 
+/* What is wrong shows late in each of these. */
+static void test_untouched_when_illegal(void **state)
+{
+    (void)state;
+    const char *const values[] = {
+        "a.b:70000", "a.b:1x",  "1.2.3.256", "1.2.3.4:0",  "[::1]:0",          "[::1]x",
+        "[::1",      "[::1::]", "a.b-",      "long.1.2.3", "1.2.3.4.5.6.7.8.9"};
+    for (size_t i = 0; i < COUNT_OF(values); i++) {
+        struct host before;
+        memset(&before, 0x5a, sizeof before);
+        struct host host = before;
+        assert_false(host_parse(str_of(values[i]), &host));
+        assert_memory_equal(&host, &before, sizeof host);
+    }
+}
+
 static void test_lengths(void **state)
 {
     (void)state;
@@ -251,6 +267,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_legal),
         cmocka_unit_test(test_illegal),
+        cmocka_unit_test(test_untouched_when_illegal),
         cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_under),
         cmocka_unit_test(test_sanitise),
