@@ -22,6 +22,7 @@ struct keygen {
     struct loop *loop; /* borrowed */
     pthread_t thread;
     struct mailbox *box; /* owned */
+    struct mail_letter letter;
     enum acme_key_type type;
     keygen_done_fn *done; /* NULL once cancelled */
     void *arg;            /* borrowed */
@@ -100,7 +101,7 @@ static void *keygen_run(void *arg)
 {
     struct keygen *k = arg;
     k->key = keygen_now(k->type, &k->err);
-    mail_post(k->box, keygen_on_key, k);
+    mail_post(k->box, &k->letter, keygen_on_key, k);
     return NULL;
 }
 

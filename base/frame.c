@@ -39,7 +39,10 @@ struct out_frame {
 struct frame_channel {
     uint32_t magic;
     struct loop *loop; /* borrowed */
-    int fd;            /* owned */
+    struct loop_call telling;
+    struct loop_call reading_rest;
+    struct loop_call freeing;
+    int fd; /* owned */
     size_t limit;
     struct frame_handler handler;
     void *arg;                 /* borrowed */
@@ -127,7 +130,7 @@ static void close_channel(struct frame_channel *ch, const char *what, int sys)
     (void)event_del(ch->read_event);
     out_drop(ch);
     close_fds(ch->fds, &ch->fd_count);
-    loop_defer(ch->loop, frame_on_closed, ch);
+    loop_defer_call(ch->loop, &ch->telling, frame_on_closed, ch);
 }
 
 /* What arrives with bytes that are not a frame's first belongs to no frame. */
@@ -297,7 +300,7 @@ static void write_failed(struct frame_channel *ch, int sys)
     }
     ch->write_broken = true;
     out_drop(ch);
-    loop_defer(ch->loop, frame_on_write_broken, ch);
+    loop_defer_call(ch->loop, &ch->reading_rest, frame_on_write_broken, ch);
 }
 
 /* One sendmsg; -1 with errno. The descriptors travel with the first byte. */
@@ -376,7 +379,11 @@ struct frame_channel *frame_open(struct loop *loop, int fd, size_t limit,
 static void out_push(struct frame_channel *ch, const uint8_t *header, struct str payload,
                      size_t sent, const int *fds, size_t fd_count)
 {
-    struct out_frame *out = xmalloc(sizeof *out + HEADER_SIZE + payload.len);
+    struct out_frame *out = try_alloc(sizeof *out + HEADER_SIZE + payload.len);
+    if (out == NULL) {
+        close_channel(ch, "no memory for a frame", 0);
+        return;
+    }
     out->next = NULL;
     out->len = HEADER_SIZE + payload.len;
     out->sent = sent;
@@ -481,5 +488,5 @@ void frame_free(struct frame_channel *ch)
     (void)close(ch->fd);
     ch->fd = -1;
     /* A callback of this channel may be below us on the stack. */
-    loop_defer(ch->loop, frame_on_freed, ch);
+    loop_defer_call(ch->loop, &ch->freeing, frame_on_freed, ch);
 }

@@ -13,7 +13,6 @@
 
 enum {
     FLUSH_MAX = 4,
-    LIST_ROOM = 1024, /* more than a turn defers, as a rule: deferring cannot fail */
     LOOP_MAGIC = 0x6c6f6f70,
 };
 
@@ -25,6 +24,12 @@ struct deferred {
     void *arg; /* borrowed */
 };
 
+/* A call of loop_defer. */
+struct own_call {
+    struct loop_call call;
+    struct deferred deferred;
+};
+
 struct deferred_list {
     struct deferred *items; /* owned */
     size_t count;
@@ -34,7 +39,8 @@ struct deferred_list {
 struct loop {
     uint32_t magic;
     struct event_base *base; /* owned */
-    struct deferred_list deferred;
+    struct loop_call *calls; /* borrowed: what is deferred, in order */
+    struct loop_call **calls_end;
     struct deferred_list at_free;
     struct deferred flush[FLUSH_MAX];
     size_t flush_count;
@@ -53,12 +59,6 @@ static void loop_on_wake(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     (void)arg; /* waking is all */
-}
-
-static void list_grow(struct deferred_list *list, size_t cap)
-{
-    list->cap = cap;
-    list->items = xrealloc(list->items, cap * sizeof *list->items);
 }
 
 struct loop *loop_new(struct err *err)
@@ -85,26 +85,31 @@ struct loop *loop_new(struct err *err)
     loop->signal_fd = -1;
     loop->wake = event_new(base, -1, 0, loop_on_wake, loop);
     NEED(loop->wake != NULL);
-    list_grow(&loop->deferred, LIST_ROOM);
+    loop->calls_end = &loop->calls;
     return loop;
 }
 
 static void list_add(struct deferred_list *list, loop_fn *fn, void *arg)
 {
     if (list->count == list->cap) {
-        list_grow(list, list->cap == 0 ? 16 : list->cap * 2);
+        list->cap = list->cap == 0 ? 16 : list->cap * 2;
+        list->items = xrealloc(list->items, list->cap * sizeof *list->items);
     }
     list->items[list->count++] = (struct deferred){fn, arg};
 }
 
 static void run_deferred(struct loop *loop)
 {
-    /* The array may grow and move while calls run: index, never point. */
-    for (size_t i = 0; i < loop->deferred.count; i++) {
-        struct deferred call = loop->deferred.items[i];
-        call.fn(call.arg);
+    while (loop->calls != NULL) {
+        struct loop_call *call = loop->calls;
+        loop_fn *fn = call->fn;
+        loop->calls = call->next;
+        if (loop->calls == NULL) {
+            loop->calls_end = &loop->calls;
+        }
+        call->fn = NULL; /* who is called may defer it again, or free it */
+        fn(call->arg);
     }
-    loop->deferred.count = 0;
 }
 
 static void end_of_turn(struct loop *loop)
@@ -115,7 +120,7 @@ static void end_of_turn(struct loop *loop)
         for (size_t i = 0; i < loop->flush_count; i++) {
             loop->flush[i].fn(loop->flush[i].arg);
         }
-        if (loop->deferred.count == 0) {
+        if (loop->calls == NULL) {
             break;
         }
         run_deferred(loop);
@@ -146,7 +151,6 @@ void loop_free(struct loop *loop)
     }
     event_free(loop->wake);
     event_base_free(loop->base);
-    free(loop->deferred.items);
     free(loop->at_free.items);
     loop->magic = 0;
     free(loop);
@@ -193,14 +197,32 @@ void loop_wake(struct loop *loop)
     event_active(loop->wake, EV_TIMEOUT, 0);
 }
 
-void loop_defer(struct loop *loop, loop_fn *fn, void *arg)
+void loop_defer_call(struct loop *loop, struct loop_call *call, loop_fn *fn, void *arg)
 {
-    CHECK(loop->magic == LOOP_MAGIC);
-    list_add(&loop->deferred, fn, arg);
-    if (loop->deferred.count == 1) {
+    CHECK(loop->magic == LOOP_MAGIC && call->fn == NULL);
+    *call = (struct loop_call){.fn = fn, .arg = arg};
+    bool first = loop->calls == NULL;
+    *loop->calls_end = call;
+    loop->calls_end = &call->next;
+    if (first) {
         /* End the wait soon even when nothing else is ready. */
         loop_wake(loop);
     }
+}
+
+static void own_call_run(void *arg)
+{
+    struct own_call *own = arg;
+    struct deferred call = own->deferred;
+    free(own);
+    call.fn(call.arg);
+}
+
+void loop_defer(struct loop *loop, loop_fn *fn, void *arg)
+{
+    struct own_call *own = xcalloc(1, sizeof *own);
+    own->deferred = (struct deferred){fn, arg};
+    loop_defer_call(loop, &own->call, own_call_run, own);
 }
 
 void loop_at_free(struct loop *loop, loop_fn *fn, void *arg)

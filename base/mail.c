@@ -11,42 +11,34 @@
 
 enum { MAIL_MAGIC = 0x6d61696c };
 
-struct letter {
-    loop_fn *fn;
-    void *arg; /* borrowed; whoever posts says who frees it */
-};
-
-struct letters {
-    struct letter *items; /* owned */
-    size_t count;
-    size_t cap;
-};
-
 struct mailbox {
     uint32_t magic;
-    pthread_mutex_t lock;  /* guards `inbox` only */
-    struct letters inbox;  /* posted, not yet fetched */
-    struct letters opened; /* fetched: the owner's alone */
+    pthread_mutex_t lock;      /* guards the letters, posted and not yet fetched */
+    struct mail_letter *first; /* borrowed: whoever posts says who frees it */
+    struct mail_letter **last;
     int wake_fd;
     struct event *event; /* owned */
     bool reading;        /* letters are being run below us on the stack */
     bool freed;          /* mail_free came from one of them */
 };
 
-/* Swaps the posted letters out and runs them; false when there were none. */
+/* Takes the posted letters out and runs them; false when there were none. */
 static bool run_letters(struct mailbox *box)
 {
     (void)pthread_mutex_lock(&box->lock);
-    struct letters fetched = box->inbox;
-    box->inbox = box->opened;
-    box->inbox.count = 0;
-    box->opened = fetched;
+    struct mail_letter *letter = box->first;
+    box->first = NULL;
+    box->last = &box->first;
     (void)pthread_mutex_unlock(&box->lock);
-    for (size_t i = 0; i < box->opened.count; i++) {
-        struct letter letter = box->opened.items[i];
-        letter.fn(letter.arg);
+    bool any = letter != NULL;
+    while (letter != NULL) {
+        struct mail_letter *next = letter->next;
+        loop_fn *fn = letter->fn;
+        letter->fn = NULL; /* who is called may post it again, or free it */
+        fn(letter->arg);
+        letter = next;
     }
-    return box->opened.count > 0;
+    return any;
 }
 
 static void destroy(struct mailbox *box)
@@ -57,8 +49,6 @@ static void destroy(struct mailbox *box)
     event_free(box->event);
     (void)close(box->wake_fd);
     (void)pthread_mutex_destroy(&box->lock);
-    free(box->inbox.items);
-    free(box->opened.items);
     box->magic = 0;
     free(box);
 }
@@ -78,13 +68,6 @@ static void mail_on_wake(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-/* With room for more letters than are in a box at a time, as a rule: posting shall not fail. */
-static struct letters letters_new(void)
-{
-    enum { ROOM = 256 };
-    return (struct letters){.items = xcalloc(ROOM, sizeof(struct letter)), .cap = ROOM};
-}
-
 struct mailbox *mail_new(struct loop *loop, struct err *err)
 {
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -95,8 +78,7 @@ struct mailbox *mail_new(struct loop *loop, struct err *err)
     struct mailbox *box = xcalloc(1, sizeof *box);
     box->magic = MAIL_MAGIC;
     box->wake_fd = fd;
-    box->inbox = letters_new();
-    box->opened = letters_new();
+    box->last = &box->first;
     CHECK(pthread_mutex_init(&box->lock, NULL) == 0);
     box->event = event_new(loop_base(loop), fd, EV_READ | EV_PERSIST, mail_on_wake, box);
     NEED(box->event != NULL && event_add(box->event, NULL) == 0);
@@ -117,17 +99,14 @@ void mail_free(struct mailbox *box)
     destroy(box);
 }
 
-void mail_post(struct mailbox *box, loop_fn *fn, void *arg)
+void mail_post(struct mailbox *box, struct mail_letter *letter, loop_fn *fn, void *arg)
 {
-    CHECK(box->magic == MAIL_MAGIC);
+    CHECK(box->magic == MAIL_MAGIC && letter->fn == NULL);
+    *letter = (struct mail_letter){.fn = fn, .arg = arg};
     (void)pthread_mutex_lock(&box->lock);
-    struct letters *in = &box->inbox;
-    if (in->count == in->cap) {
-        in->cap *= 2;
-        in->items = xrealloc(in->items, in->cap * sizeof *in->items);
-    }
-    in->items[in->count++] = (struct letter){fn, arg};
-    bool first = in->count == 1;
+    bool first = box->first == NULL;
+    *box->last = letter;
+    box->last = &letter->next;
     if (first) {
         /* Inside the lock: once outside, the owner may have freed the box. */
         CHECK(eventfd_write(box->wake_fd, 1) == 0);

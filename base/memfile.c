@@ -56,6 +56,9 @@ int memfile_read(int fd, size_t limit, struct buf *out, struct err *err)
     }
     size_t left = (size_t)st.st_size;
     buf_reserve(out, left);
+    if (out->failed) {
+        return err_set(err, ERR_FAILED, "out of memory");
+    }
     while (left > 0) {
         ssize_t got = read(fd, out->ptr + out->len, left);
         if (got < 0 && errno == EINTR) {

@@ -235,16 +235,46 @@ static void index_build(struct certset *set)
     }
 }
 
-struct certset *certset_new(const struct certset_pair *pairs, size_t count,
-                            const struct certset *old, struct err *err)
+struct certset *certset_ref(struct certset *set)
+{
+    uint32_t before = atomic_fetch_add_explicit(&set->refs, 1, memory_order_relaxed);
+    CHECK(before > 0);
+    return set;
+}
+
+/* The same pairs in the same order. */
+static bool is_same(const struct certset *set, const struct certset_pair *pairs, size_t count)
+{
+    uint8_t digest[DIGEST_BYTES];
+    bool same = set != NULL && set->count == count;
+    for (size_t i = 0; same && i < count; i++) {
+        same = pair_digest(&pairs[i], digest) &&
+               memcmp(digest, set->entries[i].digest, DIGEST_BYTES) == 0;
+    }
+    return same;
+}
+
+struct certset *certset_new(const struct certset_pair *pairs, size_t count, struct certset *old,
+                            struct err *err)
 {
     if (count == 0) {
         (void)err_set(err, ERR_CONFIG, "no certificate at all"); /* NULL tells the caller */
         return NULL;
     }
-    struct certset *set = xcalloc(1, sizeof(*set));
+    if (is_same(old, pairs, count)) {
+        return certset_ref(old);
+    }
+    struct certset *set = try_zalloc(sizeof(*set));
+    if (set == NULL) {
+        (void)err_set(err, ERR_FAILED, "out of memory"); /* NULL tells the caller */
+        return NULL;
+    }
     atomic_init(&set->refs, 1);
-    set->entries = xcalloc(count, sizeof(*set->entries));
+    set->entries = try_zalloc(count * sizeof(*set->entries));
+    if (set->entries == NULL) {
+        (void)err_set(err, ERR_FAILED, "out of memory"); /* NULL tells the caller */
+        goto fail_set;
+    }
     for (; set->count < count; set->count++) {
         struct certset_entry *entry = &set->entries[set->count];
         if (!pair_digest(&pairs[set->count], entry->digest)) {
@@ -266,13 +296,6 @@ struct certset *certset_new(const struct certset_pair *pairs, size_t count,
 fail_set:
     certset_unref(set);
     return NULL;
-}
-
-struct certset *certset_ref(struct certset *set)
-{
-    uint32_t before = atomic_fetch_add_explicit(&set->refs, 1, memory_order_relaxed);
-    CHECK(before > 0);
-    return set;
 }
 
 void certset_unref(struct certset *set)

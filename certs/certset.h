@@ -28,10 +28,10 @@ struct certset_pair {
     struct str key_pem;
 };
 
-/* pairs[0] is the default. `old` may be NULL. NULL on error, naming the pair
- * by its index and the leaf's subject. */
-struct certset *certset_new(const struct certset_pair *pairs, size_t count,
-                            const struct certset *old, struct err *err);
+/* pairs[0] is the default. `old` may be NULL; where it has the same pairs, it is the result. NULL
+ * on error, naming the pair by its index and the leaf's subject. */
+struct certset *certset_new(const struct certset_pair *pairs, size_t count, struct certset *old,
+                            struct err *err);
 struct certset *certset_ref(struct certset *set);
 void certset_unref(struct certset *set);
 /* Exact name before one-label wildcard; the default where none covers the

@@ -21,6 +21,7 @@ enum back_state {
 
 struct back_h1 {
     uint32_t magic;
+    struct loop_call freeing;
     enum back_state state;
     struct conn *conn;   /* owned */
     struct exchange *x;  /* borrowed; NULL when idle */
@@ -54,7 +55,7 @@ static void back_drop(struct back_h1 *b)
     if (b->conn != NULL) {
         struct conn *c = b->conn;
         b->conn = NULL;
-        loop_defer(c->worker->loop, back_free, b);
+        loop_defer_call(c->worker->loop, &b->freeing, back_free, b);
         conn_abort(c);
     }
 }
@@ -524,7 +525,7 @@ static void on_dead(struct back_h1 *b, struct conn *c)
     if (b->state == BACK_IDLE) {
         upstream_remove(&b->link);
     }
-    loop_defer(c->worker->loop, back_free, b);
+    loop_defer_call(c->worker->loop, &b->freeing, back_free, b);
     struct exchange *x = back_detach(b);
     if (x == NULL) {
         return;

@@ -41,7 +41,7 @@ static void back_forget(struct back_h2 *b, uint16_t status, const char *why)
         back_stream_died(s, why);
         back_stream_free(s);
     }
-    loop_defer(b->worker->loop, back_free, b);
+    loop_defer_call(b->worker->loop, &b->freeing, back_free, b);
 }
 
 static void back_leave(struct back_h2 *b, uint16_t status, const char *why)

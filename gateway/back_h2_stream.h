@@ -24,6 +24,7 @@ struct back_stream;
 
 struct back_h2 {
     uint32_t magic;
+    struct loop_call freeing;
     uint16_t port;
     struct conn *conn;           /* owned; NULL when it is over */
     struct worker *worker;       /* borrowed */

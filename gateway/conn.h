@@ -71,6 +71,8 @@ struct conn_ops {
 
 struct conn {
     uint32_t magic;
+    struct loop_call freeing;
+    struct loop_call failing; /* of a dial */
     enum conn_state state;
     int fd;
     uint8_t pauses; /* of enum conn_pause */

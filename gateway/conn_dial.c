@@ -78,7 +78,9 @@ static void dial_next(struct conn *c, int error)
             return;
         }
     }
-    loop_defer(c->worker->loop, dial_on_failed, c);
+    if (c->failing.fn == NULL) { /* else it waits already */
+        loop_defer_call(c->worker->loop, &c->failing, dial_on_failed, c);
+    }
 }
 
 struct conn *conn_dial(struct worker *w, uint16_t port, SSL_CTX *tls, const struct conn_ops *ops,

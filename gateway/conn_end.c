@@ -96,7 +96,7 @@ void conn_end(struct conn *c)
         admit_release(c);
         worker_on_front_closed(w);
     }
-    loop_defer(w->loop, conn_free, c);
+    loop_defer_call(w->loop, &c->freeing, conn_free, c);
 }
 
 /* Dies by itself: the owner, if there still is one, hears of it last. */

@@ -25,6 +25,7 @@ enum front_state {
 
 struct front_h1 {
     uint32_t magic;
+    struct loop_call freeing;
     enum front_state state;
     struct conn *conn;   /* borrowed: it outlives us */
     struct exchange *x;  /* borrowed; NULL between requests */
@@ -52,7 +53,7 @@ static void front_leave(struct front_h1 *f, bool gracefully)
         return;
     }
     f->conn = NULL;
-    loop_defer(c->worker->loop, front_free, f);
+    loop_defer_call(c->worker->loop, &f->freeing, front_free, f);
     if (gracefully) {
         conn_close(c);
     } else {
@@ -515,7 +516,7 @@ static void front_on_event(struct conn *c, enum conn_event event)
         struct exchange *x = f->x;
         f->x = NULL;
         f->conn = NULL;
-        loop_defer(c->worker->loop, front_free, f);
+        loop_defer_call(c->worker->loop, &f->freeing, front_free, f);
         if (x != NULL) {
             exchange_front_gone(x);
         }

@@ -37,7 +37,7 @@ static void front_forget(struct front_h2 *f, struct worker *w)
     while (f->streams != NULL) {
         h2_stream_gone(f->streams, w);
     }
-    loop_defer(w->loop, front_free, f);
+    loop_defer_call(w->loop, &f->freeing, front_free, f);
 }
 
 static void front_leave(struct front_h2 *f, bool gracefully)

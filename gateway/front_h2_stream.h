@@ -44,6 +44,7 @@ struct h2_early {
 
 struct front_h2 {
     uint32_t magic;
+    struct loop_call freeing;
     struct conn *conn;         /* borrowed; NULL when it is over */
     struct h2_memory memory;   /* owned: the session, see h2_memory_session */
     struct h2_stream *streams; /* owned */

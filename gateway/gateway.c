@@ -7,9 +7,11 @@
 #include "gateway/gateway.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <malloc.h>
 #include <openssl/crypto.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -18,6 +20,7 @@
 #include "base/build.h"
 #include "base/descriptors.h"
 #include "base/file.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/memfile.h"
 #include "gateway/link_protocol.h"
@@ -27,29 +30,26 @@
 #include "gateway/tls.h"
 #include "routing/narrowing.h"
 
-/* One publish on its way through the workers. */
-struct publish {
-    struct gateway *gateway;
-    uint64_t generation;
-    unsigned waiting;
-};
-
 struct view_letter {
+    struct mail_letter mail;
     struct worker *worker;
     struct view *view;
     struct publish *publish;
 };
 
+/* One publish on its way through the workers. */
+struct publish {
+    struct gateway *gateway;
+    uint64_t generation;
+    unsigned waiting;
+    struct view_letter letters[]; /* one per worker */
+};
+
 struct listener_letter {
+    struct mail_letter mail;
     struct worker *worker;
     int fd;
     bool redirect;
-};
-
-struct drain_letter {
-    struct gateway *gateway;
-    struct worker *worker;
-    uint64_t limit_ms;
 };
 
 static void on_applied(void *arg)
@@ -60,9 +60,11 @@ static void on_applied(void *arg)
     }
     struct gateway *g = p->gateway;
     CHECK(g->magic == GATEWAY_MAGIC);
-    cJSON *ack = cJSON_CreateObject();
-    (void)json_add_int(ack, "generation", (int64_t)p->generation);
-    link_send(g, LINK_ACK, ack);
+    if (g->link != NULL) {
+        char ack[64];
+        int len = snprintf(ack, sizeof ack, "{\"generation\":%" PRIu64 "}", p->generation);
+        frame_send(g->link, LINK_ACK, (struct str){ack, (size_t)len}, NULL, 0);
+    }
     free(p);
 }
 
@@ -70,8 +72,7 @@ static void worker_on_view(void *arg)
 {
     struct view_letter *letter = arg;
     worker_set_view(letter->worker, letter->view);
-    mail_post(letter->publish->gateway->mail, on_applied, letter->publish);
-    free(letter);
+    mail_post(letter->publish->gateway->mail, &letter->mail, on_applied, letter->publish);
 }
 
 /* The daemon tries again: that is no news. */
@@ -81,16 +82,30 @@ static void nack(struct gateway *g, uint64_t generation, const struct err *err)
         log_error("gateway", "refused a snapshot; the old one stays", LOG_STR("error", err->msg));
         g->refusal = *err;
     }
-    cJSON *object = cJSON_CreateObject();
-    (void)json_add_int(object, "generation", (int64_t)generation);
-    (void)json_add_str(object, "error", err->msg);
-    link_send(g, LINK_NACK, object);
+    struct buf text = {.may_fail = true};
+    json_text_begin(&text, NULL);
+    json_text_uint(&text, "generation", generation);
+    json_text_str(&text, "error", err->msg);
+    json_text_end(&text);
+    if (!link_send(g, LINK_NACK, &text) && g->link != NULL) {
+        frame_send(g->link, LINK_NACK, STR("{\"generation\":0,\"error\":\"out of memory\"}"), NULL,
+                   0);
+    }
+}
+
+static int no_memory(struct err *err)
+{
+    return err_set(err, ERR_FAILED, "snapshot: out of memory");
 }
 
 static struct certset *make_certs(struct gateway *g, const struct snapshot_spec *spec,
                                   struct err *err)
 {
-    struct certset_pair *pairs = xcalloc(spec->cert_count, sizeof *pairs);
+    struct certset_pair *pairs = try_alloc(spec->cert_count * sizeof *pairs);
+    if (pairs == NULL) {
+        (void)no_memory(err); /* NULL tells the caller */
+        return NULL;
+    }
     for (uint32_t i = 0; i < spec->cert_count; i++) {
         pairs[i].chain_pem = spec->certs[i].chain_pem;
         pairs[i].key_pem = spec->certs[i].key_pem;
@@ -119,12 +134,6 @@ static SSL_CTX *make_client(const struct gateway *g, const struct snapshot_spec 
     return client;
 }
 
-static SSL_CTX *client_ref(SSL_CTX *client)
-{
-    CHECK(client == NULL || SSL_CTX_up_ref(client) == 1);
-    return client;
-}
-
 /* Once for each value that the operator set. */
 static void warn_if_capped(struct gateway *g, const struct limits *limits)
 {
@@ -138,61 +147,118 @@ static void warn_if_capped(struct gateway *g, const struct limits *limits)
     }
 }
 
-void gateway_publish(struct gateway *g, struct str bytes)
+/* All that changes with a snapshot: made whole before any of it is taken. */
+struct publication {
+    struct snapshot *snapshot; /* shared; so are the others */
+    struct certset *certs;     /* NULL without TLS */
+    SSL_CTX *client;           /* NULL without CAs */
+    struct quota_set *quotas;  /* NULL: no route has a limit */
+    struct publish *publish;   /* owned: with a view for each worker */
+};
+
+static void publication_fini(struct publication *p)
 {
-    struct err err = {0};
-    struct snapshot *snapshot = snapshot_decode_after(bytes, g->snapshot, &err);
-    if (snapshot == NULL) {
-        nack(g, 0, &err); /* its number could not be read */
-        return;
+    for (unsigned i = 0; p->publish != NULL && i < p->publish->waiting; i++) {
+        view_unpin(p->publish->letters[i].view);
     }
-    const struct snapshot_spec *spec = &snapshot->spec;
-    struct certset *certs = NULL;
-    if (spec->tls) {
-        certs = make_certs(g, spec, &err);
-        if (certs == NULL) {
-            nack(g, spec->generation, &err);
-            snapshot_unref(snapshot);
-            return;
+    free(p->publish);
+    snapshot_unref(p->snapshot);
+    certset_unref(p->certs);
+    SSL_CTX_free(p->client);
+    quota_set_unref(p->quotas);
+}
+
+static int make_views(const struct gateway *g, struct publication *p, struct err *err)
+{
+    bool needs_review = g->snapshot != NULL && narrowing_between(g->snapshot, p->snapshot);
+    p->publish = try_zalloc(sizeof *p->publish + g->worker_count * sizeof p->publish->letters[0]);
+    if (p->publish == NULL) {
+        return no_memory(err);
+    }
+    for (unsigned i = 0; i < g->worker_count; i++) {
+        struct view *view = view_new(p->snapshot, p->certs, p->client, p->quotas);
+        if (view == NULL) {
+            return no_memory(err);
         }
+        view->needs_review = needs_review;
+        p->publish->letters[p->publish->waiting++].view = view;
+    }
+    return 0;
+}
+
+static int publication_init(struct publication *p, struct gateway *g, struct str bytes,
+                            struct err *err)
+{
+    p->snapshot = snapshot_decode_after(bytes, g->snapshot, err);
+    if (p->snapshot == NULL) {
+        return -1;
+    }
+    const struct snapshot_spec *spec = &p->snapshot->spec;
+    if (spec->tls) {
+        p->certs = make_certs(g, spec, err);
+        if (p->certs == NULL) {
+            return -1;
+        }
+    }
+    p->client = make_client(g, spec);
+    if (!quota_set_new(p->snapshot, g->snapshot, g->quotas, &p->quotas)) {
+        return no_memory(err);
+    }
+    return make_views(g, p, err);
+}
+
+/* Nothing here can fail. */
+static void publication_take(struct publication *p, struct gateway *g)
+{
+    const struct snapshot_spec *spec = &p->snapshot->spec;
+    if (spec->tls) {
         tlsctx_set_ticket_keys(g->tlsctx, spec->ticket_keys, spec->ticket_key_count);
         tlsctx_set_min_version(g->tlsctx, spec->tls_min == 3 ? TLS1_3_VERSION : TLS1_2_VERSION);
     }
-    SSL_CTX *client = make_client(g, spec);
-    struct quota_set *quotas = quota_set_new(snapshot, g->snapshot, g->quotas);
-    bool needs_review = g->snapshot != NULL && narrowing_between(g->snapshot, snapshot);
     warn_if_capped(g, &spec->limits);
-    struct publish *p = xcalloc(1, sizeof *p);
-    *p = (struct publish){.gateway = g, .generation = spec->generation, .waiting = g->worker_count};
+    struct publish *publish = p->publish;
+    publish->gateway = g;
+    publish->generation = spec->generation;
     for (unsigned i = 0; i < g->worker_count; i++) {
-        struct view_letter *letter = xcalloc(1, sizeof *letter);
+        struct view_letter *letter = &publish->letters[i];
         letter->worker = g->workers[i];
-        letter->view = view_new(snapshot_ref(snapshot), certs == NULL ? NULL : certset_ref(certs),
-                                client_ref(client), quota_set_ref(quotas));
-        letter->view->needs_review = needs_review;
         letter->view->home = g->mail;
-        letter->publish = p;
-        mail_post(g->workers[i]->mail, worker_on_view, letter);
+        letter->publish = publish;
     }
-    if (g->worker_count == 0) {
-        free(p);
+    for (unsigned i = 0; i < g->worker_count; i++) {
+        struct view_letter *letter = &publish->letters[i];
+        mail_post(letter->worker->mail, &letter->mail, worker_on_view, letter);
     }
-    snapshot_unref(g->snapshot);
-    certset_unref(g->certs);
-    SSL_CTX_free(g->client);
     g->refusal = (struct err){0};
     g->published_ms = clock_wall_ms();
-    quota_set_unref(g->quotas);
-    g->snapshot = snapshot;
-    g->certs = certs;
-    g->client = client;
-    g->quotas = quotas;
+    struct publication old = {.snapshot = g->snapshot,
+                              .certs = g->certs,
+                              .client = g->client,
+                              .quotas = g->quotas,
+                              .publish = g->worker_count == 0 ? publish : NULL};
+    g->snapshot = p->snapshot;
+    g->certs = p->certs;
+    g->client = p->client;
+    g->quotas = p->quotas;
+    publication_fini(&old);
+}
+
+void gateway_publish(struct gateway *g, struct str bytes)
+{
+    struct err err = {0};
+    struct publication p = {0};
+    if (publication_init(&p, g, bytes, &err) == 0) {
+        publication_take(&p, g);
+        return;
+    }
+    nack(g, p.snapshot == NULL ? 0 : p.snapshot->spec.generation, &err); /* 0: not to be read */
+    publication_fini(&p);
 }
 
 void gateway_publish_file(struct gateway *g, int fd)
 {
     struct err err = {0};
-    struct buf bytes = {0};
+    struct buf bytes = {.may_fail = true};
     if (memfile_read(fd, LINK_FRAME_MAX, &bytes, &err) == 0) {
         gateway_publish(g, buf_str(&bytes));
     } else {
@@ -222,16 +288,20 @@ static void write_access_lines(struct gateway *g)
 
 static void on_access_lines(void *arg)
 {
-    struct gateway *g = arg;
-    CHECK(g->magic == GATEWAY_MAGIC);
-    write_access_lines(g);
+    struct gateway_letters *letters = arg;
+    CHECK(letters->gateway->magic == GATEWAY_MAGIC);
+    /* First: what is handed over from here on is told again. */
+    (void)__atomic_exchange_n(&letters->lines_told, false, __ATOMIC_ACQ_REL);
+    write_access_lines(letters->gateway);
 }
 
 /* In the worker's thread. */
 static void worker_on_access_lines(void *arg)
 {
-    struct gateway *g = arg;
-    mail_post(g->mail, on_access_lines, g);
+    struct gateway_letters *letters = arg;
+    if (!__atomic_exchange_n(&letters->lines_told, true, __ATOMIC_ACQ_REL)) {
+        mail_post(letters->gateway->mail, &letters->lines, on_access_lines, letters);
+    }
 }
 
 void gateway_set_access_log(struct gateway *g, int fd)
@@ -253,9 +323,10 @@ void gateway_setup(struct gateway *g, unsigned workers)
     for (unsigned i = 0; i < workers; i++) {
         g->workers[i] = worker_new(i, g->tlsctx, g->limit, &err);
         if (g->workers[i] != NULL) {
+            g->letters[i] = (struct gateway_letters){.gateway = g, .worker = g->workers[i]};
             g->workers[i]->gateway = g;
             g->workers[i]->throttle = g->throttle;
-            g->access_logs[i] = access_log_new(worker_on_access_lines, g);
+            g->access_logs[i] = access_log_new(worker_on_access_lines, &g->letters[i]);
             access_log_enable(g->access_logs[i], g->access.fd >= 0);
             g->workers[i]->access = g->access_logs[i];
         }
@@ -289,10 +360,10 @@ void gateway_add_listeners(struct gateway *g, unsigned worker, const cJSON *addr
         g->kept[g->kept_count++] = (struct kept_listener){
             .fd = fds[i], .address = xstrdup(address->valuestring), .worker = worker};
         struct listener_letter *letter = xcalloc(1, sizeof *letter);
-        *letter =
-            (struct listener_letter){g->workers[worker], fds[i],
-                                     str_starts(str_of(address->valuestring), STR(LINK_REDIRECT))};
-        mail_post(g->workers[worker]->mail, worker_on_listener, letter);
+        letter->worker = g->workers[worker];
+        letter->fd = fds[i];
+        letter->redirect = str_starts(str_of(address->valuestring), STR(LINK_REDIRECT));
+        mail_post(g->workers[worker]->mail, &letter->mail, worker_on_listener, letter);
     }
 }
 
@@ -309,17 +380,16 @@ static void on_worker_drained(void *arg)
 /* In the worker's thread. */
 static void worker_on_idle(void *arg)
 {
-    struct gateway *g = arg;
-    mail_post(g->mail, on_worker_drained, g);
+    struct gateway_letters *letters = arg;
+    mail_post(letters->gateway->mail, &letters->drained, on_worker_drained, letters->gateway);
 }
 
 static void worker_on_drain(void *arg)
 {
-    struct drain_letter *letter = arg;
-    letter->worker->on_idle = worker_on_idle;
-    letter->worker->on_idle_arg = letter->gateway;
-    worker_drain(letter->worker, letter->limit_ms);
-    free(letter);
+    struct gateway_letters *letters = arg;
+    letters->worker->on_idle = worker_on_idle;
+    letters->worker->on_idle_arg = letters;
+    worker_drain(letters->worker, letters->drain_limit_ms);
 }
 
 void gateway_drain(struct gateway *g, uint64_t limit_ms)
@@ -330,9 +400,8 @@ void gateway_drain(struct gateway *g, uint64_t limit_ms)
     g->draining = true;
     log_info("gateway", "draining", LOG_INT("limit_ms", limit_ms));
     for (unsigned i = 0; i < g->worker_count; i++) {
-        struct drain_letter *letter = xcalloc(1, sizeof *letter);
-        *letter = (struct drain_letter){g, g->workers[i], limit_ms};
-        mail_post(g->workers[i]->mail, worker_on_drain, letter);
+        g->letters[i].drain_limit_ms = limit_ms;
+        mail_post(g->workers[i]->mail, &g->letters[i].drain, worker_on_drain, &g->letters[i]);
     }
     if (g->worker_count == 0) {
         loop_stop(g->loop);
@@ -372,7 +441,7 @@ static void on_trim_due(void *arg)
 static void gateway_fini(struct gateway *g)
 {
     for (unsigned i = 0; i < g->worker_count; i++) {
-        mail_post(g->workers[i]->mail, worker_on_stop, g->workers[i]);
+        mail_post(g->workers[i]->mail, &g->letters[i].stop, worker_on_stop, g->workers[i]);
     }
     for (unsigned i = 0; i < g->worker_count; i++) {
         worker_join(g->workers[i]);

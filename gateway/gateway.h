@@ -28,6 +28,18 @@ struct kept_listener {
 
 struct route_stats;
 
+/* Between the main thread and one worker. */
+struct gateway_letters {
+    struct gateway *gateway; /* borrowed */
+    struct worker *worker;   /* borrowed */
+    struct mail_letter drain;
+    uint64_t drain_limit_ms;
+    struct mail_letter drained;
+    struct mail_letter stop;
+    struct mail_letter lines; /* of the access log; under way once for any number of them */
+    bool lines_told;          /* atomic */
+};
+
 struct gateway {
     uint32_t magic;
     struct loop *loop;          /* owned */
@@ -46,6 +58,7 @@ struct gateway {
     struct loop_timer trim;     /* memory back to the system after a burst */
     uint64_t peak;              /* connections since it was last given back */
     struct worker *workers[WORKERS_MAX]; /* owned */
+    struct gateway_letters letters[WORKERS_MAX];
     unsigned worker_count;
     struct sandbox sandbox;
     bool draining;
@@ -75,7 +88,8 @@ void gateway_set_access_log(struct gateway *g, int fd);
 /* link.c */
 int link_open(struct gateway *g, struct err *err);
 void link_close(struct gateway *g);
-/* Takes the object over. */
-void link_send(struct gateway *g, unsigned type, cJSON *object);
+/* Sends the text to the daemon, if there is one, and ends it. False: it had failed, or nobody is
+ * there. */
+bool link_send(struct gateway *g, unsigned type, struct buf *text);
 
 #endif

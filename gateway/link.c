@@ -10,18 +10,20 @@
 #include "base/auto.h"
 #include "base/build.h"
 #include "base/file.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "gateway/gateway.h"
 #include "gateway/link_protocol.h"
 #include "gateway/stats.h"
 
-void link_send(struct gateway *g, unsigned type, cJSON *object)
+bool link_send(struct gateway *g, unsigned type, struct buf *text)
 {
-    autofree char *text = json_print(object);
-    if (g->link != NULL) {
-        frame_send(g->link, type, str_of(text), NULL, 0);
+    bool is_sent = !text->failed && g->link != NULL;
+    if (is_sent) {
+        frame_send(g->link, type, buf_str(text), NULL, 0);
     }
-    cJSON_Delete(object);
+    buf_fini(text);
+    return is_sent;
 }
 
 /* Said to a new link, which takes it at once: a frame that had to wait would need copies of its
@@ -30,44 +32,43 @@ static void send_listeners(struct gateway *g, unsigned worker)
 {
     int fds[FRAME_FDS_MAX];
     size_t count = 0;
-    cJSON *object = cJSON_CreateObject();
-    (void)json_add_int(object, "worker", worker);
-    cJSON *addresses = cJSON_AddArrayToObject(object, "addresses");
+    struct buf text = {0};
+    json_text_begin(&text, NULL);
+    json_text_uint(&text, "worker", worker);
+    json_text_array(&text, "addresses");
     for (size_t i = 0; i < g->kept_count && count < FRAME_FDS_MAX; i++) {
         if (g->kept[i].worker == worker) {
-            CHECK(cJSON_AddItemToArray(addresses, cJSON_CreateString(g->kept[i].address)));
+            json_text_str(&text, NULL, g->kept[i].address);
             fds[count++] = g->kept[i].fd;
         }
     }
-    autofree char *text = json_print(object);
-    cJSON_Delete(object);
-    frame_send(g->link, LINK_LISTENERS, str_of(text), fds, count);
-}
-
-static void add_sandbox(const struct gateway *g, cJSON *object)
-{
-    cJSON *sandbox = cJSON_AddObjectToObject(object, "sandbox");
-    (void)json_add_bool(sandbox, "noNewPrivileges", g->sandbox.no_new_privs);
-    (void)json_add_bool(sandbox, "noCapabilities", g->sandbox.no_capabilities);
-    (void)json_add_bool(sandbox, "emptyRoot", g->sandbox.empty_root);
-    (void)json_add_bool(sandbox, "seccomp", g->sandbox.seccomp);
+    json_text_array_end(&text);
+    json_text_end(&text);
+    frame_send(g->link, LINK_LISTENERS, buf_str(&text), fds, count);
+    buf_fini(&text);
 }
 
 static void send_hello(struct gateway *g)
 {
-    cJSON *hello = cJSON_CreateObject();
-    (void)json_add_int(hello, "protocol", LINK_PROTOCOL);
-    (void)json_add_str(hello, "build", build_id());
-    (void)json_add_int(hello, "pid", getpid());
-    (void)json_add_int(hello, "generation",
-                       g->snapshot == NULL ? 0 : (int64_t)g->snapshot->spec.generation);
-    (void)json_add_int(hello, "workers", g->worker_count);
-    add_sandbox(g, hello);
-    link_send(g, LINK_HELLO, hello);
+    struct buf text = {0};
+    json_text_begin(&text, NULL);
+    json_text_uint(&text, "protocol", LINK_PROTOCOL);
+    json_text_str(&text, "build", build_id());
+    json_text_uint(&text, "pid", (uint64_t)getpid());
+    json_text_uint(&text, "generation", g->snapshot == NULL ? 0 : g->snapshot->spec.generation);
+    json_text_uint(&text, "workers", g->worker_count);
+    json_text_begin(&text, "sandbox");
+    json_text_bool(&text, "noNewPrivileges", g->sandbox.no_new_privs);
+    json_text_bool(&text, "noCapabilities", g->sandbox.no_capabilities);
+    json_text_bool(&text, "emptyRoot", g->sandbox.empty_root);
+    json_text_bool(&text, "seccomp", g->sandbox.seccomp);
+    json_text_end(&text);
+    json_text_end(&text);
+    (void)link_send(g, LINK_HELLO, &text);
     for (unsigned i = 0; i < g->worker_count; i++) {
         send_listeners(g, i);
     }
-    link_send(g, LINK_READY, cJSON_CreateObject());
+    frame_send(g->link, LINK_READY, STR("{}"), NULL, 0);
 }
 
 static void close_all(const int *fds, size_t count)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/auto.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "gateway/admit.h"
 #include "gateway/gateway.h"
@@ -15,6 +16,7 @@
 #include "gateway/seen.h"
 
 struct notice {
+    struct mail_letter letter;
     struct gateway *gateway; /* borrowed: it outlives its workers */
     const char *event;
     const char *why;  /* NULL but for "denied" */
@@ -30,6 +32,7 @@ struct notice {
 
 /* Logins that came with requests, of one worker since its last tick. */
 struct notice_seen {
+    struct mail_letter letter;
     struct gateway *gateway; /* borrowed */
     size_t count;
     uint64_t ids[NOTICE_SEEN_MAX];
@@ -47,6 +50,35 @@ static void notice_log(const struct notice *n)
     }
 }
 
+static void put_id(struct buf *text, const char *name, uint64_t id)
+{
+    char hex[17];
+    (void)snprintf(hex, sizeof hex, "%016" PRIx64, id);
+    json_text_str(text, name, hex);
+}
+
+static void notice_tell(const struct notice *n)
+{
+    struct buf text = {.may_fail = true};
+    json_text_begin(&text, NULL);
+    json_text_str(&text, "event", n->event);
+    if (n->id != 0) {
+        put_id(&text, "id", n->id);
+    }
+    if (n->host[0] != '\0') {
+        json_text_str(&text, "host", n->host);
+        json_text_str(&text, "address", n->address);
+    }
+    if (n->why != NULL) {
+        json_text_str(&text, "why", n->why);
+        json_text_uint(&text, "missed", n->missed);
+    } else if (n->host[0] != '\0') {
+        json_text_str(&text, "agent", n->agent);
+    }
+    json_text_end(&text);
+    link_send(n->gateway, LINK_EVENT, &text);
+}
+
 /* Main thread. */
 static void notice_on_letter(void *arg)
 {
@@ -55,24 +87,7 @@ static void notice_on_letter(void *arg)
         notice_log(n);
     }
     if (n->is_told) {
-        cJSON *object = cJSON_CreateObject();
-        (void)json_add_str(object, "event", n->event);
-        if (n->id != 0) {
-            char id[17];
-            (void)snprintf(id, sizeof id, "%016" PRIx64, n->id);
-            (void)json_add_str(object, "id", id);
-        }
-        if (n->host[0] != '\0') {
-            (void)json_add_str(object, "host", n->host);
-            (void)json_add_str(object, "address", n->address);
-        }
-        if (n->why != NULL) {
-            (void)json_add_str(object, "why", n->why);
-            (void)json_add_int(object, "missed", n->missed);
-        } else if (n->host[0] != '\0') {
-            (void)json_add_str(object, "agent", n->agent);
-        }
-        link_send(n->gateway, LINK_EVENT, object);
+        notice_tell(n);
     }
     free(n);
 }
@@ -82,23 +97,26 @@ static void notice_on_seen(void *arg)
 {
     struct notice_seen *n = arg;
     struct gateway *g = n->gateway;
-    cJSON *object = cJSON_CreateObject();
-    (void)json_add_str(object, "event", "seen");
-    cJSON *ids = cJSON_AddArrayToObject(object, "ids");
+    struct buf text = {.may_fail = true};
+    size_t told = 0;
+    json_text_begin(&text, NULL);
+    json_text_str(&text, "event", "seen");
+    json_text_array(&text, "ids");
     if (g->seen == NULL) {
         g->seen = seen_new();
     }
     for (size_t i = 0; g->seen != NULL && i < n->count; i++) {
         if (seen_is_due(g->seen, n->ids[i], loop_now_ms(g->loop))) {
-            char id[17];
-            (void)snprintf(id, sizeof id, "%016" PRIx64, n->ids[i]);
-            CHECK(cJSON_AddItemToArray(ids, cJSON_CreateString(id)));
+            put_id(&text, NULL, n->ids[i]);
+            told++;
         }
     }
-    if (cJSON_GetArraySize(ids) > 0) {
-        link_send(g, LINK_EVENT, object);
+    json_text_array_end(&text);
+    json_text_end(&text);
+    if (told > 0) {
+        link_send(g, LINK_EVENT, &text);
     } else {
-        cJSON_Delete(object);
+        buf_fini(&text);
     }
     free(n);
 }
@@ -121,7 +139,7 @@ static struct notice *notice_new(struct exchange *x, const char *event)
 
 static void notice_post(struct notice *n)
 {
-    mail_post(n->gateway->mail, notice_on_letter, n);
+    mail_post(n->gateway->mail, &n->letter, notice_on_letter, n);
 }
 
 void notice_login(struct exchange *x, uint64_t id)
@@ -171,7 +189,7 @@ void notice_seen(struct worker *w, uint64_t id)
 void notice_on_tick(struct worker *w)
 {
     if (w->seen_batch != NULL && w->seen_batch->count > 0) {
-        mail_post(w->gateway->mail, notice_on_seen, w->seen_batch);
+        mail_post(w->gateway->mail, &w->seen_batch->letter, notice_on_seen, w->seen_batch);
         w->seen_batch = NULL;
     }
 }

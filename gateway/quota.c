@@ -32,43 +32,6 @@ static void quota_unref(struct quota *q)
     }
 }
 
-static struct quota *quota_before(const struct snapshot *before, const struct quota_set *old,
-                                  struct str host)
-{
-    const struct route *route = before == NULL || old == NULL ? NULL : route_match(before, host);
-    return route == NULL ? NULL : old->items[route - before->spec.routes];
-}
-
-struct quota_set *quota_set_new(const struct snapshot *now, const struct snapshot *before,
-                                const struct quota_set *old)
-{
-    const struct snapshot_spec *spec = &now->spec;
-    bool is_needed = false;
-    for (uint32_t i = 0; i < spec->policy_count; i++) {
-        is_needed = is_needed || quota_is_needed(&spec->policies[i]);
-    }
-    if (!is_needed) {
-        return NULL;
-    }
-    struct quota_set *set = xcalloc(1, sizeof *set + spec->route_count * sizeof set->items[0]);
-    atomic_init(&set->refs, 1);
-    set->count = spec->route_count;
-    for (uint32_t i = 0; i < spec->route_count; i++) {
-        const struct route *route = &spec->routes[i];
-        if (!quota_is_needed(&spec->policies[route->policy])) {
-            continue;
-        }
-        struct quota *kept = quota_before(before, old, route->host);
-        if (kept != NULL) {
-            set->items[i] = quota_ref(kept);
-            continue;
-        }
-        set->items[i] = xcalloc(1, sizeof *set->items[i]);
-        atomic_init(&set->items[i]->refs, 1);
-    }
-    return set;
-}
-
 struct quota_set *quota_set_ref(struct quota_set *set)
 {
     if (set != NULL) {
@@ -86,6 +49,52 @@ void quota_set_unref(struct quota_set *set)
         quota_unref(set->items[i]);
     }
     free(set);
+}
+
+static struct quota *quota_before(const struct snapshot *before, const struct quota_set *old,
+                                  struct str host)
+{
+    const struct route *route = before == NULL || old == NULL ? NULL : route_match(before, host);
+    return route == NULL ? NULL : old->items[route - before->spec.routes];
+}
+
+bool quota_set_new(const struct snapshot *now, const struct snapshot *before,
+                   const struct quota_set *old, struct quota_set **out_set)
+{
+    const struct snapshot_spec *spec = &now->spec;
+    bool is_needed = false;
+    for (uint32_t i = 0; i < spec->policy_count; i++) {
+        is_needed = is_needed || quota_is_needed(&spec->policies[i]);
+    }
+    if (!is_needed) {
+        *out_set = NULL;
+        return true;
+    }
+    struct quota_set *set = try_zalloc(sizeof *set + spec->route_count * sizeof set->items[0]);
+    if (set == NULL) {
+        return false;
+    }
+    atomic_init(&set->refs, 1);
+    set->count = spec->route_count;
+    for (uint32_t i = 0; i < spec->route_count; i++) {
+        const struct route *route = &spec->routes[i];
+        if (!quota_is_needed(&spec->policies[route->policy])) {
+            continue;
+        }
+        struct quota *kept = quota_before(before, old, route->host);
+        if (kept != NULL) {
+            set->items[i] = quota_ref(kept);
+            continue;
+        }
+        set->items[i] = try_zalloc(sizeof *set->items[i]);
+        if (set->items[i] == NULL) {
+            quota_set_unref(set);
+            return false;
+        }
+        atomic_init(&set->items[i]->refs, 1);
+    }
+    *out_set = set;
+    return true;
 }
 
 /* Takes a token; 0, or the seconds until there is one. */

@@ -21,9 +21,10 @@
 struct quota;
 struct quota_set;
 
-/* NULL when no route of `now` has a limit. `before` and `old` may be NULL. */
-struct quota_set *quota_set_new(const struct snapshot *now, const struct snapshot *before,
-                                const struct quota_set *old);
+/* *out_set: NULL when no route of `now` has a limit. `before` and `old` may be NULL. False: out of
+ * memory. */
+bool quota_set_new(const struct snapshot *now, const struct snapshot *before,
+                   const struct quota_set *old, struct quota_set **out_set);
 /* Both accept NULL. Any thread. */
 struct quota_set *quota_set_ref(struct quota_set *set);
 void quota_set_unref(struct quota_set *set);

@@ -11,6 +11,7 @@
 
 /* To one worker and back. */
 struct stats_letter {
+    struct mail_letter mail;
     struct collect *collect;
     struct worker *worker;
     struct worker_stats stats;
@@ -61,13 +62,9 @@ static void collect_send(struct collect *collect)
     const struct route_stats *routes = collect->with_routes ? g->routes : NULL;
     struct buf text = {.may_fail = true};
     stats_text(&text, &facts, &collect->sum, routes);
-    if (!text.failed && g->link != NULL) {
-        frame_send(g->link, LINK_STATS, buf_str(&text), NULL, 0);
-        if (routes != NULL && g->snapshot != NULL) {
-            route_stats_drop_gone(g->routes, g->snapshot, NULL);
-        }
+    if (link_send(g, LINK_STATS, &text) && routes != NULL && g->snapshot != NULL) {
+        route_stats_drop_gone(g->routes, g->snapshot, NULL);
     }
-    buf_fini(&text);
     free(collect);
 }
 
@@ -93,7 +90,7 @@ static void worker_on_copy(void *arg)
     if (letter->routes != NULL) {
         letter->routes = worker_take_routes(letter->worker, letter->routes);
     }
-    mail_post(letter->collect->gateway->mail, on_copied, letter);
+    mail_post(letter->collect->gateway->mail, &letter->mail, on_copied, letter);
 }
 
 /* False: out of memory. */
@@ -126,7 +123,7 @@ void stats_collect(struct gateway *g, bool with_routes)
         if (letter->routes != NULL && g->snapshot != NULL) {
             route_stats_seed(letter->routes, g->routes, g->snapshot);
         }
-        mail_post(g->workers[i]->mail, worker_on_copy, letter);
+        mail_post(g->workers[i]->mail, &letter->mail, worker_on_copy, letter);
     }
     if (g->worker_count == 0) {
         collect_send(collect);

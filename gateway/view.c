@@ -8,12 +8,16 @@
 struct view *view_new(struct snapshot *snapshot, struct certset *certs, SSL_CTX *client,
                       struct quota_set *quotas)
 {
-    struct view *view = xcalloc(1, sizeof *view);
+    struct view *view = try_alloc(sizeof *view);
+    if (view == NULL) {
+        return NULL;
+    }
+    CHECK(client == NULL || SSL_CTX_up_ref(client) == 1);
     *view = (struct view){.pins = 1,
-                          .snapshot = snapshot,
-                          .certs = certs,
+                          .snapshot = snapshot_ref(snapshot),
+                          .certs = certs == NULL ? NULL : certset_ref(certs),
                           .client = client,
-                          .quotas = quotas,
+                          .quotas = quota_set_ref(quotas),
                           .needs_review = true};
     return view;
 }
@@ -45,7 +49,7 @@ void view_unpin(struct view *view)
         return;
     }
     if (view->home != NULL) {
-        mail_post(view->home, view_free, view);
+        mail_post(view->home, &view->letter, view_free, view);
     } else {
         view_free(view);
     }

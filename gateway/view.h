@@ -24,10 +24,11 @@ struct view {
     bool needs_review;         /* gateway/review.h: true until its maker knows better */
     struct mailbox *home;      /* borrowed: whose owner frees it, which takes a while with many
                                   routes; NULL: the worker does */
+    struct mail_letter letter; /* to it */
 };
 
-/* Takes over one reference on each, all but the snapshot may be NULL; pinned once, for the worker.
- */
+/* With a reference of its own on each, all but the snapshot may be NULL; pinned once, for the
+ * worker. NULL when out of memory. */
 struct view *view_new(struct snapshot *snapshot, struct certset *certs, SSL_CTX *client,
                       struct quota_set *quotas);
 struct view *view_pin(struct view *view);

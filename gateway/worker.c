@@ -247,6 +247,13 @@ static void check_drained(void *arg)
     }
 }
 
+static void defer_check(struct worker *w)
+{
+    if (w->drain_check.fn == NULL) { /* else it waits already */
+        loop_defer_call(w->loop, &w->drain_check, check_drained, w);
+    }
+}
+
 void worker_drain(struct worker *w, uint64_t limit_ms)
 {
     CHECK(w->magic == WORKER_MAGIC);
@@ -260,14 +267,14 @@ void worker_drain(struct worker *w, uint64_t limit_ms)
         }
         c = next;
     }
-    loop_defer(w->loop, check_drained, w);
+    defer_check(w);
 }
 
 void worker_on_front_closed(struct worker *w)
 {
     stat_add(&w->stats.connections, UINT64_MAX); /* minus one */
     if (w->draining && w->fronts == NULL) {
-        loop_defer(w->loop, check_drained, w);
+        defer_check(w);
     }
 }
 

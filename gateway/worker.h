@@ -87,6 +87,7 @@ struct worker {
     int64_t date_s;
     bool draining;
     uint64_t drain_deadline_ms;
+    struct loop_call drain_check;
     uint64_t proxy_refused;    /* PROXY headers, since the last line about one */
     uint64_t proxy_refused_ms; /* when that was; 0: never */
     struct worker_stats stats;

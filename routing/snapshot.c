@@ -520,7 +520,11 @@ static int decode_all(struct snapshot *s, struct str copy, const struct snapshot
 struct snapshot *snapshot_decode_after(struct str bytes, const struct snapshot *before,
                                        struct err *err)
 {
-    struct snapshot *s = xcalloc(1, sizeof(*s));
+    struct snapshot *s = try_zalloc(sizeof(*s));
+    if (s == NULL) {
+        (void)err_set(err, ERR_FAILED, "snapshot: out of memory"); /* NULL tells the caller */
+        return NULL;
+    }
     atomic_init(&s->refs, 1);
     arena_init(&s->arena, 0);
     char *copy = arena_try_alloc(&s->arena, bytes.len);

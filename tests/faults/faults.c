@@ -22,7 +22,13 @@
 #include "tests/faults/inject.h"
 #include "tests/faults/scenario.h"
 
-enum { HANG_S = 60, SAID_MAX = 4000, WORKERS = 2, PARSERS = 6, WARM = 2 };
+enum {
+    HANG_S = 60,
+    SAID_MAX = 4000,
+    WORKERS = 2,
+    PARSERS = 8,
+    WARM = 2
+}; /* PARSERS: all but serve.c's requests */
 
 static const struct mode {
     const char *name;
@@ -41,6 +47,7 @@ static struct scenario scenarios[SCENARIOS] = {
     {"snapshot", run_snapshot, 0, false}, {"head", run_h1, 0, false},
     {"config", run_config, 0, false},     {"manifest", run_manifest, 0, false},
     {"certset", run_certset, 0, false},   {"publisher", run_publisher, 0, false},
+    {"statistics", run_tend, 0, true},    {"publishing", run_tend, 1, true},
 };
 
 struct tally {

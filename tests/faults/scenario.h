@@ -38,6 +38,9 @@ enum { SERVE_KINDS = 21 };
 const char *serve_name(unsigned which);
 enum scenario_end run_serve(unsigned which);
 
+/* What the main thread does while a worker serves: 0 the daemon asks for counts, 1 it publishes. */
+enum scenario_end run_tend(unsigned which);
+
 /* REFUSED when err says something, else WRONG. */
 enum scenario_end scenario_refused(const struct err *err);
 

@@ -5,6 +5,7 @@
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,7 +16,9 @@
 #include "gateway/cookie.h"
 #include "gateway/gateway.h"
 #include "gateway/limit.h"
+#include "gateway/route_stats.h"
 #include "gateway/seen.h"
+#include "gateway/stats.h"
 #include "gateway/throttle.h"
 #include "gateway/tls.h"
 #include "gateway/worker.h"
@@ -126,10 +129,15 @@ void serve_prepare(void)
     CHECK(certs != NULL && tlsctx != NULL && client_ctx != NULL);
 }
 
-static struct snapshot *make_snapshot(const struct serve *s)
+/* With `limited` routes that are rated. */
+static void encode_snapshot(const struct serve *s, uint64_t generation, bool limited,
+                            struct buf *out)
 {
     static const struct ip_prefix loopback = {.bytes = {127}, .family = 4, .bits = 8};
-    static const struct policy policies[] = {{.access = POLICY_PUBLIC}, {.access = POLICY_SECRET}};
+    const uint32_t rate = limited ? 1000 : 0;
+    const struct policy policies[] = {
+        {.access = POLICY_PUBLIC, .rate_per_second = rate, .rate_burst = rate},
+        {.access = POLICY_SECRET}};
     const struct route routes[] = {
         {.host = STR("a.d.test"), .owner = STR("s"), .service = STR("web"), .port = s->h1.port},
         {.host = STR("c.d.test"),
@@ -149,9 +157,8 @@ static struct snapshot *make_snapshot(const struct serve *s)
          .backend = BACKEND_H2C},
     };
     const struct snapshot_cert cert = {buf_str(&chain), buf_str(&key)};
-    struct err err = {0};
     struct snapshot_spec spec = {
-        .generation = 1,
+        .generation = generation,
         .public_port = 443,
         .domain = {"d.test", 6},
         .tls = true,
@@ -175,8 +182,14 @@ static struct snapshot *make_snapshot(const struct serve *s)
     spec.limits.connect_timeout_ms = TIMEOUT_MS;
     spec.limits.tunnel_idle_timeout_ms = TIMEOUT_MS;
     spec.limits.write_timeout_ms = TIMEOUT_MS;
+    snapshot_encode(&spec, out);
+}
+
+static struct snapshot *make_snapshot(const struct serve *s)
+{
+    struct err err = {0};
     struct buf bytes = {0};
-    snapshot_encode(&spec, &bytes);
+    encode_snapshot(s, 1, false, &bytes);
     struct snapshot *snapshot = snapshot_decode(buf_str(&bytes), &err);
     CHECK(snapshot != NULL);
     buf_fini(&bytes);
@@ -204,7 +217,8 @@ static void serve_init(struct serve *s)
     s->worker->access = s->log;
     s->worker->gateway = &s->gateway;
     s->worker->throttle = throttle_new();
-    worker_set_view(s->worker, view_new(make_snapshot(s), certset_ref(certs), NULL, NULL));
+    s->gateway.snapshot = make_snapshot(s);
+    worker_set_view(s->worker, view_new(s->gateway.snapshot, certs, NULL, NULL));
     s->listener = service_listen(&s->port);
     worker_add_listener(s->worker, s->listener, false);
 }
@@ -213,6 +227,7 @@ static void serve_fini(struct serve *s)
 {
     throttle_free(s->worker->throttle);
     worker_free(s->worker);
+    snapshot_unref(s->gateway.snapshot);
     mail_free(s->gateway.mail);
     seen_free(s->gateway.seen);
     loop_free(s->gateway.loop);
@@ -272,6 +287,143 @@ enum scenario_end run_serve(unsigned which)
         (void)fprintf(stderr, "the next client got no answer\n");
         end = SCENARIO_WRONG;
     }
+    serve_fini(&s);
+    inject_resume();
+    return end;
+}
+
+/* --- the main thread ------------------------------------------------------------- */
+
+/* The daemon's end of the link: the last it heard. */
+static struct daemon_end {
+    struct loop *loop; /* its own, as nothing fails there */
+    struct frame_channel *channel;
+    uint32_t type;
+    char text[65536];
+} heard_there;
+
+static void daemon_on_frame(void *arg, uint32_t type, struct str payload, const int *fds,
+                            size_t fd_count)
+{
+    (void)arg;
+    (void)fds;
+    CHECK(fd_count == 0 && payload.len < sizeof heard_there.text);
+    heard_there.type = type;
+    *str_put(heard_there.text, payload) = '\0';
+}
+
+static void on_link_closed(void *arg, const char *reason)
+{
+    (void)arg;
+    (void)reason;
+}
+
+static void link_up(struct serve *s)
+{
+    static const struct frame_handler handler = {daemon_on_frame, on_link_closed};
+    int ends[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    struct gateway *g = &s->gateway;
+    g->link = frame_open(g->loop, ends[0], LINK_FRAME_MAX, &handler, NULL);
+    heard_there.loop = loop_new(NULL);
+    heard_there.channel = frame_open(heard_there.loop, ends[1], LINK_FRAME_MAX, &handler, NULL);
+    g->workers[0] = s->worker;
+    g->worker_count = 1;
+    g->access_logs[0] = s->log;
+    g->limit = s->limit;
+    g->tlsctx = tlsctx;
+    g->certs = certset_ref(certs);
+}
+
+/* What is told by mail there and back, and then to the daemon. */
+static void turn_both(struct serve *s)
+{
+    for (int i = 0; i < 3; i++) {
+        loop_turn(s->worker->loop, false);
+        loop_turn(s->gateway.loop, false);
+    }
+    inject_pause();
+    loop_turn(heard_there.loop, false);
+    inject_resume();
+}
+
+static void link_down(struct serve *s)
+{
+    frame_free(s->gateway.link);
+    frame_free(heard_there.channel);
+    loop_free(heard_there.loop);
+    certset_unref(s->gateway.certs);
+    quota_set_unref(s->gateway.quotas);
+    route_stats_free(s->gateway.routes);
+}
+
+/* The daemon asks what was counted: an answer, or none and the next one has it all. */
+static enum scenario_end ask_stats(struct serve *s)
+{
+    enum scenario_end end = SCENARIO_DONE;
+    heard_there.type = 0;
+    inject_resume();
+    stats_collect(&s->gateway, true);
+    turn_both(s);
+    inject_pause();
+    inject_relent();
+    if (heard_there.type != LINK_STATS) {
+        end = inject_happened() ? SCENARIO_REFUSED : SCENARIO_WRONG;
+    }
+    CHECK(ask(s, &plain) == HEARD_ANSWER);
+    stats_collect(&s->gateway, true);
+    turn_both(s);
+    if (heard_there.type != LINK_STATS ||
+        strstr(heard_there.text, "\"host\":\"a.d.test\",\"worktree\":\"\",\"service\":\"web\","
+                                 "\"requests\":2,") == NULL) {
+        (void)fprintf(stderr, "counts were lost: %s\n", heard_there.text);
+        end = SCENARIO_WRONG;
+    }
+    return end;
+}
+
+/* The daemon publishes: ACK or NACK, and after that one the same again. */
+static enum scenario_end publish(struct serve *s)
+{
+    enum scenario_end end = SCENARIO_DONE;
+    struct buf bytes = {0};
+    encode_snapshot(s, 2, true, &bytes);
+    heard_there.type = 0;
+    inject_resume();
+    gateway_publish(&s->gateway, buf_str(&bytes));
+    turn_both(s);
+    inject_pause();
+    inject_relent();
+    if (heard_there.type != LINK_ACK) {
+        end =
+            heard_there.type == LINK_NACK && inject_happened() ? SCENARIO_REFUSED : SCENARIO_WRONG;
+        CHECK(ask(s, &plain) == HEARD_ANSWER); /* the old one is served */
+        gateway_publish(&s->gateway, buf_str(&bytes));
+        turn_both(s);
+    }
+    if (heard_there.type != LINK_ACK || s->worker->view->snapshot->spec.generation != 2) {
+        (void)fprintf(stderr, "not published: %s\n", heard_there.text);
+        end = SCENARIO_WRONG;
+    }
+    buf_fini(&bytes);
+    return end;
+}
+
+enum scenario_end run_tend(unsigned which)
+{
+    static struct serve s;
+    inject_pause();
+    serve_init(&s);
+    link_up(&s);
+    inject_pause(); /* nothing fails for this one */
+    CHECK(ask(&s, &plain) == HEARD_ANSWER);
+    inject_resume();
+    enum scenario_end end = which == 0 ? ask_stats(&s) : publish(&s);
+    if (ask(&s, &plain) != HEARD_ANSWER) {
+        (void)fprintf(stderr, "the next client got no answer\n");
+        end = SCENARIO_WRONG;
+    }
+    link_down(&s);
     serve_fini(&s);
     inject_resume();
     return end;

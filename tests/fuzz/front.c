@@ -146,6 +146,7 @@ static void worker_make(void)
     worker = worker_new(0, NULL, limit_new(1024), &err);
     CHECK(worker != NULL);
     worker_set_view(worker, view_new(snapshot, NULL, NULL, NULL));
+    snapshot_unref(snapshot);
 }
 
 /* A client's connection, listed and counted as conn_accept and the listener do it. */

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <unistd.h>
 // clang-format off
 #include <cmocka.h>
@@ -69,6 +70,40 @@ static void test_many_deferred(void **state)
     }
     loop_turn(loop, true);
     assert_int_equal(trace.len, 1000);
+}
+
+struct piece {
+    struct loop_call call;
+    const char *name;
+    unsigned rounds;
+};
+
+static void again_and_free(void *arg)
+{
+    struct piece *piece = arg;
+    buf_add_text(&trace, piece->name);
+    if (++piece->rounds == 2) {
+        free(piece);
+        return;
+    }
+    loop_defer_call(loop, &piece->call, again_and_free, piece);
+}
+
+/* Calls with and without memory of their own run in one order, and are their owner's again. */
+static void test_embedded_calls(void **state)
+{
+    (void)state;
+    struct piece *piece = calloc(1, sizeof *piece);
+    struct loop_call last = {0};
+    assert_non_null(piece);
+    piece->name = "piece ";
+    loop_defer(loop, note, "before ");
+    loop_defer_call(loop, &piece->call, again_and_free, piece);
+    loop_defer_call(loop, &last, note, "after ");
+    assert_true(last.fn != NULL);
+    loop_turn(loop, true);
+    assert_string_equal(buf_cstr(&trace), "before piece after piece ");
+    assert_true(last.fn == NULL);
 }
 
 static void test_timers_in_order_and_never_early(void **state)
@@ -238,6 +273,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_order_of_a_turn, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many_deferred, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_embedded_calls, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_timers_in_order_and_never_early, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_timer_finds_its_deadline_passed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_timer_may_end_itself, set_up, tear_down),

@@ -109,6 +109,7 @@ static void test_two_keys(void **state)
     assert_false(certset_covers(set, both, STR("b.example")));
     /* The same again is the same context; with one of the two renewed it is not. */
     struct certset *same = certset_new(in, 3, set, NULL);
+    assert_ptr_equal(same, set); /* nothing changed */
     assert_ptr_equal(certset_find(same, STR("wos.localhost")), both);
     in[0] = as_pair(&ec_renewed);
     struct certset *renewed = certset_new(in, 3, same, NULL);

@@ -52,13 +52,21 @@ static uint32_t ask(struct quota_set *set, const struct snapshot *s, const char 
     return wait_s;
 }
 
+static struct quota_set *make_set(const struct snapshot *now, const struct snapshot *before,
+                                  const struct quota_set *old)
+{
+    struct quota_set *set = NULL;
+    assert_true(quota_set_new(now, before, old, &set));
+    return set;
+}
+
 static void test_no_limit_no_set(void **state)
 {
     (void)state;
     static const struct policy open_policy;
     struct snapshot *s = snapshot_of(&open_policy, 1);
     assert_false(quota_is_needed(&open_policy));
-    assert_null(quota_set_new(s, NULL, NULL));
+    assert_null(make_set(s, NULL, NULL));
     assert_null(quota_set_ref(NULL));
     assert_int_equal(ask(NULL, s, "a.test", START_US), 0);
     quota_set_unref(NULL);
@@ -70,7 +78,7 @@ static void test_burst_then_rate(void **state)
     (void)state;
     const struct policy policy = {.rate_per_second = 2, .rate_burst = 3};
     struct snapshot *s = snapshot_of(&policy, 1);
-    struct quota_set *set = quota_set_new(s, NULL, NULL);
+    struct quota_set *set = make_set(s, NULL, NULL);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(ask(set, s, "a.test", START_US), 0);
     }
@@ -92,7 +100,7 @@ static void test_refusals_cost_no_token(void **state)
     (void)state;
     const struct policy policy = {.rate_per_second = 1, .rate_burst = 1};
     struct snapshot *s = snapshot_of(&policy, 1);
-    struct quota_set *set = quota_set_new(s, NULL, NULL);
+    struct quota_set *set = make_set(s, NULL, NULL);
     assert_int_equal(ask(set, s, "a.test", START_US), 0);
     for (int i = 0; i < 100; i++) {
         assert_int_equal(ask(set, s, "a.test", START_US + SECOND_US / 2), 1);
@@ -107,7 +115,7 @@ static void test_exchanges_under_way(void **state)
     (void)state;
     const struct policy policy = {.exchanges_max = 2};
     struct snapshot *s = snapshot_of(&policy, 1);
-    struct quota_set *set = quota_set_new(s, NULL, NULL);
+    struct quota_set *set = make_set(s, NULL, NULL);
     const struct route *route = &s->spec.routes[0];
     struct quota *held[2];
     struct quota *refused;
@@ -129,7 +137,7 @@ static void test_routes_are_apart(void **state)
     const struct policy policies[] = {
         {.rate_per_second = 1, .rate_burst = 1}, {.rate_per_second = 1, .rate_burst = 1}, {0}};
     struct snapshot *s = snapshot_of(policies, 3);
-    struct quota_set *set = quota_set_new(s, NULL, NULL);
+    struct quota_set *set = make_set(s, NULL, NULL);
     assert_int_equal(ask(set, s, "a.test", START_US), 0);
     assert_int_equal(ask(set, s, "a.test", START_US), 1);
     assert_int_equal(ask(set, s, "b.test", START_US), 0);
@@ -146,23 +154,23 @@ static void test_publishing_refills_nothing(void **state)
     const struct policy large = {.rate_per_second = 1, .rate_burst = 100};
     const struct policy small[] = {{0}, {.rate_per_second = 1, .rate_burst = 1}};
     struct snapshot *before = snapshot_of(&large, 1);
-    struct quota_set *old = quota_set_new(before, NULL, NULL);
+    struct quota_set *old = make_set(before, NULL, NULL);
     for (int i = 0; i < 100; i++) {
         assert_int_equal(ask(old, before, "a.test", START_US), 0);
     }
     struct snapshot *same = snapshot_of(&large, 1);
-    struct quota_set *set = quota_set_new(same, before, old);
+    struct quota_set *set = make_set(same, before, old);
     quota_set_unref(old);
     snapshot_unref(before);
     assert_int_equal(ask(set, same, "a.test", START_US), 1);
     /* A smaller burst counts from now on: nobody waits for the old one. */
     const struct policy other = {.rate_per_second = 1, .rate_burst = 1};
     struct snapshot *now = snapshot_of(&other, 1);
-    struct quota_set *last = quota_set_new(now, same, set);
+    struct quota_set *last = make_set(now, same, set);
     assert_int_equal(ask(last, now, "a.test", START_US), 1);
     assert_int_equal(ask(last, now, "a.test", START_US + 100 * (uint64_t)SECOND_US), 0);
     struct snapshot *gone = snapshot_of(small, 2);
-    struct quota_set *without = quota_set_new(gone, now, last);
+    struct quota_set *without = make_set(gone, now, last);
     assert_int_equal(ask(without, gone, "a.test", START_US), 0);
     quota_set_unref(without);
     quota_set_unref(last);
@@ -179,7 +187,7 @@ static void test_extreme_values(void **state)
                                       {.rate_per_second = 1, .rate_burst = UINT32_MAX},
                                       {.rate_per_second = 1, .rate_burst = 1}};
     struct snapshot *s = snapshot_of(policies, 3);
-    struct quota_set *set = quota_set_new(s, NULL, NULL);
+    struct quota_set *set = make_set(s, NULL, NULL);
     assert_int_equal(ask(set, s, "a.test", UINT64_MAX / 4000), 0);
     assert_int_equal(ask(set, s, "b.test", UINT64_MAX / 4000), 0);
     assert_int_equal(ask(set, s, "c.test", 0), 0);
