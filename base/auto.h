@@ -50,6 +50,8 @@ void out_of_memory(void) __attribute__((noreturn));
         }                                                                                          \
     } while (0)
 
+/* The struct that `pointer` is the member of. */
+#define OWNER_OF(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 #endif

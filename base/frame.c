@@ -109,9 +109,9 @@ static void out_drop(struct frame_channel *ch)
     (void)event_del(ch->write_event);
 }
 
-static void frame_on_closed(void *arg)
+static void frame_on_closed(struct loop_call *call)
 {
-    struct frame_channel *ch = arg;
+    struct frame_channel *ch = OWNER_OF(call, struct frame_channel, telling);
     CHECK(ch->magic == CHANNEL_MAGIC);
     if (!ch->freed) {
         ch->handler.on_close(ch->arg, ch->reason);
@@ -130,7 +130,7 @@ static void close_channel(struct frame_channel *ch, const char *what, int sys)
     (void)event_del(ch->read_event);
     out_drop(ch);
     close_fds(ch->fds, &ch->fd_count);
-    loop_defer_call(ch->loop, &ch->telling, frame_on_closed, ch);
+    loop_defer_call(ch->loop, &ch->telling, frame_on_closed);
 }
 
 /* What arrives with bytes that are not a frame's first belongs to no frame. */
@@ -283,9 +283,9 @@ static void frame_on_readable(evutil_socket_t fd, short what, void *arg)
 }
 
 /* The peer may have said why it went: read that first, then close. */
-static void frame_on_write_broken(void *arg)
+static void frame_on_write_broken(struct loop_call *call)
 {
-    struct frame_channel *ch = arg;
+    struct frame_channel *ch = OWNER_OF(call, struct frame_channel, reading_rest);
     CHECK(ch->magic == CHANNEL_MAGIC);
     while (!ch->freed && !ch->closing && read_frame(ch)) {
         /* read_some closes at the end of what there is */
@@ -300,7 +300,7 @@ static void write_failed(struct frame_channel *ch, int sys)
     }
     ch->write_broken = true;
     out_drop(ch);
-    loop_defer_call(ch->loop, &ch->reading_rest, frame_on_write_broken, ch);
+    loop_defer_call(ch->loop, &ch->reading_rest, frame_on_write_broken);
 }
 
 /* One sendmsg; -1 with errno. The descriptors travel with the first byte. */
@@ -463,9 +463,9 @@ int64_t frame_peer_uid(const struct frame_channel *ch, int64_t *out_pid)
     return (int64_t)peer.uid;
 }
 
-static void frame_on_freed(void *arg)
+static void frame_on_freed(struct loop_call *call)
 {
-    struct frame_channel *ch = arg;
+    struct frame_channel *ch = OWNER_OF(call, struct frame_channel, freeing);
     CHECK(ch->magic == CHANNEL_MAGIC);
     ch->magic = 0;
     free(ch->payload);
@@ -488,5 +488,5 @@ void frame_free(struct frame_channel *ch)
     (void)close(ch->fd);
     ch->fd = -1;
     /* A callback of this channel may be below us on the stack. */
-    loop_defer_call(ch->loop, &ch->freeing, frame_on_freed, ch);
+    loop_defer_call(ch->loop, &ch->freeing, frame_on_freed);
 }

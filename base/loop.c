@@ -102,13 +102,13 @@ static void run_deferred(struct loop *loop)
 {
     while (loop->calls != NULL) {
         struct loop_call *call = loop->calls;
-        loop_fn *fn = call->fn;
+        void (*fn)(struct loop_call *) = call->fn;
         loop->calls = call->next;
         if (loop->calls == NULL) {
             loop->calls_end = &loop->calls;
         }
         call->fn = NULL; /* who is called may defer it again, or free it */
-        fn(call->arg);
+        fn(call);
     }
 }
 
@@ -197,10 +197,10 @@ void loop_wake(struct loop *loop)
     event_active(loop->wake, EV_TIMEOUT, 0);
 }
 
-void loop_defer_call(struct loop *loop, struct loop_call *call, loop_fn *fn, void *arg)
+void loop_defer_call(struct loop *loop, struct loop_call *call, void (*fn)(struct loop_call *call))
 {
     CHECK(loop->magic == LOOP_MAGIC && call->fn == NULL);
-    *call = (struct loop_call){.fn = fn, .arg = arg};
+    *call = (struct loop_call){.fn = fn};
     bool first = loop->calls == NULL;
     *loop->calls_end = call;
     loop->calls_end = &call->next;
@@ -210,19 +210,19 @@ void loop_defer_call(struct loop *loop, struct loop_call *call, loop_fn *fn, voi
     }
 }
 
-static void own_call_run(void *arg)
+static void own_call_run(struct loop_call *call)
 {
-    struct own_call *own = arg;
-    struct deferred call = own->deferred;
+    struct own_call *own = OWNER_OF(call, struct own_call, call);
+    struct deferred deferred = own->deferred;
     free(own);
-    call.fn(call.arg);
+    deferred.fn(deferred.arg);
 }
 
 void loop_defer(struct loop *loop, loop_fn *fn, void *arg)
 {
     struct own_call *own = xcalloc(1, sizeof *own);
     own->deferred = (struct deferred){fn, arg};
-    loop_defer_call(loop, &own->call, own_call_run, own);
+    loop_defer_call(loop, &own->call, own_call_run);
 }
 
 void loop_at_free(struct loop *loop, loop_fn *fn, void *arg)

@@ -38,14 +38,13 @@ void loop_wake(struct loop *loop);
 
 /* Calls fn(arg) at the end of this turn, once. */
 void loop_defer(struct loop *loop, loop_fn *fn, void *arg);
-/* The same without memory, for what must go on without: `call` is part of what is to be called, and
- * waits for nothing else. Zero-initialised is one that does not wait. */
+/* The same without memory, for what must go on without: `call` is part of what fn(call) is about
+ * (OWNER_OF). Zero-initialised is one that does not wait; one that does may get another fn. */
 struct loop_call {
     struct loop_call *next;
-    loop_fn *fn; /* NULL: it does not wait */
-    void *arg;   /* borrowed */
+    void (*fn)(struct loop_call *call); /* NULL: it does not wait */
 };
-void loop_defer_call(struct loop *loop, struct loop_call *call, loop_fn *fn, void *arg);
+void loop_defer_call(struct loop *loop, struct loop_call *call, void (*fn)(struct loop_call *call));
 /* Calls fn(arg) at every end of turn, before deferred calls. At most 4. */
 void loop_add_flush(struct loop *loop, loop_fn *fn, void *arg);
 /* Calls fn(arg) from loop_free, the newest first: for things that belong to

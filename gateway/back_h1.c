@@ -39,9 +39,9 @@ struct back_h1 {
 static const struct conn_ops back_conn_ops;
 static const struct back_ops back_ops;
 
-static void back_free(void *arg)
+static void back_free(struct loop_call *call)
 {
-    struct back_h1 *b = arg;
+    struct back_h1 *b = OWNER_OF(call, struct back_h1, freeing);
     b->magic = 0;
     free(b);
 }
@@ -55,7 +55,7 @@ static void back_drop(struct back_h1 *b)
     if (b->conn != NULL) {
         struct conn *c = b->conn;
         b->conn = NULL;
-        loop_defer_call(c->worker->loop, &b->freeing, back_free, b);
+        loop_defer_call(c->worker->loop, &b->freeing, back_free);
         conn_abort(c);
     }
 }
@@ -525,7 +525,7 @@ static void on_dead(struct back_h1 *b, struct conn *c)
     if (b->state == BACK_IDLE) {
         upstream_remove(&b->link);
     }
-    loop_defer_call(c->worker->loop, &b->freeing, back_free, b);
+    loop_defer_call(c->worker->loop, &b->freeing, back_free);
     struct exchange *x = back_detach(b);
     if (x == NULL) {
         return;

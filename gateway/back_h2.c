@@ -18,9 +18,9 @@ enum {
 
 static const struct conn_ops back_conn_ops;
 
-static void back_free(void *arg)
+static void back_free(struct loop_call *call)
 {
-    struct back_h2 *b = arg;
+    struct back_h2 *b = OWNER_OF(call, struct back_h2, freeing);
     CHECK(b->magic == BACK_H2_MAGIC && b->streams == NULL);
     h2_memory_end(&b->memory);
     b->magic = 0;
@@ -41,7 +41,7 @@ static void back_forget(struct back_h2 *b, uint16_t status, const char *why)
         back_stream_died(s, why);
         back_stream_free(s);
     }
-    loop_defer_call(b->worker->loop, &b->freeing, back_free, b);
+    loop_defer_call(b->worker->loop, &b->freeing, back_free);
 }
 
 static void back_leave(struct back_h2 *b, uint16_t status, const char *why)
@@ -362,7 +362,7 @@ static struct back_h2 *back_dial(struct worker *w, uint16_t port)
                   : NULL;
     if (b->conn == NULL) {
         upstream_remove(&b->link);
-        back_free(b);
+        back_free(&b->freeing);
         return NULL;
     }
     b->conn->awaiting = true; /* a reset behind a frame must not leave exchanges waiting */

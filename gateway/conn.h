@@ -71,8 +71,7 @@ struct conn_ops {
 
 struct conn {
     uint32_t magic;
-    struct loop_call freeing;
-    struct loop_call failing; /* of a dial */
+    struct loop_call later; /* at the end of the turn: a dial has failed, or its memory goes */
     enum conn_state state;
     int fd;
     uint8_t pauses; /* of enum conn_pause */

@@ -53,9 +53,9 @@ static int dial_start(struct conn *c)
     return 0;
 }
 
-static void dial_on_failed(void *arg)
+static void dial_on_failed(struct loop_call *call)
 {
-    struct conn *c = arg;
+    struct conn *c = OWNER_OF(call, struct conn, later);
     CHECK(c->magic == CONN_MAGIC);
     conn_die(c, c->error);
 }
@@ -78,8 +78,8 @@ static void dial_next(struct conn *c, int error)
             return;
         }
     }
-    if (c->failing.fn == NULL) { /* else it waits already */
-        loop_defer_call(c->worker->loop, &c->failing, dial_on_failed, c);
+    if (c->later.fn == NULL) { /* else it waits already */
+        loop_defer_call(c->worker->loop, &c->later, dial_on_failed);
     }
 }
 

@@ -16,9 +16,9 @@ enum {
     LINGER_ROUNDS = 8, /* batches of it in one turn */
 };
 
-static void conn_free(void *arg)
+static void conn_free(struct loop_call *call)
 {
-    struct conn *c = arg;
+    struct conn *c = OWNER_OF(call, struct conn, later);
     CHECK(c->magic == CONN_MAGIC && c->state == CONN_GONE && !c->in_dirty && !c->in_again);
     c->magic = 0;
     free(c->detail);
@@ -96,7 +96,11 @@ void conn_end(struct conn *c)
         admit_release(c);
         worker_on_front_closed(w);
     }
-    loop_defer_call(w->loop, &c->freeing, conn_free, c);
+    if (c->later.fn != NULL) {
+        c->later.fn = conn_free; /* nobody is there any more whom a failed dial could be told */
+    } else {
+        loop_defer_call(w->loop, &c->later, conn_free);
+    }
 }
 
 /* Dies by itself: the owner, if there still is one, hears of it last. */

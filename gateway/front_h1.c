@@ -38,9 +38,9 @@ struct front_h1 {
 
 static const struct front_ops front_ops;
 
-static void front_free(void *arg)
+static void front_free(struct loop_call *call)
 {
-    struct front_h1 *f = arg;
+    struct front_h1 *f = OWNER_OF(call, struct front_h1, freeing);
     f->magic = 0;
     free(f);
 }
@@ -53,7 +53,7 @@ static void front_leave(struct front_h1 *f, bool gracefully)
         return;
     }
     f->conn = NULL;
-    loop_defer_call(c->worker->loop, &f->freeing, front_free, f);
+    loop_defer_call(c->worker->loop, &f->freeing, front_free);
     if (gracefully) {
         conn_close(c);
     } else {
@@ -516,7 +516,7 @@ static void front_on_event(struct conn *c, enum conn_event event)
         struct exchange *x = f->x;
         f->x = NULL;
         f->conn = NULL;
-        loop_defer_call(c->worker->loop, &f->freeing, front_free, f);
+        loop_defer_call(c->worker->loop, &f->freeing, front_free);
         if (x != NULL) {
             exchange_front_gone(x);
         }

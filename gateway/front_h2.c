@@ -20,9 +20,9 @@ enum {
     CONTROL_MAX = 64,         /* a few frames without a head or a body */
 };
 
-static void front_free(void *arg)
+static void front_free(struct loop_call *call)
 {
-    struct front_h2 *f = arg;
+    struct front_h2 *f = OWNER_OF(call, struct front_h2, freeing);
     CHECK(f->magic == FRONT_H2_MAGIC && f->streams == NULL);
     h2_memory_end(&f->memory);
     free(f->early);
@@ -37,7 +37,7 @@ static void front_forget(struct front_h2 *f, struct worker *w)
     while (f->streams != NULL) {
         h2_stream_gone(f->streams, w);
     }
-    loop_defer_call(w->loop, &f->freeing, front_free, f);
+    loop_defer_call(w->loop, &f->freeing, front_free);
 }
 
 static void front_leave(struct front_h2 *f, bool gracefully)

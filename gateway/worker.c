@@ -236,9 +236,9 @@ void worker_add_listener(struct worker *w, int fd, bool redirect)
     listener_enable(l, w->view != NULL && !w->draining);
 }
 
-static void check_drained(void *arg)
+static void check_drained(struct loop_call *call)
 {
-    struct worker *w = arg;
+    struct worker *w = OWNER_OF(call, struct worker, drain_check);
     CHECK(w->magic == WORKER_MAGIC);
     if (w->draining && w->fronts == NULL && w->on_idle != NULL) {
         void (*on_idle)(void *) = w->on_idle;
@@ -250,7 +250,7 @@ static void check_drained(void *arg)
 static void defer_check(struct worker *w)
 {
     if (w->drain_check.fn == NULL) { /* else it waits already */
-        loop_defer_call(w->loop, &w->drain_check, check_drained, w);
+        loop_defer_call(w->loop, &w->drain_check, check_drained);
     }
 }
 

@@ -78,15 +78,21 @@ struct piece {
     unsigned rounds;
 };
 
-static void again_and_free(void *arg)
+static void again_and_free(struct loop_call *call)
 {
-    struct piece *piece = arg;
+    struct piece *piece = OWNER_OF(call, struct piece, call);
     buf_add_text(&trace, piece->name);
     if (++piece->rounds == 2) {
         free(piece);
         return;
     }
-    loop_defer_call(loop, &piece->call, again_and_free, piece);
+    loop_defer_call(loop, &piece->call, again_and_free);
+}
+
+static void note_after(struct loop_call *call)
+{
+    (void)call;
+    note("after ");
 }
 
 /* Calls with and without memory of their own run in one order, and are their owner's again. */
@@ -98,8 +104,8 @@ static void test_embedded_calls(void **state)
     assert_non_null(piece);
     piece->name = "piece ";
     loop_defer(loop, note, "before ");
-    loop_defer_call(loop, &piece->call, again_and_free, piece);
-    loop_defer_call(loop, &last, note, "after ");
+    loop_defer_call(loop, &piece->call, again_and_free);
+    loop_defer_call(loop, &last, note_after);
     assert_true(last.fn != NULL);
     loop_turn(loop, true);
     assert_string_equal(buf_cstr(&trace), "before piece after piece ");
