@@ -273,9 +273,10 @@ static void response_done(struct back_h1 *b, const struct head *trailers, bool c
 {
     struct exchange *x = back_detach(b);
     struct worker *w = x->worker;
-    /* A service that answered without the whole request may never read the rest of it. */
+    /* A service that answered without the whole request may never read the rest of it, and one
+     * that refused some of it takes no other: only its answer was still to be read. */
     bool keep = clean && b->keep && x->request_ended && conn_pending(b->conn) == 0 &&
-                b->conn->state == CONN_OPEN && !b->conn->got_eof &&
+                b->conn->state == CONN_OPEN && !b->conn->got_eof && !b->conn->shut_write &&
                 upstream_put(w, &b->link, x->route->port, worker_limits(w)->upstream_idle_max);
     b->conn->awaiting = false;
     if (keep) {
@@ -432,14 +433,22 @@ static size_t read_body(struct back_h1 *b, const char *data, size_t len)
     }
 }
 
-/* The service closed an idle connection, or spoke unasked, in the turn in which we took it: not a
- * byte of the request has left, so any request can go over a fresh one. */
+/* Not a byte of the request has left over a connection that was kept. */
+static bool is_unsent(const struct back_h1 *b)
+{
+    return b->reused && !b->answered && b->state == BACK_HEAD &&
+           b->conn->bytes_out == b->sent_before;
+}
+
+/* The service closed an idle connection, or spoke unasked, in the turn in which we took it: any
+ * request can go over a fresh one, as long as all of it that came is still in `out`. What a closed
+ * door refused is not: behind it only the rest of a body would follow, as if it were a request. */
 static bool redial(struct back_h1 *b)
 {
     struct conn *old = b->conn;
     struct exchange *x = b->x;
-    if (old->failed || !b->reused || b->answered || b->state != BACK_HEAD ||
-        old->bytes_out != b->sent_before || (old->ssl != NULL && wbuf_len(&old->out) > 0)) {
+    if (old->failed || old->shut_write || !is_unsent(b) ||
+        (old->ssl != NULL && wbuf_len(&old->out) > 0)) {
         return false;
     }
     struct conn *c =
@@ -475,6 +484,10 @@ static size_t back_on_data(struct conn *c, const char *data, size_t len)
     }
     if (redial(b)) {
         return len; /* … which came in the turn in which we took the connection */
+    }
+    if (c->shut_write && is_unsent(b)) {
+        back_died(b, "closed the connection before the request");
+        return len;
     }
     size_t at = 0;
     while (at < len && b->conn != NULL && b->x != NULL && b->state == BACK_HEAD) {

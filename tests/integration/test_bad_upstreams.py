@@ -225,6 +225,84 @@ def test_early_answer_without_close(http):
     assert numbers == [1, 2]
 
 
+def stop_gateway(edge):
+    """What comes from now on, it sees in one turn, in that order."""
+    os.kill(edge.gateway, signal.SIGSTOP)
+    stats = list(Path("/proc/%d/task" % edge.gateway).glob("*/stat"))
+    harness.until("all its threads stand", lambda: all(
+        stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in stats))
+
+
+def test_a_connection_that_refused_bytes_is_not_used_again():
+    """It answers and is gone while the last of the request still has to be sent: that fails before
+    the answer is read, which is whole. The next request, a POST, came with those last bytes."""
+    size = 100_000
+    begun = threading.Event()
+    finish = threading.Event()
+    gone = threading.Event()
+
+    def reply(peer, head):
+        if "/first" in head:
+            begun.set()
+            finish.wait(60)
+            peer.send(HEAD + b"Content-Length: 5\r\n\r\nfirst")
+            peer.reset()
+            gone.set()
+            return Peer.CLOSE
+        peer.read_exact(len(BODY) if "/warm" in head else 2)
+        peer.send(HEAD + b"Content-Length: 6\r\n\r\nsecond")
+        return None
+    with RawService(reply) as service, Edge(["raw=%d" % service.port], LIMITS, tls=False) as edge, \
+            edge.h1("raw") as client:
+        assert client.request("POST", "/warm", body=BODY).status == 200  # a wide window
+        for _ in range(5):
+            for event in (begun, finish, gone):
+                event.clear()
+            client.send_head("POST", "/first", [("Content-Length", str(size))])
+            assert begun.wait(60)
+            stop_gateway(edge)
+            client.send(b"u" * size + b"POST /second HTTP/1.1\r\nHost: %s\r\nContent-Length: 2\r\n"
+                        b"\r\nok" % edge.host("raw").encode())
+            finish.set()
+            assert gone.wait(60)
+            os.kill(edge.gateway, signal.SIGCONT)
+            first = client.read_answer("POST")
+            second = client.read_answer("POST")
+            assert (first.status, first.body) == (200, b"first")
+            assert (second.status, second.body) == (200, b"second")
+
+
+def test_a_body_whose_head_was_refused_is_no_request():
+    """The service gives an idle connection up, with a word and a reset, as a request is to go out on
+    it: its head was refused. A fresh connection got what followed, as if that were a request."""
+    heads = []
+    finish = threading.Event()
+    gone = threading.Event()
+
+    def reply(peer, head):
+        heads.append(head)
+        if "/prime" in head:
+            peer.send(HEAD + b"Content-Length: 2\r\n\r\nok")
+            finish.wait(60)
+            peer.send(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+            peer.reset()
+            gone.set()
+        return Peer.CLOSE
+    inner = b"GET /inner HTTP/1.1\r\nHost: x\r\n\r\n"
+    with RawService(reply) as service, Edge(["raw=%d" % service.port], LIMITS, tls=False) as edge, \
+            edge.h1("raw") as client:
+        assert client.request("GET", "/prime").status == 200
+        stop_gateway(edge)
+        client.send_head("POST", "/outer", [("Content-Length", str(150_000 + len(inner)))])
+        client.send(b"u" * 150_000)
+        finish.set()
+        assert gone.wait(60)
+        os.kill(edge.gateway, signal.SIGCONT)
+        client.send(inner)
+        assert client.read_answer("POST").status == 502
+    assert [head.split(" ")[1] for head in heads] == ["/prime"], heads
+
+
 @pytest.mark.release
 @pytest.mark.parametrize("http", HTTP)
 def test_service_that_never_reads_is_given_up(http):
@@ -267,7 +345,7 @@ def test_reset_behind_the_last_bytes_of_a_tunnel():
         with edge.open("raw") as client:
             client.send_head("GET", "/", [("Upgrade", "echo"), ("Connection", "Upgrade")])
             assert client.read_head().status == 101
-            os.kill(edge.gateway, signal.SIGSTOP)
+            stop_gateway(edge)
             harness.until("the gateway stands still", lambda: is_stopped(edge.gateway))
             seen.set()
             said.wait(60)
