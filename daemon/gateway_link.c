@@ -55,11 +55,12 @@ static void link_on_listeners(struct gateway_link *link, const cJSON *body, cons
 
 static void link_on_hello(struct gateway_link *link, const cJSON *body)
 {
+    int64_t generation = json_get_int(body, "generation", 0);
     struct gateway_hello hello = {
         .protocol = json_get_int(body, "protocol", 0),
         .build = json_get_str(body, "build", ""),
         .pid = (pid_t)json_get_int(body, "pid", 0),
-        .generation = (uint64_t)json_get_int(body, "generation", 0),
+        .generation = generation < 0 ? 0 : (uint64_t)generation, /* ours go on behind it */
         .workers = (size_t)json_get_int(body, "workers", 0),
         .sandbox = json_get(body, "sandbox"),
     };

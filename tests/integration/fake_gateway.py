@@ -28,8 +28,8 @@ class FakeGateway:
     workers: 1."""
 
     def __init__(self, wos, build="another", answer=lambda generation, payload: None,
-                 path="gateway.sock"):
-        self.wos, self.build, self.answer = wos, build, answer
+                 path="gateway.sock", generation=1):
+        self.wos, self.build, self.answer, self.generation = wos, build, answer, generation
         self.frames = []  # (type, payload) as they came
         self.ports = socket.create_server(("", wos.port), reuse_port=True)
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -67,7 +67,7 @@ class FakeGateway:
             while True:
                 self.link, _ = self.listener.accept()
                 self.send(HELLO, {"protocol": 4, "build": self.build, "pid": os.getpid(),
-                                  "generation": 1, "workers": 1, "sandbox": {}})
+                                  "generation": self.generation, "workers": 1, "sandbox": {}})
                 self.send(LISTENERS, {"worker": 0, "addresses": ["0.0.0.0:%d" % self.wos.port]},
                           [self.ports.fileno()])
                 self.send(READY, {})

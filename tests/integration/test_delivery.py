@@ -44,7 +44,8 @@ def test_who_waits_for_a_refused_snapshot_is_told_why(refused):
 
 
 def test_a_snapshot_refused_once_is_tried_again(make_wos):
-    """As after want of memory: nobody has to change anything."""
+    """As after want of memory: nobody has to change anything. It greeted with generation -1, which
+    is none: those of the daemon began again at 0, which no waiting command ever saw served."""
     wos = make_wos(tunnel=ONE_WORKER)
     build = fake_gateway.build_of(wos)
     tries = []
@@ -52,9 +53,10 @@ def test_a_snapshot_refused_once_is_tried_again(make_wos):
     def answer(generation, _):
         tries.append(generation)
         return "snapshot: out of memory" if tries.count(generation) < 2 else None
-    with FakeGateway(wos, build, answer):
+    with FakeGateway(wos, build, answer, generation=-1):
         wos.ok("start")
         harness.until("it is served", lambda: wos.status_all()["tunnel"]["state"] == "serving")
+        assert 0 not in tries, tries
         assert len(tries) == len(set(tries)) + 1, tries
         wos.run("stop")
 
