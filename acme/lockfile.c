@@ -12,7 +12,6 @@
 
 #include "acme/when.h"
 #include "base/auto.h"
-#include "base/file.h"
 #include "base/json.h"
 #include "base/loop.h"
 #include "base/process.h"
@@ -34,29 +33,28 @@ static bool is_current(int fd, const char *path)
            ours.st_dev == there.st_dev;
 }
 
-/* Zombies are not: where nobody collects them, the pid of a killed daemon stays. */
-static bool is_alive(pid_t pid)
+/* False for one that may be: out of descriptors or memory that cannot be told. Zombies are gone:
+ * where nobody collects them, the pid of a killed daemon stays. */
+static bool is_gone(pid_t pid)
 {
     struct process_info info;
-    return process_read(pid, &info) && info.state != 'Z' && info.state != 'X';
+    return process_read(pid, &info) ? info.state == 'Z' || info.state == 'X' : errno == ESRCH;
 }
 
 /* The file says that a process which is alive wrote it not long ago. */
 static int check_owner(int fd, const char *path, struct err *err)
 {
     struct stat st;
-    struct buf text = {0};
-    if (fstat(fd, &st) != 0 || st.st_size == 0 ||
-        file_read(path, FILE_LIMIT_BYTES, &text, NULL) < 0) {
-        buf_fini(&text);
-        return 0;
+    char text[FILE_LIMIT_BYTES];
+    ssize_t len = pread(fd, text, sizeof text, 0);
+    if (len < 0 || fstat(fd, &st) != 0) {
+        return err_set_sys(err, "%s", path);
     }
-    autojson cJSON *json = json_parse(buf_str(&text), path, NULL);
-    buf_fini(&text);
+    autojson cJSON *json = json_parse((struct str){text, (size_t)len}, path, NULL);
     int64_t pid = json_get_int(json, "pid", 0);
     int64_t age = clock_wall_ms() / 1000 - (int64_t)st.st_mtim.tv_sec;
     if (pid <= 0 || pid > INT32_MAX || pid == getpid() || age > LOCKFILE_STALE_SECONDS ||
-        !is_alive((pid_t)pid)) {
+        is_gone((pid_t)pid)) {
         return 0;
     }
     return err_set(err, ERR_BUSY, "process %lld is getting this certificate (%s)", (long long)pid,

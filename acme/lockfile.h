@@ -3,8 +3,8 @@
  * H/certs/acme/locks/<kind>.lock holds {pid, token, acquiredAt} as documented, and the holder
  * keeps an open-file-description lock on it, which the kernel drops with the process. A file
  * without that lock belongs to a crash, or to a daemon that knows only the file: it is taken
- * over when its process is gone or it is older than ten minutes (lockfile_touch keeps ours
- * young). One thread; never blocks.
+ * over when its process is known to be gone or it is older than ten minutes (lockfile_touch keeps
+ * ours young). One thread; never blocks.
  */
 #ifndef WOS_ACME_LOCKFILE_H
 #define WOS_ACME_LOCKFILE_H

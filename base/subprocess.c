@@ -22,6 +22,7 @@ enum {
     SUBPROCESS_MAGIC = 0x73756270,
     POLL_MS = 20,        /* between looks for stragglers: nothing reports their end */
     STRAGGLER_MS = 5000, /* after this much SIGKILL the kernel itself holds them */
+    UNKNOWN_MS = 100,    /* between looks for an adopted one that could not be looked at */
 };
 
 enum stopping {
@@ -41,6 +42,7 @@ struct subprocess {
     subprocess_exit_fn *on_exit;
     void *arg; /* borrowed */
     bool is_child;
+    bool is_unknown; /* adopted, and not looked at: out of descriptors or memory */
     bool leader_gone;
     bool reaped;     /* or never ours to reap */
     bool group_gone; /* once seen empty the number may belong to anybody */
@@ -133,6 +135,10 @@ static void signal_outsider(const struct process_info *info, void *arg)
 
 static int group_signal(struct subprocess *p, int signo)
 {
+    if (p->is_unknown) {
+        errno = EAGAIN; /* it may be another's number */
+        return -1;
+    }
     /* An adopted leader may have ended, and been reaped, since the last turn. */
     bool leader_here =
         !p->leader_gone && (p->is_child || pidfd_send_signal(p->pidfd, 0, NULL, 0) == 0);
@@ -151,6 +157,12 @@ static int group_signal(struct subprocess *p, int signo)
     (void)process_members(p->pid, signal_outsider, &which);
     errno = saved;
     return result == 0 || saved == ESRCH ? 0 : -1;
+}
+
+static void stop_begin(struct subprocess *p)
+{
+    (void)group_signal(p, SIGTERM); /* SIGKILL follows for whoever it did not reach */
+    (void)group_signal(p, SIGCONT); /* a stopped process gets its SIGTERM only then */
 }
 
 /* Drives a stop on: called when it begins, by its timer, and at the leader's end. */
@@ -181,17 +193,6 @@ static void stop_step(struct subprocess *p)
         wait_ms = !p->leader_gone || left_ms < POLL_MS ? left_ms : POLL_MS;
     }
     loop_timer_set(&p->timer, wait_ms);
-}
-
-static void subprocess_on_timer(void *arg)
-{
-    struct subprocess *p = arg;
-    CHECK(p->magic == SUBPROCESS_MAGIC);
-    if (p->stopping != STOP_NOT) {
-        stop_step(p);
-    } else {
-        tell(p);
-    }
 }
 
 static void subprocess_on_pidfd(evutil_socket_t fd, short what, void *arg)
@@ -225,6 +226,105 @@ static void subprocess_on_pidfd(evutil_socket_t fd, short what, void *arg)
 }
 
 /* Takes the pidfd. */
+static void watch_leader(struct subprocess *p, int pidfd)
+{
+    p->pidfd = pidfd;
+    p->event = event_new(loop_base(p->loop), pidfd, EV_READ | EV_PERSIST, subprocess_on_pidfd, p);
+    CHECK(p->event != NULL && event_add(p->event, NULL) == 0);
+}
+
+static void note_old_member(const struct process_info *info, void *arg)
+{
+    uint64_t *oldest = arg;
+    if (info->start_ticks < *oldest) {
+        *oldest = info->start_ticks;
+    }
+}
+
+/* What is left of a session that another process led. */
+enum remains {
+    REMAINS_NONE,
+    REMAINS_UNKNOWN, /* that cannot be told now */
+    REMAINS_ORPHANS, /* its leader is gone */
+    REMAINS_LEADER,
+    REMAINS_IN_GROUP, /* it is there, and in the group of another */
+};
+
+static bool is_want(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
+/* The leader is gone; are there members, and none older than it was? Start times count from the
+ * boot: of another one's this says nothing. */
+static enum remains find_orphans(pid_t pid, uint64_t start_ticks)
+{
+    uint64_t oldest = UINT64_MAX;
+    ssize_t count = process_members(pid, note_old_member, &oldest);
+    return count < 0                            ? REMAINS_UNKNOWN
+           : count > 0 && oldest >= start_ticks ? REMAINS_ORPHANS
+                                                : REMAINS_NONE;
+}
+
+/* The pidfd is the caller's, of a leader that is there; else it is not touched. */
+static enum remains find_remains(pid_t pid, uint64_t start_ticks, int *out_pidfd)
+{
+    struct process_info info;
+    if (pid <= 0 || start_ticks == 0) {
+        return REMAINS_NONE;
+    }
+    autoclose int pidfd = pidfd_open(pid, 0);
+    if (pidfd < 0 || !process_read(pid, &info)) { /* after the open: the same process */
+        return is_want(errno) ? REMAINS_UNKNOWN : find_orphans(pid, start_ticks);
+    }
+    if (info.start_ticks != start_ticks) {
+        return REMAINS_NONE;
+    }
+    if (info.group != pid) {
+        return REMAINS_IN_GROUP;
+    }
+    *out_pidfd = pidfd;
+    pidfd = -1;
+    return REMAINS_LEADER;
+}
+
+/* What could not be looked at when it was adopted. */
+static void look_again(struct subprocess *p)
+{
+    int pidfd;
+    enum remains remains = find_remains(p->pid, p->start_ticks, &pidfd);
+    if (remains == REMAINS_UNKNOWN) {
+        loop_timer_set(&p->timer, UNKNOWN_MS);
+        return;
+    }
+    p->is_unknown = false;
+    p->leader_gone = remains != REMAINS_LEADER;
+    p->group_gone = remains == REMAINS_NONE || remains == REMAINS_IN_GROUP;
+    if (remains == REMAINS_LEADER) {
+        watch_leader(p, pidfd);
+    }
+    if (p->stopping != STOP_NOT) {
+        stop_begin(p);
+        stop_step(p);
+    } else if (p->leader_gone) {
+        tell(p);
+    }
+}
+
+static void subprocess_on_timer(void *arg)
+{
+    struct subprocess *p = arg;
+    CHECK(p->magic == SUBPROCESS_MAGIC);
+    if (p->is_unknown) {
+        look_again(p);
+    } else if (p->stopping != STOP_NOT) {
+        stop_step(p);
+    } else {
+        tell(p);
+    }
+}
+
+/* Takes the pidfd. */
 static struct subprocess *watch(struct loop *loop, pid_t pid, uint64_t start_ticks, int pidfd,
                                 subprocess_exit_fn *on_exit, void *arg)
 {
@@ -233,14 +333,13 @@ static struct subprocess *watch(struct loop *loop, pid_t pid, uint64_t start_tic
     p->loop = loop;
     p->pid = pid;
     p->start_ticks = start_ticks;
-    p->pidfd = pidfd;
+    p->pidfd = -1;
     p->on_exit = on_exit;
     p->arg = arg;
     p->status = -1;
     loop_timer_init(&p->timer, loop, subprocess_on_timer, p);
     if (pidfd >= 0) {
-        p->event = event_new(loop_base(loop), pidfd, EV_READ | EV_PERSIST, subprocess_on_pidfd, p);
-        CHECK(p->event != NULL && event_add(p->event, NULL) == 0);
+        watch_leader(p, pidfd);
     }
     return p;
 }
@@ -259,49 +358,27 @@ struct subprocess *subprocess_start(struct loop *loop, const struct subprocess_s
     return p;
 }
 
-static void note_old_member(const struct process_info *info, void *arg)
-{
-    uint64_t *oldest = arg;
-    if (info->start_ticks < *oldest) {
-        *oldest = info->start_ticks;
-    }
-}
-
-/* The leader is gone; are there members, and none older than it was? Start times count from the
- * boot: of another one's this says nothing. */
-static bool has_orphans(pid_t pid, uint64_t start_ticks)
-{
-    uint64_t oldest = UINT64_MAX;
-    return process_members(pid, note_old_member, &oldest) > 0 && oldest >= start_ticks;
-}
-
 struct subprocess *subprocess_adopt(struct loop *loop, pid_t pid, uint64_t start_ticks,
                                     subprocess_exit_fn *on_exit, void *arg, struct err *err)
 {
-    struct process_info info = {0};
-    int pidfd = pid <= 0 || start_ticks == 0 ? -1 : pidfd_open(pid, 0);
-    bool found = pidfd >= 0 && process_read(pid, &info); /* after the open: the same process */
-    if (found && info.start_ticks == start_ticks && info.group == pid) {
-        struct subprocess *p = watch(loop, pid, start_ticks, pidfd, on_exit, arg);
-        p->reaped = true;
-        return p;
+    int pidfd = -1;
+    enum remains remains = find_remains(pid, start_ticks, &pidfd);
+    if (remains == REMAINS_NONE) {
+        (void)err_set(err, ERR_NOT_FOUND, "process %d is gone", (int)pid); /* NULL tells */
+        return NULL;
     }
-    if (pidfd >= 0) {
-        (void)close(pidfd);
-    }
-    if (found && info.start_ticks == start_ticks) {
+    if (remains == REMAINS_IN_GROUP) {
         (void)err_set(err, ERR_REFUSED, "process %d does not lead a group of its own", (int)pid);
         return NULL;
     }
-    if (!found && pid > 0 && start_ticks != 0 && has_orphans(pid, start_ticks)) {
-        struct subprocess *p = watch(loop, pid, start_ticks, -1, on_exit, arg);
-        p->reaped = true;
-        p->leader_gone = true;
-        loop_timer_set(&p->timer, 0);
-        return p;
+    struct subprocess *p = watch(loop, pid, start_ticks, pidfd, on_exit, arg);
+    p->reaped = true;
+    p->is_unknown = remains == REMAINS_UNKNOWN;
+    p->leader_gone = remains == REMAINS_ORPHANS;
+    if (remains != REMAINS_LEADER) {
+        loop_timer_set(&p->timer, p->is_unknown ? UNKNOWN_MS : 0);
     }
-    (void)err_set(err, ERR_NOT_FOUND, "process %d is gone", (int)pid);
-    return NULL;
+    return p;
 }
 
 pid_t subprocess_pid(const struct subprocess *p)
@@ -341,8 +418,7 @@ void subprocess_stop(struct subprocess *p, uint32_t grace_ms)
             return;
         }
         p->stopping = STOP_TERM;
-        (void)group_signal(p, SIGTERM); /* SIGKILL follows for whoever it did not reach */
-        (void)group_signal(p, SIGCONT); /* a stopped process gets its SIGTERM only then */
+        stop_begin(p);
     }
     loop_timer_set(&p->timer, 0); /* the first step: never on_exit from in here */
 }

@@ -50,7 +50,9 @@ struct subprocess *subprocess_start(struct loop *loop, const struct subprocess_s
  * time (clock ticks since boot, field 22 of /proc/PID/stat) equals start_ticks and
  * it leads its own group. A leader that is gone while members of its session are
  * left is taken too: on_exit comes in the next turn, subprocess_stop ends the rest.
- * ERR_NOT_FOUND when nobody is left. */
+ * ERR_NOT_FOUND when nobody is left. One that cannot be looked at now, out of
+ * descriptors or memory, counts as running until it can: then on_exit comes if
+ * it is gone or leads no group, and what was asked of subprocess_stop is done. */
 struct subprocess *subprocess_adopt(struct loop *loop, pid_t pid, uint64_t start_ticks,
                                     subprocess_exit_fn *on_exit, void *arg, struct err *err);
 pid_t subprocess_pid(const struct subprocess *p);

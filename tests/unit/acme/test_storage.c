@@ -6,6 +6,7 @@
 #include <openssl/ec.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -216,6 +217,23 @@ static void test_check(void **state)
     bundle_fini(&other);
 }
 
+/* With one descriptor left, for the lock itself, nobody can tell whether its owner lives. */
+static void assert_lock_is_kept_without_descriptors(const char *path)
+{
+    struct err err;
+    struct rlimit before;
+    int next = dup(STDIN_FILENO);
+    assert_true(next >= 0);
+    assert_int_equal(close(next), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const struct rlimit now = {(rlim_t)next + 1, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+    struct lockfile *lock = lockfile_acquire(path, &err);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_null(lock);
+    assert_int_equal(err.code, ERR_BUSY);
+}
+
 static void test_lock(void **state)
 {
     (void)state;
@@ -232,6 +250,7 @@ static void test_lock(void **state)
     assert_int_equal(file_write_atomic(path, str_of(text), 0600, NULL), 0);
     assert_null(lockfile_acquire(path, &err));
     assert_int_equal(err.code, ERR_BUSY);
+    assert_lock_is_kept_without_descriptors(path);
     /* … but wrote it long ago. */
     struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
     assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);

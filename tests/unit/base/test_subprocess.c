@@ -514,6 +514,43 @@ static void test_adopt_what_a_dead_leader_left(void **state)
     assert_int_equal(close(ends[1]), 0);
 }
 
+/* Whether it lives cannot be seen without a descriptor: it is not forgotten, and stopped once it
+ * can; nor is one that is gone reported before that is known. */
+static void test_a_full_table_of_descriptors_hides_no_adopted_one(void **state)
+{
+    (void)state;
+    int ends[2];
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    pid_t pid = start_foreign("sleep 1000 & echo $! >&9; wait", ends[1]);
+    pid_t child = (pid_t)read_number(ends[0]);
+    uint64_t ticks = process_start_ticks(pid);
+    for (int round = 0; round < 2; round++) {
+        struct rlimit before = use_up_descriptors();
+        process = subprocess_adopt(loop, pid, ticks, on_exit_seen, NULL, NULL);
+        assert_non_null(process);
+        assert_true(subprocess_is_running(process));
+        assert_int_equal(subprocess_signal(process, SIGTERM, NULL), -1);
+        if (round == 0) {
+            subprocess_stop(process, 1000);
+        }
+        loop_turn(loop, true);
+        assert_int_equal(exits, 0);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        run_until_exit();
+        assert_int_equal(last_status, -1);
+        assert_true(is_gone(pid));
+        assert_true(is_gone(child));
+        while (process_start_ticks(pid) != 0) {
+            (void)waitpid(pid, NULL, 0); /* ours to reap as a subreaper: see main */
+        }
+        subprocess_release(process);
+        process = NULL;
+        exits = 0;
+    }
+    assert_int_equal(close(ends[0]), 0);
+    assert_int_equal(close(ends[1]), 0);
+}
+
 /* A command name may look like the rest of the line. */
 static void test_process_names_do_not_confuse(void **state)
 {
@@ -562,6 +599,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_adopt, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_adopt_what_a_dead_leader_left, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_full_table_of_descriptors_hides_no_adopted_one,
+                                        set_up, tear_down),
         cmocka_unit_test(test_process_names_do_not_confuse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
