@@ -2,30 +2,52 @@
 #include "daemon/gateways.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/auto.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/process.h"
 #include "base/socket_holder.h"
 
 #define LIST "gateways.json"
+#define LOST "gateways.json.unreadable"
 
 enum { LIST_BYTES_MAX = 64 << 10 };
 
-/* What the file says; the caller's. NULL when it cannot be read. */
+static bool is_list(const cJSON *all)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, all)
+    {
+        if (json_get_int(item, "pid", 0) <= 0 || json_get_int(item, "start", 0) <= 0) {
+            return false;
+        }
+    }
+    return cJSON_IsArray(all);
+}
+
+/* What the file says; the caller's. NULL when it cannot be read now (ERR_SYSTEM), or is no list
+ * (any other). */
 static cJSON *file_list(struct err *err)
 {
     struct buf text = {0};
-    if (!file_exists(LIST)) {
-        return cJSON_CreateArray();
-    }
+    struct err why = {.msg = ""};
     cJSON *all = NULL;
-    if (file_read(LIST, LIST_BYTES_MAX, &text, err) == 0) {
-        all = json_parse(buf_str(&text), LIST, err);
+    if (file_read(LIST, LIST_BYTES_MAX, &text, &why) == 0) {
+        all = json_parse(buf_str(&text), LIST, NULL);
+        (void)err_set(&why, ERR_CONFIG, "%s is not a list of gateways", LIST); /* used below */
+    } else if (why.code == ERR_NOT_FOUND) {
+        all = cJSON_CreateArray();
     }
     buf_fini(&text);
+    if (!is_list(all)) {
+        cJSON_Delete(all);
+        *err = why;
+        return NULL;
+    }
     return all;
 }
 
@@ -57,11 +79,30 @@ static cJSON *list_read(struct err *err)
     return living;
 }
 
+/* A new list; who was in the old one is not known any more, and LOST says so from now on. */
+static cJSON *list_give_up(struct err *err)
+{
+    log_error("gateways",
+              "gateways of earlier starts are not known any more: whether a connection is of this "
+              "machine cannot be told until the file is removed, once none of them lives",
+              LOG_STR("file", LOST), LOG_STR("error", err->msg));
+    if (rename(LIST, LOST) < 0) {
+        (void)err_set_sys(err, "cannot put %s aside", LIST); /* NULL tells */
+        return NULL;
+    }
+    return cJSON_CreateArray();
+}
+
 int gateways_add(pid_t pid, struct err *err)
 {
-    autojson cJSON *list = list_read(err);
+    struct err why = {.msg = ""};
+    autojson cJSON *list = list_read(&why);
+    if (list == NULL && why.code != ERR_SYSTEM) {
+        list = list_give_up(&why);
+    }
     if (list == NULL) {
-        list = cJSON_CreateArray(); /* what cannot be read is of no use to anybody */
+        *err = why;
+        return -1;
     }
     uint64_t start = process_start_ticks(pid);
     if (start == 0) {
@@ -83,11 +124,17 @@ static enum gateways_answer worse(enum gateways_answer so_far, enum socket_holde
     return answer > so_far ? answer : so_far;
 }
 
+static bool may_be_lost(void)
+{
+    return access(LOST, F_OK) == 0 || errno != ENOENT;
+}
+
 enum gateways_answer gateways_ask(uint64_t inode)
 {
     struct err err = {.msg = ""};
     autojson cJSON *list = list_read(&err);
-    enum gateways_answer answer = list == NULL ? GATEWAYS_MAY_HAVE : GATEWAYS_HAVE_NOT;
+    bool is_whole = list != NULL && !may_be_lost();
+    enum gateways_answer answer = !is_whole ? GATEWAYS_MAY_HAVE : GATEWAYS_HAVE_NOT;
     const cJSON *item;
     cJSON_ArrayForEach(item, list)
     {

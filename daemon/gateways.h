@@ -15,7 +15,9 @@ enum gateways_answer {
     GATEWAYS_HAVE,
 };
 
-/* A gateway was started. */
+/* A gateway was started. Where the list cannot be read now, that is an error, and nothing is
+ * changed. One that is no list is put aside (gateways.json.unreadable): as long as that file is
+ * there, gateways may live that nobody knows, and no socket is certainly of none. */
 int gateways_add(pid_t pid, struct err *err);
 /* Whether a gateway has the socket (base/sockdiag.h), or has sent it to this process: even one that
  * has ended since. */

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdalign.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -121,6 +122,51 @@ static void test_one_that_is_gone_cannot_be_added(void **state)
     assert_non_null(strstr(err.msg, "since when"));
 }
 
+/* It was replaced by a list of the new one alone: the others' connections counted as local. */
+static void test_a_list_that_is_none_is_put_aside(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"[{", "{}", "[{\"pid\": 5}]", "[1]", ""};
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        uint64_t inode;
+        uint64_t lost;
+        pid_t first = start_gateway(-1, &lost);
+        assert_int_equal(gateways_ask(1), GATEWAYS_HAVE_NOT);
+        assert_int_equal(file_write_atomic("gateways.json", str_of(wrong[i]), 0600, NULL), 0);
+        assert_int_equal(gateways_ask(1), GATEWAYS_MAY_HAVE);
+        pid_t second = start_gateway(-1, &inode);
+        assert_int_equal(gateways_ask(inode), GATEWAYS_HAVE);
+        assert_int_equal(gateways_ask(lost), GATEWAYS_MAY_HAVE);
+        end_gateway(first);
+        end_gateway(second);
+        assert_int_equal(unlink("gateways.json.unreadable"), 0);
+        assert_int_equal(gateways_ask(1), GATEWAYS_HAVE_NOT);
+    }
+}
+
+/* Out of descriptors nobody is forgotten: the next start tries again. */
+static void test_a_list_that_cannot_be_read_now_is_kept(void **state)
+{
+    (void)state;
+    struct err err = {.msg = ""};
+    struct rlimit before;
+    uint64_t inode;
+    pid_t child = start_gateway(-1, &inode);
+    int next = dup(STDIN_FILENO);
+    assert_true(next >= 0);
+    assert_int_equal(close(next), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const struct rlimit now = {(rlim_t)next, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+    int added = gateways_add(getpid(), &err);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(added, -1);
+    assert_non_null(strstr(err.msg, "gateways.json"));
+    assert_int_equal(gateways_ask(inode), GATEWAYS_HAVE);
+    assert_false(file_exists("gateways.json.unreadable"));
+    end_gateway(child);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +174,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_a_gateway_sent_before_its_end_is_not_local,
                                         enter_home, leave_home),
         cmocka_unit_test_setup_teardown(test_one_that_is_gone_cannot_be_added, enter_home,
+                                        leave_home),
+        cmocka_unit_test_setup_teardown(test_a_list_that_is_none_is_put_aside, enter_home,
+                                        leave_home),
+        cmocka_unit_test_setup_teardown(test_a_list_that_cannot_be_read_now_is_kept, enter_home,
                                         leave_home),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
