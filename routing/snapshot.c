@@ -367,34 +367,43 @@ static void move_str(struct str *s, const char *from, const char *to)
 
 /* The routes before, while new ones are decoded. */
 struct former {
-    const struct snapshot_spec *spec; /* borrowed; NULL: none */
+    const struct snapshot *snapshot;  /* borrowed; NULL: none */
+    const struct snapshot_spec *spec; /* its; NULL: none */
     uint32_t next;                    /* where the next is, if the order is the same */
     bool same_hosts;                  /* each at the same place, so far */
 };
 
-/* Mostly one of thousands changed: the others come in the same bytes, are known to be right, and
+/* Mostly a few of thousands changed: the others come in the same bytes, are known to be right, and
  * only have to point into these. */
 static bool take_known_route(struct reader *r, struct former *f, struct route *out)
 {
-    enum { AHEAD = 2 }; /* one that is gone is passed over */
-    for (uint32_t i = f->next; f->spec != NULL && i < f->spec->route_count && i < f->next + AHEAD;
-         i++) {
-        const struct route *old = &f->spec->routes[i];
-        const char *bytes = old->host.ptr - 2; /* behind its length */
-        size_t size = route_size(old);
-        if (r->left.len >= size && memcmp(r->left.ptr, bytes, size) == 0) {
-            const char *at = take(r, size);
-            *out = *old;
-            move_str(&out->host, bytes, at);
-            move_str(&out->owner, bytes, at);
-            move_str(&out->worktree, bytes, at);
-            move_str(&out->service, bytes, at);
-            move_str(&out->phase, bytes, at);
-            f->next = i + 1;
-            return true;
-        }
+    if (f->spec == NULL || f->next >= f->spec->route_count) {
+        return false;
     }
-    return false;
+    const struct route *old = &f->spec->routes[f->next];
+    const char *bytes = old->host.ptr - 2; /* behind its length */
+    size_t size = route_size(old);
+    if (r->left.len < size || memcmp(r->left.ptr, bytes, size) != 0) {
+        return false;
+    }
+    const char *at = take(r, size);
+    *out = *old;
+    move_str(&out->host, bytes, at);
+    move_str(&out->owner, bytes, at);
+    move_str(&out->worktree, bytes, at);
+    move_str(&out->service, bytes, at);
+    move_str(&out->phase, bytes, at);
+    f->next++;
+    return true;
+}
+
+/* `route` was not taken from there: the next may be behind the one it had been. */
+static void find_next(struct former *f, const struct route *route)
+{
+    const struct route *old = f->snapshot == NULL ? NULL : route_match(f->snapshot, route->host);
+    if (old != NULL) {
+        f->next = (uint32_t)(old - f->spec->routes) + 1;
+    }
 }
 
 static int decode_route(struct reader *r, const struct snapshot_spec *spec, struct route *out,
@@ -442,6 +451,7 @@ static int decode_routes(struct reader *r, struct arena *arena, struct snapshot_
         } else if (decode_route(r, spec, &routes[i], err) < 0) {
             return -1;
         } else {
+            find_next(f, &routes[i]);
             f->same_hosts = f->same_hosts && has_same_host(f, i, &routes[i]);
         }
     }
@@ -498,7 +508,8 @@ static int decode_all(struct snapshot *s, struct str copy, const struct snapshot
                       struct err *err)
 {
     struct reader r = {.left = copy};
-    struct former former = {.spec = before == NULL ? NULL : &before->spec, .same_hosts = true};
+    struct former former = {
+        .snapshot = before, .spec = before == NULL ? NULL : &before->spec, .same_hosts = true};
     struct snapshot_spec *spec = &s->spec;
     if (decode_head(&r, spec, err) < 0 || decode_access(&r, &s->arena, &spec->access, err) < 0 ||
         decode_peers(&r, &s->arena, SNAPSHOT_PEERS_MAX, &spec->trusted_proxies.items,

@@ -354,7 +354,8 @@ static void test_decode_after(void **state)
     enum { MOST = 16 };
     static const char *const steps[] = {"abcdefgh", "abcDefgh", "abcdefgh", "abdefgh", "xabdefgh",
                                         "xabdefgY", "hgfedcba", "hgfedcb",  "",        "a",
-                                        "ab",       "aB",       "aa",       "ba",      "abcdefgH"};
+                                        "ab",       "aB",       "aa",       "ba",      "abcdefgH",
+                                        "abCDEFgh", "abgh",     "abxyzgh",  "ghabxyz"};
     struct fixture f;
     fixture_init(&f);
     struct snapshot *before = NULL;
@@ -373,6 +374,49 @@ static void test_decode_after(void **state)
         buf_fini(&bytes);
     }
     snapshot_unref(before);
+}
+
+/* How many of the routes of `after` are taken over from `before` without a look at each member: a
+ * mark that is in memory alone shows them. */
+static uint32_t count_taken(struct fixture *f, const char *before, const char *after)
+{
+    enum { MOST = 16, MARK = 77777 };
+    struct route routes[MOST];
+    char names[4 * MOST];
+    struct buf bytes = {0};
+    set_routes(f, before, routes, names);
+    snapshot_encode(&f->spec, &bytes);
+    struct snapshot *old = snapshot_decode(buf_str(&bytes), NULL);
+    assert_non_null(old);
+    for (uint32_t i = 0; i < old->spec.route_count; i++) {
+        ((struct route *)(uintptr_t)&old->spec.routes[i])->since_ms = MARK;
+    }
+    bytes.len = 0;
+    set_routes(f, after, routes, names);
+    snapshot_encode(&f->spec, &bytes);
+    struct snapshot *now = snapshot_decode_after(buf_str(&bytes), old, NULL);
+    assert_non_null(now);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < now->spec.route_count; i++) {
+        count += now->spec.routes[i].since_ms == MARK ? 1 : 0;
+    }
+    snapshot_unref(now);
+    snapshot_unref(old);
+    buf_fini(&bytes);
+    return count;
+}
+
+/* Two that changed side by side put all behind them on the slow path. */
+static void test_neighbours_that_changed_slow_no_others(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    assert_int_equal(count_taken(&f, "abcdefgh", "abcdefgh"), 8);
+    assert_int_equal(count_taken(&f, "abcdefgh", "abCDefgh"), 6);
+    assert_int_equal(count_taken(&f, "abcdefgh", "abCDEfgh"), 5);
+    assert_int_equal(count_taken(&f, "abcdefgh", "abxyzcdefgh"), 8);
+    assert_int_equal(count_taken(&f, "abcdefgh", "abfgh"), 4); /* f shows where it goes on */
 }
 
 /* What was right before is looked at again where the rest of the snapshot decides. */
@@ -436,11 +480,17 @@ static void test_cost_of_many_routes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),      cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_references),      cmocka_unit_test(test_bad_hosts),
-        cmocka_unit_test(test_bad_values),      cmocka_unit_test(test_limits_that_may_be_zero),
-        cmocka_unit_test(test_cut_and_changed), cmocka_unit_test(test_decode_after),
-        cmocka_unit_test(test_changed_after),   cmocka_unit_test(test_cost_of_many_routes),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_references),
+        cmocka_unit_test(test_bad_hosts),
+        cmocka_unit_test(test_bad_values),
+        cmocka_unit_test(test_limits_that_may_be_zero),
+        cmocka_unit_test(test_cut_and_changed),
+        cmocka_unit_test(test_decode_after),
+        cmocka_unit_test(test_neighbours_that_changed_slow_no_others),
+        cmocka_unit_test(test_changed_after),
+        cmocka_unit_test(test_cost_of_many_routes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
