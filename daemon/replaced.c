@@ -3,8 +3,8 @@
  *
  * They go on with the connections they have, so what is revoked has to reach them: they get each
  * snapshot as the current one does, and who waits for it waits for them too. One of another build
- * may not understand ours: it goes on by what it has until something is taken away, and then ends.
- * So does one that does not answer, or refuses what it could read before. */
+ * may not understand ours: then nobody knows whether it lets in more, for what it serves is of a
+ * daemon before this one, and it ends. So does one that does not answer. */
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
@@ -17,7 +17,6 @@
 #include "daemon/gateway_spawn.h"
 #include "daemon/supervisor_private.h"
 #include "gateway/link_protocol.h"
-#include "routing/narrowing.h"
 
 #define ASIDE_PREFIX "gateway-"
 #define ASIDE_SUFFIX ".sock"
@@ -52,17 +51,6 @@ static void replaced_on_silent(void *arg)
     }
 }
 
-/* False when it would let in what `bytes` do not. */
-static bool may_go_on(struct gateway *g, struct str bytes)
-{
-    struct err err = {.msg = ""};
-    struct snapshot *now = snapshot_decode(bytes, &err);
-    bool may = now != NULL && (g->base == NULL || !narrowing_between(g->base, now));
-    snapshot_unref(g->base);
-    g->base = now;
-    return may;
-}
-
 static void send_newest(struct gateway *g)
 {
     uint64_t generation;
@@ -71,26 +59,21 @@ static void send_newest(struct gateway *g)
     if (!is_here || g->link == NULL || bytes.len == 0 || g->sent != 0 || g->served == generation) {
         return;
     }
-    if (g->served == 0 && !may_go_on(g, bytes)) {
-        end(g, "it does not understand the newest snapshot, which lets in less");
-        return;
-    }
-    if (!g->is_deaf) {
-        g->sent = generation;
-        gateway_link_send_snapshot(g->link, bytes);
-        loop_timer_set(&g->answer_timer, SILENT_MS);
-    }
+    g->sent = generation;
+    gateway_link_send_snapshot(g->link, bytes);
+    loop_timer_set(&g->answer_timer, SILENT_MS);
 }
 
 static void adopt(struct gateway *g)
 {
     g->state = GATEWAY_REPLACED;
-    g->is_deaf = g->protocol != LINK_PROTOCOL;
     if (!g->s->config->tunnel_enabled) {
         end(g, "the tunnel is disabled");
-        return;
+    } else if (g->protocol != LINK_PROTOCOL) {
+        end(g, "it understands no snapshot of this build");
+    } else {
+        send_newest(g);
     }
-    send_newest(g);
 }
 
 static void push(struct supervisor *s, struct gateway *g)
@@ -209,14 +192,8 @@ void replaced_on_answer(struct gateway *g, uint64_t generation, const char *erro
     loop_timer_clear(&g->answer_timer);
     if (error == NULL) {
         g->served = generation;
-        snapshot_unref(g->base);
-        g->base = NULL;
-    } else if (g->served > 0) {
-        end(g, error);
     } else {
-        log_info("gateway", "a replaced gateway does not understand snapshots of this build",
-                 LOG_INT("pid", g->pid), LOG_STR("error", error));
-        g->is_deaf = true;
+        end(g, error);
     }
     send_newest(g);
 }
@@ -224,8 +201,7 @@ void replaced_on_answer(struct gateway *g, uint64_t generation, const char *erro
 uint64_t replaced_served(const struct supervisor *s, uint64_t generation)
 {
     for (const struct gateway *g = s->old; g != NULL; g = g->next) {
-        bool counts = g->link != NULL && (!g->is_deaf || g->state == GATEWAY_ENDING);
-        if (counts && g->served < generation) {
+        if (g->link != NULL && g->served < generation) {
             generation = g->served;
         }
     }
@@ -244,6 +220,5 @@ void replaced_fini(struct gateway *g)
     if (g->has_timer) {
         loop_timer_fini(&g->answer_timer);
     }
-    snapshot_unref(g->base);
     free(g->path);
 }

@@ -40,8 +40,6 @@ struct gateway {
     uint64_t served;                /* newest generation acknowledged to us; 0: none */
     uint64_t refused;               /* not sent again until the resend timer; 0: none */
     char *refusal;                  /* owned: why, as it was logged; NULL: none refused */
-    bool is_deaf;                   /* replaced, and of a build that takes no snapshot of ours */
-    struct snapshot *base;          /* owned: lets in what it lets in; NULL: it takes ours */
     struct loop_timer answer_timer; /* replaced: until it has greeted, answered or ended */
     bool has_timer;
 };
@@ -102,7 +100,7 @@ void replaced_drain(struct supervisor *s);
 /* Something new is to be served. */
 void replaced_publish(struct supervisor *s);
 void replaced_on_answer(struct gateway *g, uint64_t generation, const char *error);
-/* The newest generation that all of them serve, of those that take any; at most `generation`. */
+/* The newest generation that all of them serve; at most `generation`. */
 uint64_t replaced_served(const struct supervisor *s, uint64_t generation);
 /* The link is gone. */
 void replaced_on_close(struct gateway *g);

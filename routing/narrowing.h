@@ -1,7 +1,7 @@
 /* narrowing: does a snapshot let in less than the one before?
  *
- * Asked by the gateway, which then looks at all that is under way (gateway/review.h), and by the
- * daemon for gateways that do not understand the newer one. Any thread; linear.
+ * Asked by the gateway, which then looks at all that is under way (gateway/review.h). Any thread;
+ * linear.
  */
 #ifndef WOS_ROUTING_NARROWING_H
 #define WOS_ROUTING_NARROWING_H

@@ -11,6 +11,7 @@ import harness
 
 HELLO, LISTENERS, READY, SNAPSHOT, ACK, NACK, STATS, DRAIN, SHUTDOWN = 1, 2, 3, 5, 6, 7, 8, 9, 10
 MAGIC = 0x46534F57
+PROTOCOL = 4
 
 
 def build_of(wos):
@@ -28,8 +29,8 @@ class FakeGateway:
     workers: 1."""
 
     def __init__(self, wos, build="another", answer=lambda generation, payload: None,
-                 path="gateway.sock", generation=1):
-        self.wos, self.build, self.answer, self.generation = wos, build, answer, generation
+                 path="gateway.sock", generation=1, protocol=PROTOCOL):
+        self.wos, self.build, self.answer, self.greeting = wos, build, answer, (generation, protocol)
         self.frames = []  # (type, payload) as they came
         self.ports = socket.create_server(("", wos.port), reuse_port=True)
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -66,8 +67,9 @@ class FakeGateway:
         try:
             while True:
                 self.link, _ = self.listener.accept()
-                self.send(HELLO, {"protocol": 4, "build": self.build, "pid": os.getpid(),
-                                  "generation": self.generation, "workers": 1, "sandbox": {}})
+                self.send(HELLO, {"protocol": self.greeting[1], "build": self.build,
+                                  "pid": os.getpid(), "generation": self.greeting[0],
+                                  "workers": 1, "sandbox": {}})
                 self.send(LISTENERS, {"worker": 0, "addresses": ["0.0.0.0:%d" % self.wos.port]},
                           [self.ports.fileno()])
                 self.send(READY, {})
