@@ -289,23 +289,6 @@ static void response_done(struct back_h1 *b, const struct head *trailers, bool c
     exchange_response_end(x, trailers);
 }
 
-static enum h1_framing response_framing(const struct exchange *x, const struct head *h,
-                                        uint64_t *out_length)
-{
-    *out_length = 0;
-    if (str_eq(x->request.method, STR("HEAD")) || h->status == 204 || h->status == 304) {
-        return H1_BODY_NONE;
-    }
-    if (h->chunked) {
-        return H1_BODY_CHUNKED;
-    }
-    if (h->content_length != LENGTH_NONE) {
-        *out_length = (uint64_t)h->content_length;
-        return h->content_length == 0 ? H1_BODY_NONE : H1_BODY_LENGTH;
-    }
-    return H1_BODY_CLOSE;
-}
-
 /* The head is of a body that must not come (HEAD, 204, 304). Services that send it all the same
  * would have it read as their next answer: the connection is not used again. */
 static bool body_may_follow(const struct exchange *x, const struct head *h)
@@ -371,7 +354,7 @@ static bool on_head(struct back_h1 *b, struct head *h)
         return b->conn != NULL && b->x == x;
     }
     uint64_t length;
-    enum h1_framing framing = response_framing(x, h, &length);
+    enum h1_framing framing = h1_response_framing(x->request.method, h, &length);
     /* Servers that refuse an Upgrade often close after the answer without saying so. */
     b->keep =
         !h->wants_close && framing != H1_BODY_CLOSE && !body_may_follow(x, h) && !b->is_upgrade;

@@ -274,6 +274,22 @@ enum h1_result h1_parse_response(struct head *h, struct arena *arena, const char
     return out_fault->status == 0 ? H1_DONE : H1_FAULT;
 }
 
+enum h1_framing h1_response_framing(struct str method, const struct head *h, uint64_t *out_length)
+{
+    *out_length = 0;
+    if (str_eq(method, STR("HEAD")) || h->status == 204 || h->status == 304) {
+        return H1_BODY_NONE;
+    }
+    if (h->chunked) {
+        return H1_BODY_CHUNKED;
+    }
+    if (h->content_length != LENGTH_NONE) {
+        *out_length = (uint64_t)h->content_length;
+        return h->content_length == 0 ? H1_BODY_NONE : H1_BODY_LENGTH;
+    }
+    return H1_BODY_CLOSE;
+}
+
 void h1_body_init(struct h1_body *body, enum h1_framing framing, uint64_t length)
 {
     *body = (struct h1_body){.framing = framing, .left = length};

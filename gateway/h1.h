@@ -48,6 +48,9 @@ struct h1_body {
     bool done;
 };
 
+/* How the body of the final answer to a request of that method ends; its length, where it has one,
+ * is 0 otherwise. */
+enum h1_framing h1_response_framing(struct str method, const struct head *h, uint64_t *out_length);
 void h1_body_init(struct h1_body *body, enum h1_framing framing, uint64_t length);
 /* Reads the next piece: *out_piece is body data (may be empty) inside `data`,
  * *out_used how far it got. H1_MORE: give more bytes; H1_DONE: body complete;
