@@ -81,6 +81,13 @@ void auto_close_(int *fd)
     }
 }
 
+int take_fd(int *fd)
+{
+    int taken = *fd;
+    *fd = -1;
+    return taken;
+}
+
 void check_failed_(const char *what, const char *file, int line)
 {
     (void)fprintf(stderr, "wos: check failed: %s at %s:%d\n", what, file, line);

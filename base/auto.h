@@ -26,6 +26,8 @@ void *try_zalloc(size_t size) __attribute__((malloc, warn_unused_result));
 
 void auto_free_(void *slot);
 void auto_close_(int *fd);
+/* The descriptor, which the end of the scope then leaves open. */
+int take_fd(int *fd);
 
 #define autofree __attribute__((cleanup(auto_free_)))
 #define autoclose __attribute__((cleanup(auto_close_)))

@@ -283,8 +283,7 @@ static enum remains find_remains(pid_t pid, uint64_t start_ticks, int *out_pidfd
     if (info.group != pid) {
         return REMAINS_IN_GROUP;
     }
-    *out_pidfd = pidfd;
-    pidfd = -1;
+    *out_pidfd = take_fd(&pidfd);
     return REMAINS_LEADER;
 }
 

@@ -83,6 +83,7 @@ static pid_t start_gateway(struct sockaddr_un *at)
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     *at = (struct sockaddr_un){.sun_family = AF_UNIX};
     (void)snprintf(at->sun_path, sizeof at->sun_path, "/tmp/wos-edge-%d.sock", (int)getpid());
+    (void)unlink(at->sun_path); /* of an earlier one with this number that was killed */
     if (fd < 0 || bind(fd, (const struct sockaddr *)at, sizeof *at) != 0 || listen(fd, 4) != 0) {
         die("bind");
     }

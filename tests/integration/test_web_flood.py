@@ -44,6 +44,17 @@ def open_files(pid):
     return len(os.listdir("/proc/%d/fd" % pid))
 
 
+def settled_open_files(pid):
+    """How many when it has done all that its start began."""
+    seen = []
+
+    def settled():
+        seen.append(open_files(pid))
+        return len(seen) > 20 and len(set(seen[-20:])) == 1
+    harness.until("it is at rest", settled)
+    return seen[-1]
+
+
 def daemon_log(wos):
     return (wos.home / "daemon.log").read_text(errors="replace")
 
@@ -91,7 +102,7 @@ def test_accepting_rests_while_there_are_no_descriptors(make_wos):
     limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     crowd = []
     try:
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_files(pid) + 2, limits[1]))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (settled_open_files(pid) + 2, limits[1]))
         crowd = [connect(wos, get(wos)) for _ in range(8)]
         harness.until("the log says so", lambda: "cannot accept new clients" in daemon_log(wos))
         read_until(crowd[0], b'"ok":true')
