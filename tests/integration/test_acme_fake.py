@@ -12,8 +12,12 @@ import pytest
 from acme_fake import Fake, unb64, urn
 from acme_peers import Dns, assert_pair, probe, serial
 
-pytestmark = pytest.mark.skipif(shutil.which("pebble-challtestsrv") is None,
-                                reason="pebble is not installed")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("pebble-challtestsrv") is None,
+                       reason="pebble is not installed"),
+    pytest.mark.no_tsan(
+        "the engine has one thread beside keys that are made, which test_acme_engine.py sees"),
+]
 
 
 @pytest.fixture(scope="module")

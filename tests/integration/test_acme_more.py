@@ -20,7 +20,11 @@ from acme_peers import Dns, Pebble, tls_pair
 from certs_world import (NAME, RECORD, assert_bundle, certificate, everything_said, is_pebble,
                          letsencrypt, shown, until_failed, until_issued, until_shown, verify)
 
-pytestmark = pytest.mark.skipif(shutil.which("pebble") is None, reason="pebble is not installed")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("pebble") is None, reason="pebble is not installed"),
+    pytest.mark.no_tsan(
+        "the engine has one thread beside keys that are made, which test_acme_engine.py sees"),
+]
 TOKEN = "kMGeX2sbN6_7xhk0Ct7U-token-of-the-tests"
 ZONE = "wos.localhost"
 

@@ -14,6 +14,9 @@ import pytest
 import api_client
 import harness
 
+pytestmark = pytest.mark.no_tsan(
+    "the daemon has one thread; its gateway is seen in the tests of the gateway")
+
 ONE = harness.shell_app(web=harness.python_service("$(basename $PWD)"))
 OUTSIDE = "wos must be run from inside a Git worktree"
 

@@ -15,6 +15,9 @@ import pytest
 
 import harness
 
+pytestmark = pytest.mark.no_tsan(
+    "the daemon has one thread; its gateway is seen in the tests of the gateway")
+
 HEALTH = {"ok": True, "version": "1", "protocol": "3", "build": "x", "pid": 0,
           "webUrl": "http://127.0.0.1:4949"}
 DETAIL = {

@@ -5,6 +5,9 @@ import pytest
 
 import harness
 
+pytestmark = pytest.mark.no_tsan(
+    "the daemon has one thread; its gateway is seen in the tests of the gateway")
+
 ONE = harness.shell_app(web=harness.python_service("web"))
 
 

@@ -10,6 +10,9 @@ import pytest
 import clients
 import harness
 
+pytestmark = pytest.mark.no_tsan(
+    "the daemon has one thread; its gateway is seen in the tests of the gateway")
+
 
 def env_of(wos, label="alpha-web"):
     return wos.get(label, "/env").json

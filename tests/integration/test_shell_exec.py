@@ -13,6 +13,9 @@ import pytest
 
 import harness
 
+pytestmark = pytest.mark.no_tsan(
+    "the daemon has one thread; its gateway is seen in the tests of the gateway")
+
 
 @pytest.fixture(scope="module")
 def running():

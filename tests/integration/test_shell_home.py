@@ -7,6 +7,9 @@ import pytest
 
 import harness
 
+pytestmark = pytest.mark.no_tsan(
+    "the daemon has one thread; its gateway is seen in the tests of the gateway")
+
 
 @pytest.fixture
 def small_home(make_wos):

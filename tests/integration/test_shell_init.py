@@ -6,6 +6,9 @@ import pytest
 
 import harness
 
+pytestmark = pytest.mark.no_tsan(
+    "the daemon has one thread; its gateway is seen in the tests of the gateway")
+
 SERVER = """
 import http.server, os, sys
 port = int(sys.argv[1] if len(sys.argv) > 1 else os.environ["PORT"])

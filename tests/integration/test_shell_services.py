@@ -2,8 +2,13 @@
 import os
 import signal
 
+import pytest
+
 import harness
 from api_client import Api, Lines
+
+pytestmark = pytest.mark.no_tsan(
+    "the daemon has one thread; its gateway is seen in the tests of the gateway")
 
 
 def ask(wos, verb, service, tree="alpha"):

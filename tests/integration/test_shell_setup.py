@@ -9,6 +9,9 @@ import pytest
 
 import harness
 
+pytestmark = pytest.mark.no_tsan(
+    "the daemon has one thread; its gateway is seen in the tests of the gateway")
+
 
 def app(services=None, **top):
     return {**harness.shell_app(**(services or {"web": harness.python_service("web")})), **top}

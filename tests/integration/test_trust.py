@@ -10,7 +10,11 @@ from test_realworld import CHROMIUM
 
 CERTUTIL = shutil.which("certutil")
 UPDATE = shutil.which("update-ca-certificates", path=os.environ.get("PATH", "") + ":/usr/sbin")
-pytestmark = pytest.mark.own_network
+pytestmark = [
+    pytest.mark.own_network,
+    pytest.mark.no_tsan(
+        "the daemon has one thread; its gateway is seen in the tests of the gateway"),
+]
 needs_certutil = pytest.mark.skipif(CERTUTIL is None, reason="certutil is not installed")
 needs_update = pytest.mark.skipif(UPDATE is None, reason="update-ca-certificates is not installed")
 
