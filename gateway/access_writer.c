@@ -2,13 +2,17 @@
 #include "gateway/access_writer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/loop.h"
 
-enum { REPORT_MS = 10000 };
+enum {
+    REPORT_MS = 10000,
+    CACHED_MAX = 4 << 20, /* bytes: one round */
+};
 
 void access_writer_init(struct access_writer *w)
 {
@@ -53,6 +57,23 @@ static bool finish_tail(struct access_writer *w)
     return w->tail.len == 0;
 }
 
+/* Has the kernel begin to write what came last, and forget what it has written of the two rounds
+ * before. No more than advice: a file system may ignore it. */
+static void drop_cached(struct access_writer *w, size_t written)
+{
+    w->cached += written;
+    if (w->cached < CACHED_MAX) {
+        return;
+    }
+    w->cached = 0;
+    off_t end = lseek(w->fd, 0, SEEK_CUR); /* after an append: where that ended */
+    off_t from = end - 3 * (off_t)CACHED_MAX;
+    if (end > 0) {
+        (void)posix_fadvise(w->fd, from > 0 ? from : 0, from > 0 ? end - from : end,
+                            POSIX_FADV_DONTNEED);
+    }
+}
+
 void access_writer_put(struct access_writer *w, struct str lines)
 {
     if (w->fd < 0) {
@@ -63,6 +84,7 @@ void access_writer_put(struct access_writer *w, struct str lines)
         return;
     }
     size_t done = write_all(w->fd, lines);
+    drop_cached(w, done);
     if (done < lines.len) {
         struct str rest = {lines.ptr + done, lines.len - done};
         if (done > 0 && lines.ptr[done - 1] != '\n') {

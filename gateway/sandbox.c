@@ -115,6 +115,7 @@ static const int allowed[] = {
     SCMP_SYS(getpeername),
     SCMP_SYS(fstat),
     SCMP_SYS(lseek),
+    SCMP_SYS(fadvise64),
     SCMP_SYS(connect),
     /* memory */
     SCMP_SYS(brk),

@@ -1,6 +1,7 @@
 /* access_log, access_writer: what is handed over is written once and in order; what has no room
  * is counted; lines stay whole when the disk is full. */
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -9,7 +10,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -199,6 +202,63 @@ static void test_full_disk(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
+enum { ROUND = 4 << 20 }; /* what the writer lets the page cache have before it drops it */
+
+static size_t cached_pages(int fd, size_t len)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t count = len / page;
+    unsigned char *resident = xcalloc(count, 1);
+    void *map = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
+    assert_true(map != MAP_FAILED);
+    assert_int_equal(mincore(map, len, resident), 0);
+    assert_int_equal(munmap(map, len), 0);
+    size_t cached = 0;
+    for (size_t i = 0; i < count; i++) {
+        cached += resident[i] & 1;
+    }
+    free(resident);
+    return cached;
+}
+
+/* What is on the disk does not stay in the page cache; not a byte of it is lost. */
+static void test_page_cache_is_let_go(void **state)
+{
+    (void)state;
+    char path[] = "./wos-access-XXXXXX"; /* /tmp may be a file system in memory */
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(unlink(path), 0);
+    struct statfs fs;
+    assert_int_equal(fstatfs(fd, &fs), 0);
+    if (fs.f_type == TMPFS_MAGIC) {
+        (void)close(fd);
+        print_message("the build directory is in memory, which is its own disk\n");
+        skip();
+    }
+    assert_int_equal(fcntl(fd, F_SETFL, O_APPEND), 0);
+    struct buf line = {0};
+    buf_reserve(&line, ROUND / 64);
+    for (size_t i = 0; i < ROUND / 64; i++) {
+        buf_add(&line, i + 1 < ROUND / 64 ? "x" : "\n", 1);
+    }
+    struct access_writer w;
+    access_writer_init(&w);
+    access_writer_set_fd(&w, dup(fd));
+    for (size_t i = 0; i < (size_t)3 * 64; i++) {
+        if (i % 64 == 0) {
+            assert_int_equal(fdatasync(fd), 0); /* the disk may be slower than this loop */
+        }
+        access_writer_put(&w, buf_str(&line));
+    }
+    assert_int_equal(cached_pages(fd, (size_t)2 * ROUND), 0);
+    access_writer_fini(&w);
+    assert_int_equal(lseek(fd, 0, SEEK_END), 3 * ROUND);
+    assert_int_equal(w.lost, 0);
+    buf_fini(&line);
+    (void)close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +267,7 @@ int main(void)
         cmocka_unit_test(test_full_ring_drops_and_counts),
         cmocka_unit_test(test_two_threads),
         cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_page_cache_is_let_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
