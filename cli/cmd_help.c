@@ -7,17 +7,22 @@
 #include "cli/command.h"
 #include "cli/manual.h"
 
+static cJSON *help_item(const struct command *command)
+{
+    cJSON *item = cJSON_CreateObject();
+    json_add_str(item, "name", command->name);
+    json_add_str(item, "args", command->args);
+    json_add_str(item, "summary", command->summary);
+    return item;
+}
+
 static cJSON *help_list(void)
 {
     cJSON *data = cJSON_CreateObject();
     cJSON *list = cJSON_AddArrayToObject(data, "commands");
     for (size_t i = 0; commands[i] != NULL; i++) {
         if (commands[i]->summary != NULL) {
-            cJSON *item = cJSON_CreateObject();
-            json_add_str(item, "name", commands[i]->name);
-            json_add_str(item, "args", commands[i]->args);
-            json_add_str(item, "summary", commands[i]->summary);
-            cJSON_AddItemToArray(list, item);
+            cJSON_AddItemToArray(list, help_item(commands[i]));
         }
     }
     return data;
@@ -36,9 +41,15 @@ static int help_manual(struct cli *cli, int argc, char **argv)
     }
     struct buf text = {0};
     manual_markdown(&text);
-    printf("%s", buf_cstr(&text));
+    cJSON *data = NULL;
+    if (cli->json) {
+        data = cJSON_CreateObject();
+        json_add_str(data, "text", buf_cstr(&text));
+    } else {
+        printf("%s", buf_cstr(&text));
+    }
     buf_fini(&text);
-    return command_succeed(cli, NULL);
+    return command_succeed(cli, data);
 }
 
 static int help_run(struct cli *cli, int argc, char **argv)
@@ -53,7 +64,11 @@ static int help_run(struct cli *cli, int argc, char **argv)
         return command_fail(cli, &err);
     }
     if (cli->json) {
-        return command_succeed(cli, help_list());
+        cJSON *data = about == NULL ? help_list() : help_item(about);
+        if (about != NULL) {
+            json_add_str(data, "help", about->help);
+        }
+        return command_succeed(cli, data);
     }
     command_print_help(about);
     return command_succeed(cli, NULL);

@@ -2,6 +2,7 @@
  * the call. Daemon and gateway are commands like any other. */
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -141,7 +142,26 @@ static int usage_error(const struct err *err, int argc, char **argv)
     return EXIT_USAGE;
 }
 
-int main(int argc, char **argv)
+/* A reader that had enough (`wos logs | head`) is no failure. */
+static bool is_reader_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLHUP)) != 0;
+}
+
+/* An answer that could not be written is no success: the disk is full. The stream remembers a
+ * failure of any flush before this one. */
+static int finish_output(int code)
+{
+    bool is_written = fflush(stdout) == 0 && ferror(stdout) == 0;
+    if (is_written || is_reader_gone()) {
+        return code;
+    }
+    fprintf(stderr, "wos: cannot write the output\n");
+    return code == EXIT_DONE ? EXIT_FAILED : code;
+}
+
+static int run(int argc, char **argv)
 {
     struct arg_globals globals;
     struct err err = {0};
@@ -173,4 +193,9 @@ int main(int argc, char **argv)
                                                   : command->run(&cli, globals.argc, globals.argv);
     cli_close(&cli);
     return code;
+}
+
+int main(int argc, char **argv)
+{
+    return finish_output(run(argc, argv));
 }

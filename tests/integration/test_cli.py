@@ -441,6 +441,41 @@ def test_up_progress_goes_to_stderr(wos):
     assert "✓" not in result.out
 
 
+def test_every_command_refuses_as_json(wos):
+    """Whatever is wrong with a call, programs get their object."""
+    names = [c["name"] for c in wos.ok("help", "--json").data["commands"]]
+    assert len(names) > 20 and {"up", "exec", "completion"} <= set(names)
+    for name in names:
+        result = wos.run(name, "--no-such-option", "--json")
+        assert result.code == 2 and result.json["command"] == name, result
+        assert result.json["success"] is False and result.json["error"]["code"] == "usage", result
+
+
+def test_help_takes_json(wos):
+    data = wos.ok("help", "up", "--json").data
+    assert data["name"] == "up" and "Example" in data["help"], data
+    assert wos.ok("help", "--markdown", "--json").data["text"].startswith("# The command line")
+
+
+def test_output_that_cannot_be_written_is_no_success(wos):
+    """A full disk is told, whatever flushed before; a reader that had enough is not."""
+    wos.deploy(ONE)
+    wos.up("alpha")
+    assert wos.get("alpha-web", "/hello").status == 200
+    with open("/dev/full", "wb") as full:
+        for args in (["status"], ["status", "--all"], ["status", "--json"], ["wait"], ["logs"],
+                     ["logs", "web"], ["logs", "-f", "web"], ["logs", "--access"], ["metrics"],
+                     ["cert", "show"], ["web", "--no-open"], ["help", "--markdown"], ["up", "--help"],
+                     ["config", "docs"], ["config", "docs", "--json"], ["version"]):
+            done = wos.popen(*args, cwd="alpha", stdout=full)
+            _, errors = done.communicate(timeout=60)
+            assert done.returncode == 1 and "cannot write the output" in errors, (args, errors)
+    for args in (["config", "docs"], ["help", "--markdown"], ["status", "--all"]):
+        done = wos.popen(*args, cwd="alpha")
+        done.stdout.close()
+        assert done.wait(60) == 0 and done.stderr.read() == "", args
+
+
 @pytest.mark.parametrize("args", [("status",), ("status", "--all"), ("up",), ("down",),
                                   ("wait",), ("web", "--no-open"), ("start",), ("cert", "show"),
                                   ("publish", "tool", "3000"), ("restart",), ("stop",)])
