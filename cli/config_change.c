@@ -21,6 +21,7 @@ static int refuse(const cJSON *errors, struct err *err)
         buf_printf(&text, "%s%s: %s", text.len == 0 ? "" : "\n", json_get_str(row, "field", ""),
                    json_get_str(row, "message", ""));
     }
+    buf_add_text(&text, "\nnothing was changed");
     (void)err_set(err, ERR_USAGE, "%s", buf_cstr(&text));
     buf_fini(&text);
     return -1;

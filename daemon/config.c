@@ -16,14 +16,36 @@
 
 enum { PATH_MAX_BYTES = 256 };
 
+/* Where the last "; " of the format begins; its length when there is none. */
+static size_t last_clause(const char *fmt)
+{
+    size_t at = strlen(fmt);
+    for (const char *p = strstr(fmt, "; "); p != NULL; p = strstr(p + 1, "; ")) {
+        at = (size_t)(p - fmt);
+    }
+    return at;
+}
+
 __attribute__((format(printf, 4, 0))) static void
 problem_add(struct config *c, bool is_warning, const char *key, const char *fmt, va_list args)
 {
     char text[768];
+    va_list again;
+    va_copy(again, args);
     (void)vsnprintf(text, sizeof text, fmt, args);
+    struct config_problem problem = {.key = xstrdup(key),
+                                     .message = xstrdup(text),
+                                     .fault_len = strlen(text),
+                                     .is_warning = is_warning};
+    size_t fmt_len = last_clause(fmt);
+    autofree char *fault = xstrndup(fmt, fmt_len); /* it takes the first of the same arguments */
+    if (fmt_len < strlen(fmt)) {
+        (void)vsnprintf(text, sizeof text, fault, again);
+        problem.fault_len = strlen(text);
+    }
+    va_end(again);
     c->problems = xrealloc(c->problems, (c->problem_count + 1) * sizeof *c->problems);
-    c->problems[c->problem_count++] = (struct config_problem){
-        .key = xstrdup(key), .message = xstrdup(text), .is_warning = is_warning};
+    c->problems[c->problem_count++] = problem;
 }
 
 void config_problem(struct config *c, const char *key, const char *fmt, ...)
@@ -32,6 +54,12 @@ void config_problem(struct config *c, const char *key, const char *fmt, ...)
     va_start(args, fmt);
     problem_add(c, false, key, fmt, args);
     va_end(args);
+}
+
+void config_follow_up(struct config *c, const char *key, const char *message)
+{
+    config_problem(c, key, "%s", message);
+    c->problems[c->problem_count - 1].is_follow_up = true;
 }
 
 void config_warning(struct config *c, const char *key, const char *fmt, ...)

@@ -81,9 +81,11 @@ struct config_log_modules {
 };
 
 struct config_problem {
-    char *key;       /* owned: "tunnel.port", or "" for the file as a whole */
-    char *message;   /* owned: one sentence */
-    bool is_warning; /* every value is in force; still, a person should know */
+    char *key;         /* owned: "tunnel.port", or "" for the file as a whole */
+    char *message;     /* owned: one sentence */
+    size_t fault_len;  /* of it without "; " and what is done about it */
+    bool is_warning;   /* every value is in force; still, a person should know */
+    bool is_follow_up; /* no fault of its own: what comes of another one */
 };
 
 struct config {

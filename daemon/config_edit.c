@@ -233,12 +233,13 @@ cJSON *config_edit_errors(const struct config_edit *e)
     cJSON *list = cJSON_CreateArray();
     for (size_t i = 0; i < now->problem_count; i++) {
         const struct config_problem *problem = &now->problems[i];
-        if (problem->is_warning || had_problem(before, problem)) {
-            continue;
+        if (problem->is_warning || problem->is_follow_up || had_problem(before, problem)) {
+            continue; /* nothing is written, so nothing comes of it */
         }
+        autofree char *fault = xstrndup(problem->message, problem->fault_len);
         cJSON *row = cJSON_CreateObject();
         (void)json_add_str(row, "field", problem->key);
-        (void)json_add_str(row, "message", problem->message);
+        (void)json_add_str(row, "message", fault);
         (void)cJSON_AddItemToArray(list, row);
     }
     config_free(before);

@@ -43,7 +43,7 @@ static void rules_tunnel(struct config *c)
         if (!config_has_problem(c, "tunnel.domain")) {
             config_problem(c, "tunnel.domain", "is needed when tunnel.enabled is true");
         }
-        config_problem(c, "tunnel.enabled", "the tunnel is off: it has no usable domain");
+        config_follow_up(c, "tunnel.enabled", "the tunnel is off: it has no usable domain");
         c->tunnel_enabled = false;
     }
 }
@@ -200,8 +200,8 @@ static void rules_service_tunnels(struct config *c)
     if (config_has_problem(c, "tunnel.serviceTunnels.whitelistIps") ||
         config_has_problem(c, "tunnel.serviceTunnels.enabled")) {
         if (c->service_tunnels_enabled) {
-            config_problem(c, "tunnel.serviceTunnels",
-                           "is off until its whitelist can be read: no service is published");
+            config_follow_up(c, "tunnel.serviceTunnels",
+                             "is off until its whitelist can be read: no service is published");
         }
         c->service_tunnels_enabled = false;
         free(c->service_whitelist.items);

@@ -6,8 +6,11 @@
 
 #include "daemon/config.h"
 
+/* What is wrong; then, behind the last "; " of `fmt`, what is done about it. */
 void config_problem(struct config *c, const char *key, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* What comes of a problem that was named before. */
+void config_follow_up(struct config *c, const char *key, const char *message);
 /* Something a person should know although every value is in force. */
 void config_warning(struct config *c, const char *key, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -346,6 +346,23 @@ def test_access_list_and_revoke(quiet):
 
 # --- without a daemon -----------------------------------------------------------------------
 
+def test_config_set_that_is_refused_tells_only_the_fault(quiet):
+    """Nothing is written, so nothing of what it would have led to."""
+    before = (quiet.home / "config.json").read_text()
+    for key, value, told in (
+            ("tunnel.port", "0", "tunnel.port: must be an integer from 1 to 65535, not 0"),
+            ("tunnel.serviceTunnels.whitelistIps", "1.2.3.4/33",
+             "tunnel.serviceTunnels.whitelistIps: entry 1: 1.2.3.4/33: the prefix length must be "
+             "0 to 32"),
+            ("tunnel.domain", "bad_domain", 'tunnel.domain: "bad_domain" is not a domain name: '
+             "letters, digits and hyphens in labels separated by dots")):
+        result = quiet.run("config", "set", key, value)
+        lines = result.err.splitlines()
+        assert result.code == 2 and lines[0] == "wos config failed: " + told, result
+        assert lines[1] == "nothing was changed", result
+    assert (quiet.home / "config.json").read_text() == before
+
+
 def test_config_set_without_a_daemon_writes_the_file(wos):
     wos.ok("config", "set", "tunnel.serviceTunnels.access", "private", "tunnel.hsts", "5")
     assert config_file(wos)["tunnel"]["serviceTunnels"] == {"enabled": True, "access": "private"}
