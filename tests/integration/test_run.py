@@ -85,6 +85,19 @@ def test_a_port_in_use_is_one_sentence(sample):
                           "WOS_SAMPLE_PORT=%d scripts/run\n" % (sample.port, sample.port + 1)), result
 
 
+def test_a_port_of_the_web_ui_in_use_is_one_sentence(sample):
+    """Also where the port is that of the configuration, which a second call keeps."""
+    again = {"WOS_SAMPLE_PORT": "", "WOS_SAMPLE_WEB_PORT": ""}
+    sample.run("--stop")
+    with socket.create_server(("127.0.0.1", sample.web_port)):
+        for extra in ({}, again):
+            result = sample.run(**extra)
+            assert result.code == 1 and result.err == (
+                "scripts/run: port %d is in use by another program; run: WOS_SAMPLE_WEB_PORT=%d "
+                "scripts/run\n" % (sample.web_port, sample.web_port + 1)), result
+    sample.run("--stop")
+
+
 def test_what_cannot_be_run_is_one_sentence(sample):
     nothing = sample.dir / "nothing"
     nothing.mkdir()
@@ -93,7 +106,12 @@ def test_what_cannot_be_run_is_one_sentence(sample):
             ([sample.dir / "not-there"], {}, "%s/not-there is no directory." % sample.dir),
             ([nothing], {}, "%s is not inside a git worktree; run git init there, or name another path."
              % nothing),
-            ([], {"WOS_SAMPLE_PORT": "many"}, "WOS_SAMPLE_PORT is 'many', which is no port number."),
+            ([], {"WOS_SAMPLE_PORT": "many"},
+             "WOS_SAMPLE_PORT is 'many', which is no port number (1 to 65535)."),
+            ([], {"WOS_SAMPLE_PORT": "65536"},
+             "WOS_SAMPLE_PORT is '65536', which is no port number (1 to 65535)."),
+            ([], {"WOS_SAMPLE_WEB_PORT": "abc"},
+             "WOS_SAMPLE_WEB_PORT is 'abc', which is no port number (1 to 65535)."),
             ([], {"WOS_SAMPLE_BUILD": str(nothing)},
              "WOS_SAMPLE_BUILD is %s, where there is no wos." % nothing)):
         result = sample.run(*args, **extra)
@@ -111,7 +129,9 @@ def test_the_sample_and_again(sample):
     assert "export WOS_HOME=%s/home PATH=%s:" % (sample.state, harness.BIN.parent) in first.out
     assert b"feature" in sample.get("feature-web", first.out).body
     config = (sample.state / "home" / "config.json").read_text()
-    assert sample.table(sample.run()) == urls
+    second = sample.run(WOS_SAMPLE_PORT="", WOS_SAMPLE_WEB_PORT="")
+    assert sample.table(second) == urls
+    assert "the web UI (http://127.0.0.1:%d)" % sample.web_port in second.out, second
     assert (sample.state / "home" / "config.json").read_text() == config
 
 
