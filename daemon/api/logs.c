@@ -17,6 +17,7 @@
 #include "daemon/api/request.h"
 #include "daemon/daemon.h"
 #include "daemon/deploy/compose_exec.h"
+#include "daemon/deploy/shell.h"
 #include "daemon/sessions.h"
 
 enum {
@@ -78,7 +79,10 @@ static void send_lines(struct follower *f, const char *service, const char *name
     (void)json_add_str(line, "channel", channel);
     (void)json_add_str(line, "service", service);
     (void)json_add_str(line, "stream", name);
-    (void)json_add_slice(line, "chunk", chunk);
+    struct buf clean = {0};
+    shell_clean_text(chunk, &clean); /* a service may write anything; JSON is UTF-8 without NUL */
+    (void)json_add_slice(line, "chunk", buf_str(&clean));
+    buf_fini(&clean);
     if (is_past) {
         (void)json_add_bool(line, "past", true);
     }
@@ -256,6 +260,26 @@ static void add_containers(struct follower *f, struct daemon *d,
     f->containers_left = f->container_count;
 }
 
+static void no_logs(struct api_request *r, const struct deployment *d, const char *service)
+{
+    struct buf text = {0};
+    if (service == NULL) {
+        buf_add_text(&text, "no service has run here yet");
+    } else {
+        autojson cJSON *services = deployment_services_json(d);
+        const cJSON *item;
+        const char *between = "; services: ";
+        buf_printf(&text, "no service named %.100s has run here", service);
+        cJSON_ArrayForEach(item, services)
+        {
+            buf_printf(&text, "%s%s", between, json_get_str(item, "service", ""));
+            between = ", ";
+        }
+    }
+    reply_error(r, 404, "not-found", buf_cstr(&text), NULL);
+    buf_fini(&text);
+}
+
 void logs_follow(struct api_request *r, const struct session *session, const char *service,
                  bool is_following)
 {
@@ -271,10 +295,7 @@ void logs_follow(struct api_request *r, const struct session *session, const cha
     }
     if (f->count + f->container_count == 0) {
         follower_free(f);
-        reply_error(r, 404, "not-found",
-                    service == NULL ? "no service has run here yet"
-                                    : "no such service, or it has no logs",
-                    NULL);
+        no_logs(r, session_deployment(session), service);
         return;
     }
     f->stream = stream_open(r, follower_on_close, f);

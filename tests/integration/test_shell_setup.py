@@ -198,6 +198,17 @@ def test_down_during_up(wos, step):
     assert wos.run("status", "--json", cwd=tree).data["services"] == []
 
 
+def test_logs_of_any_bytes(wos):
+    """A NUL hides nothing, and what is no UTF-8 is shown as that."""
+    wos.deploy(harness.shell_app(a={"script": [
+        r"printf 'before\n\0after\nlat\351n\nlast\n'; exec sleep 1000"]}))
+    wos.up("alpha")
+    said = ["before", "\ufffdafter", "lat\ufffdn", "last"]
+    harness.until("all of it", lambda: wos.ok("logs", "a", cwd="alpha").out.splitlines() == said)
+    result = wos.run("logs", "nope", cwd="alpha")
+    assert result.code == 1 and "no service named nope has run here; services: a" in result.err, result
+
+
 def test_logs_of_all_services_and_across_restarts(wos):
     talk = "for i in 1 2 3; do echo %s line $i; done; echo oops >&2; exec sleep 1000"
     wos.deploy(harness.shell_app(a={"script": [talk % "a"]}, longer={"script": [talk % "b"]}))
