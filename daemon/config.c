@@ -379,7 +379,7 @@ static void config_take(struct config *c, struct str text)
     if (root == NULL) {
         config_problem(c, "", "%s; using all defaults", err.msg);
     } else if (!cJSON_IsObject(root)) {
-        config_problem(c, "", "the file must hold an object { … }; using all defaults");
+        config_problem(c, "", "%s must hold an object { … }; using all defaults", c->path);
     } else {
         object_take(c, "", root, 0);
     }

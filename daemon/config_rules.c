@@ -56,10 +56,10 @@ static void rules_web_public(struct config *c, const cJSON *root)
         return;
     }
     if (json_get(json_get(root, "tunnel"), "webUi") != NULL) {
-        config_problem(c, "web.public", "ignored: tunnel.webUi takes its place and is given");
+        config_warning(c, "web.public", "ignored: tunnel.webUi takes its place and is given");
         return;
     }
-    config_problem(c, "web.public",
+    config_warning(c, "web.public",
                    "is now tunnel.webUi (hostname is now subdomain); please rename it");
     c->web_ui_enabled = json_get_bool(old, "enabled", false);
     const char *name = json_get_str(old, "hostname", NULL);
@@ -316,6 +316,13 @@ static void rules_ssl(struct config *c, const cJSON *block, const char *at, stru
     }
 }
 
+static void rules_ports(struct config *c)
+{
+    if (c->tunnel_enabled && c->web_port == c->tunnel_port) {
+        config_problem(c, "web.port", "is tunnel.port already; only one of them can be had");
+    }
+}
+
 static void rules_redirect(struct config *c)
 {
     if (c->redirect_port == 0) {
@@ -353,6 +360,7 @@ void config_rules_apply(struct config *c, const cJSON *root)
     const cJSON *web = json_get(root, "web");
     rules_ssl(c, json_get(web, "ssl"), "web.ssl", &c->web_ssl, c->web_ui_hostname);
     rules_web_host(c);
+    rules_ports(c);
     rules_redirect(c);
     prefer_environment(&c->tunnel_ssl);
     prefer_environment(&c->web_ssl);

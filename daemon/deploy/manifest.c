@@ -188,6 +188,14 @@ char *manifest_warnings_text(const struct manifest *m)
     return problems_text(m, &m->warnings);
 }
 
+void manifest_declared(const struct manifest *m, struct buf *out)
+{
+    buf_add_text(out, "declared: ");
+    for (size_t i = 0; i < m->service_count; i++) {
+        buf_printf(out, "%s%s", i == 0 ? "" : ", ", m->services[i].name);
+    }
+}
+
 const struct manifest_service *manifest_find(const struct manifest *m, const char *name)
 {
     struct manifest_service key = {.name = name};

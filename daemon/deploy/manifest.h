@@ -165,6 +165,8 @@ bool manifest_ok(const struct manifest *m);
 char *manifest_errors_text(const struct manifest *m);
 char *manifest_warnings_text(const struct manifest *m);
 
+/* "declared: a, b": for a sentence about a name that is not. */
+void manifest_declared(const struct manifest *m, struct buf *out);
 const struct manifest_service *manifest_find(const struct manifest *m, const char *name);
 const struct manifest_port *manifest_service_port(const struct manifest_service *s, uint16_t port);
 bool manifest_has_argument(const struct manifest *m, const char *name);

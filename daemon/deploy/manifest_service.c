@@ -317,8 +317,12 @@ static void check_dependencies(struct reader *r, const struct reader_map *map)
                              "on itself",
                              s->name, j);
             } else if (manifest_find(r->m, name) == NULL) {
-                reader_error(r, item, "app.services.%s.dependencies[%zu]: no service named \"%s\"",
-                             s->name, j, name);
+                struct buf declared = {0};
+                manifest_declared(r->m, &declared);
+                reader_error(r, item,
+                             "app.services.%s.dependencies[%zu]: no service named \"%s\"; %s",
+                             s->name, j, name, buf_cstr(&declared));
+                buf_fini(&declared);
             }
         }
     }

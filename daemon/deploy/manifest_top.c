@@ -111,8 +111,11 @@ static void read_target(struct reader *r, const struct reader_pair *pair,
     }
     for (size_t i = 0; i < target->service_count; i++) {
         if (manifest_find(r->m, target->services[i]) == NULL) {
-            reader_error(r, reader_item(r, pair->value, i), "%s[%zu]: no service named \"%s\"",
-                         path, i, target->services[i]);
+            struct buf declared = {0};
+            manifest_declared(r->m, &declared);
+            reader_error(r, reader_item(r, pair->value, i), "%s[%zu]: no service named \"%s\"; %s",
+                         path, i, target->services[i], buf_cstr(&declared));
+            buf_fini(&declared);
         }
     }
 }

@@ -404,6 +404,16 @@ static void test_web_public_is_an_alias(void **state)
     assert_true(c->web_ui_enabled);
     assert_string_equal(c->web_ui_hostname, "ui.d.test");
     assert_true(says(c, "web.public", "tunnel.webUi"));
+    assert_int_equal(config_error_count(c), 0);
+    config_free(c);
+}
+
+static void test_one_port_for_two_listeners_is_a_problem(void **state)
+{
+    (void)state;
+    struct config *c = parse("{\"web\": {\"port\": 7000}, \"tunnel\": {\"enabled\": true, "
+                             "\"domain\": \"d.test\", \"port\": 7000}}");
+    assert_true(says(c, "web.port", "is tunnel.port already"));
     config_free(c);
 }
 
@@ -649,6 +659,7 @@ int main(void)
         cmocka_unit_test(test_warnings_are_no_problems),
         cmocka_unit_test(test_web_ui),
         cmocka_unit_test(test_web_public_is_an_alias),
+        cmocka_unit_test(test_one_port_for_two_listeners_is_a_problem),
         cmocka_unit_test(test_ssl_never_becomes_plaintext),
         cmocka_unit_test(test_resolvers),
         cmocka_unit_test(test_redirect_port),

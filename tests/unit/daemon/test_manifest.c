@@ -165,7 +165,8 @@ static void test_all_errors_at_once(void **state)
         "list of commands\n"
         "deploy.yaml:8:15: app.services.web.ports[0] must be an integer from 1 to 65535\n"
         "deploy.yaml:8:41: app.services.web.ports[1].host must be preserve or rewrite\n"
-        "deploy.yaml:9:22: app.services.web.dependencies[0]: no service named \"nobody\"\n"
+        "deploy.yaml:9:22: app.services.web.dependencies[0]: no service named \"nobody\"; "
+        "declared: web\n"
         "deploy.yaml:10:24: app.services.web.environment.X: ${app.services.api.url[1]}: "
         "no service named api; declared: web");
 }
