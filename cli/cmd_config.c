@@ -1,6 +1,7 @@
 /* cmd_config: `wos config`: config.json checked and changed, its defaults, its documentation.
  * Checking needs no daemon: it reads the file as the next daemon will. Changes go through the
  * daemon, which applies them; where none runs, into the file. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,15 +66,37 @@ static int config_print(struct cli *cli, void (*print)(FILE *out), bool is_json)
 
 /* --- set, unset ------------------------------------------------------------------ */
 
-/* Nobody shall read a secret over somebody's shoulder. */
-static void terminal_echo(bool on)
+static struct termios terminal_before; /* of stdin, while it does not echo */
+
+/* Ctrl-C: the shell gets its terminal back as it was. */
+static void terminal_on_signal(int signo)
 {
-    struct termios mode;
-    if (tcgetattr(STDIN_FILENO, &mode) == 0) { /* else it is no terminal */
-        mode.c_lflag = on ? mode.c_lflag | ECHO : mode.c_lflag & ~(tcflag_t)ECHO;
-        (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &mode); /* then it is seen, and still right */
-        fprintf(stderr, on ? "\n" : "value (end with Return and Ctrl-D): ");
+    (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &terminal_before);
+    (void)signal(signo, SIG_DFL);
+    (void)raise(signo);
+}
+
+/* Nobody shall read a secret over somebody's shoulder. False: stdin is no terminal. */
+static bool terminal_hide(void)
+{
+    if (tcgetattr(STDIN_FILENO, &terminal_before) != 0) {
+        return false;
     }
+    struct termios mode = terminal_before;
+    mode.c_lflag &= ~(tcflag_t)ECHO;
+    (void)signal(SIGINT, terminal_on_signal);
+    (void)signal(SIGTERM, terminal_on_signal);
+    (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &mode); /* then it is seen, and still right */
+    fprintf(stderr, "value (end with Return and Ctrl-D): ");
+    return true;
+}
+
+static void terminal_show(void)
+{
+    (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &terminal_before);
+    (void)signal(SIGINT, SIG_DFL);
+    (void)signal(SIGTERM, SIG_DFL);
+    fprintf(stderr, "\n");
 }
 
 /* What stdin holds, to its end, without the line's end; malloc'ed. */
@@ -82,11 +105,13 @@ static char *config_stdin(struct err *err)
     struct buf text = {0};
     char chunk[4096];
     ssize_t got;
-    terminal_echo(false);
+    bool is_hidden = terminal_hide();
     while ((got = read(STDIN_FILENO, chunk, sizeof chunk)) > 0 && text.len < CONFIG_SIZE_MAX) {
         buf_add(&text, chunk, (size_t)got);
     }
-    terminal_echo(true);
+    if (is_hidden) {
+        terminal_show();
+    }
     explicit_bzero(chunk, sizeof chunk);
     if (got < 0) {
         (void)err_set_sys(err, "cannot read the value from stdin");
@@ -209,7 +234,7 @@ const struct command cmd_config = {
         "\n"
         "Examples:\n"
         "  wos config set tunnel.serviceTunnels.whitelistIps 192.0.2.0/24,2001:db8::/32\n"
-        "  pwgen 24 1 | wos config set tunnel.serviceTunnels.secret -\n"
+        "  openssl rand -base64 18 | wos config set tunnel.serviceTunnels.secret -\n"
         "  wos config check && wos restart\n",
     .run = config_run,
 };

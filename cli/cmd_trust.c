@@ -175,20 +175,36 @@ static void trust_forget(struct trust *t)
     }
 }
 
+/* In single quotes for a shell; malloc'ed. */
+static char *shell_quoted(const char *text)
+{
+    struct buf out = {0};
+    buf_add_char(&out, '\'');
+    for (; *text != '\0'; text++) {
+        if (*text == '\'') {
+            buf_add_text(&out, "'\\'");
+        }
+        buf_add_char(&out, *text);
+    }
+    buf_add_char(&out, '\'');
+    return buf_take(&out);
+}
+
 static void print_hints(const struct trust *t)
 {
+    autofree char *quoted = shell_quoted(t->ca_path);
     printf(
         "\nThe CA's certificate: %s\n"
         "Browsers: restart them.\n"
-        "Node:     export NODE_EXTRA_CA_CERTS='%s'\n"
-        "Python:   export REQUESTS_CA_BUNDLE='%s'   (requests; SSL_CERT_FILE for the rest)\n"
-        "curl:     curl --cacert '%s' …   (not needed once the system's store has it)\n"
+        "Node:     export NODE_EXTRA_CA_CERTS=%s\n"
+        "Python:   export REQUESTS_CA_BUNDLE=%s   (requests; SSL_CERT_FILE for the rest)\n"
+        "curl:     curl --cacert %s …   (not needed once the system's store has it)\n"
         "iPhone:   send the file to it, open it; Settings > General > VPN & Device Management > "
         "install;\n"
         "          then Settings > General > About > Certificate Trust Settings > switch it on.\n"
         "Android:  copy the file to it; Settings > Security > Encryption & credentials >\n"
         "          Install a certificate > CA certificate.\n",
-        t->ca_path, t->ca_path, t->ca_path, t->ca_path);
+        t->ca_path, quoted, quoted, quoted);
 }
 
 static int trust_end(struct trust *t, int result, struct err *err)

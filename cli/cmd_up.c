@@ -119,6 +119,27 @@ static int up_interrupted(struct cli *cli, const char *web_link)
     return EXIT_INTERRUPTED;
 }
 
+/* Somebody who started services looks for their names. */
+static void up_explain_no_routes(struct cli *cli, const cJSON *detail)
+{
+    autojson cJSON *all = NULL;
+    if (cJSON_GetArraySize(json_get(detail, "tunnels")) > 0 ||
+        client_call(cli->client, "GET", "/status/all", NULL, &all, NULL) < 0) {
+        return;
+    }
+    const cJSON *tunnel = json_get(all, "tunnel");
+    if (!json_get_bool(tunnel, "enabled", true)) {
+        fprintf(
+            stderr,
+            "wos up: nothing is published, tunnel.enabled is false: `wos config set tunnel.domain "
+            "wos.localhost tunnel.enabled true tunnel.serviceTunnels.enabled true`\n");
+    } else if (!json_get_bool(tunnel, "serviceTunnels", true)) {
+        fprintf(stderr,
+                "wos up: nothing is published, tunnel.serviceTunnels.enabled is false: `wos "
+                "config set tunnel.serviceTunnels.enabled true`\n");
+    }
+}
+
 static int up_finish(struct cli *cli, const char *web_link)
 {
     struct err err = {0};
@@ -135,6 +156,7 @@ static int up_finish(struct cli *cli, const char *web_link)
         }
         print_flush(stdout, &text);
         buf_fini(&text);
+        up_explain_no_routes(cli, detail);
     }
     return command_succeed(cli, detail);
 }

@@ -426,7 +426,9 @@ static void overview_routes(const cJSON *all, const struct print_style *style, s
         print_table_add(&table, port_text, NULL, TINT_NONE);
         print_table_add(&table, json_get_str(route, "class", dash), NULL, TINT_NONE);
         print_table_add(&table, json_get_str(route, "hostMode", dash), NULL, TINT_NONE);
-        print_table_add(&table, json_get_str(route, "access", dash), NULL, TINT_NONE);
+        bool is_ui = strcmp(json_get_str(route, "class", ""), "web-ui") == 0; /* has a login */
+        print_table_add(&table, is_ui ? "login" : json_get_str(route, "access", dash), NULL,
+                        TINT_NONE);
         print_table_add(&table, json_get_str(route, "backend", dash), NULL, TINT_NONE);
         add_limits(&table, route);
         print_table_add(&table, json_get_str(route, "owner", dash), NULL, TINT_NONE);

@@ -2,6 +2,7 @@
  * the request waits for that. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/auto.h"
 #include "base/json.h"
@@ -31,6 +32,18 @@ static cJSON *problems_json(const struct manifest *m)
     return list;
 }
 
+/* With what a person does about it. */
+static char *missing_text(const struct worktree *wt, const char *path)
+{
+    autofree char *main_path = manifest_path(wt->source, true);
+    bool is_there = !wt->is_source && access(main_path, F_OK) == 0;
+    return xasprintf("deploy config not found at %s; %s", path,
+                     is_there
+                         ? "the main worktree's is deploy.yaml beside it: copy that, or what of "
+                           "it other worktrees shall run"
+                         : "wos init writes one");
+}
+
 /* True when the worktree's deploy config can be deployed; else answered with every problem. */
 static bool config_is_good(struct api_request *r, const struct worktree *wt)
 {
@@ -40,7 +53,7 @@ static bool config_is_good(struct api_request *r, const struct worktree *wt)
     if (!is_good) {
         cJSON *extra = cJSON_CreateObject();
         (void)json_add_str(extra, "path", path);
-        autofree char *text = m->missing ? xasprintf("deploy config not found at %s", path)
+        autofree char *text = m->missing ? missing_text(wt, path)
                                          : xasprintf("%zu problem%s in %s", m->errors.count,
                                                      m->errors.count == 1 ? "" : "s", path);
         if (!m->missing) {

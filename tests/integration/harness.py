@@ -335,8 +335,9 @@ class Wos:
     def popen(self, *args, cwd=None, env=None, **keys):
         keys.setdefault("stdout", subprocess.PIPE)
         keys.setdefault("stderr", subprocess.PIPE)
+        keys.setdefault("stdin", subprocess.DEVNULL)
         proc = subprocess.Popen([str(BIN), *map(str, args)], cwd=self._cwd(cwd),
-                                env=env or self.env(), stdin=subprocess.DEVNULL, text=True, **keys)
+                                env=env or self.env(), text=True, **keys)
         self.procs.append(proc)
         return proc
 

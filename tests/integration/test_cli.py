@@ -2,11 +2,13 @@
 import concurrent.futures
 import json
 import os
+import pty
 import re
 import signal
 import socket
 import stat
 import subprocess
+import termios
 import time
 
 import pytest
@@ -439,6 +441,33 @@ def test_up_progress_goes_to_stderr(wos):
     for step in ("Prepare", "Start services", "App-port healthchecks"):
         assert re.search(r"✓ %s" % re.escape(step), result.err), result
     assert "✓" not in result.out
+
+
+def test_up_says_why_nothing_is_published(make_wos):
+    wos = make_wos(tunnel={"enabled": False})
+    wos.deploy(ONE)
+    assert "nothing is published, tunnel.enabled is false" in wos.up("alpha").err
+
+
+def test_a_worktree_without_its_config_is_told_what_to_do(wos):
+    assert "deploy.yaml; wos init writes one" in wos.run("up", cwd="alpha").err
+    wos.deploy(ONE)
+    (wos.source / ".wos" / "deploy.worktree.yaml").unlink()
+    assert "the main worktree's is deploy.yaml beside it: copy that" in wos.run("up", cwd="beta").err
+
+
+def test_ctrl_c_at_a_secret_gives_the_terminal_back(wos):
+    master, slave = pty.openpty()
+    try:
+        before = termios.tcgetattr(slave)
+        proc = wos.popen("config", "set", "tunnel.serviceTunnels.secret", "-", stdin=slave)
+        harness.until("it does not echo", lambda: not termios.tcgetattr(slave)[3] & termios.ECHO)
+        proc.send_signal(signal.SIGINT)
+        assert proc.wait(60) == -signal.SIGINT
+        assert termios.tcgetattr(slave) == before
+    finally:
+        os.close(master)
+        os.close(slave)
 
 
 def test_every_command_refuses_as_json(wos):
