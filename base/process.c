@@ -49,6 +49,11 @@ static bool parse_stat(struct str rest, struct process_info *info)
     return true;
 }
 
+bool process_is_want(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
 bool process_read(pid_t pid, struct process_info *out_info)
 {
     char path[64];
@@ -113,7 +118,7 @@ ssize_t process_members(pid_t id, process_fn *fn, void *arg)
             continue;
         }
         if (!process_read((pid_t)pid, &info)) {
-            is_known = is_known && errno != EMFILE && errno != ENFILE && errno != ENOMEM;
+            is_known = is_known && !process_is_want(errno);
             continue; /* it has ended, or is another user's */
         }
         if ((info.session == id || info.group == id) && info.state != 'Z' && info.state != 'X') {
@@ -127,10 +132,15 @@ ssize_t process_members(pid_t id, process_fn *fn, void *arg)
     return count == 0 && !is_known ? -1 : count;
 }
 
-void process_signal(const struct process_info *info, int signo)
+bool process_signal(const struct process_info *info, int signo)
 {
     autoclose int pidfd = pidfd_open(info->pid, 0);
-    if (pidfd >= 0 && process_start_ticks(info->pid) == info->start_ticks) {
+    uint64_t ticks = pidfd < 0 ? 0 : process_start_ticks(info->pid);
+    if (ticks == 0 && process_is_want(errno)) {
+        return false;
+    }
+    if (ticks == info->start_ticks) {
         (void)pidfd_send_signal(pidfd, signo, NULL, 0); /* gone meanwhile is as good */
     }
+    return true;
 }

@@ -24,6 +24,15 @@ struct process_info {
 
 typedef void process_fn(const struct process_info *info, void *arg);
 
+/* What a search says that may itself run out of something. */
+enum process_answer {
+    PROCESS_NONE,
+    PROCESS_FOUND,
+    PROCESS_UNKNOWN, /* that cannot be told now */
+};
+
+/* An errno of want: out of descriptors or memory. It says nothing about what was asked. */
+bool process_is_want(int error);
 /* False when there is no such process (any more), with errno ESRCH; any other says that it cannot
  * be told now: out of descriptors or memory. */
 bool process_read(pid_t pid, struct process_info *out_info);
@@ -37,7 +46,8 @@ bool process_boot_id(char out_id[PROCESS_BOOT_ID_SIZE]);
  * returns how many there were, -1 if that cannot be told now and none was seen.
  * Reads all of /proc: some milliseconds. */
 ssize_t process_members(pid_t id, process_fn *fn, void *arg);
-/* Signals this very process, or nobody if the pid has been given away. */
-void process_signal(const struct process_info *info, int signo);
+/* Signals this very process, or nobody if the pid has been given away. False when nobody was, as
+ * it cannot be told now whose the pid is. */
+bool process_signal(const struct process_info *info, int signo);
 
 #endif

@@ -42,7 +42,8 @@ struct subprocess {
     subprocess_exit_fn *on_exit;
     void *arg; /* borrowed */
     bool is_child;
-    bool is_unknown; /* adopted, and not looked at: out of descriptors or memory */
+    bool is_unknown;          /* adopted, and not looked at: out of descriptors or memory */
+    subprocess_seek_fn *seek; /* its number is not even known: who is asked for it; or NULL */
     bool leader_gone;
     bool reaped;     /* or never ours to reap */
     bool group_gone; /* once seen empty the number may belong to anybody */
@@ -129,7 +130,7 @@ static void signal_outsider(const struct process_info *info, void *arg)
 {
     const struct outsiders *which = arg;
     if (info->group != which->group) {
-        process_signal(info, which->signo);
+        (void)process_signal(info, which->signo); /* a stop comes by again */
     }
 }
 
@@ -250,11 +251,6 @@ enum remains {
     REMAINS_IN_GROUP, /* it is there, and in the group of another */
 };
 
-static bool is_want(int error)
-{
-    return error == EMFILE || error == ENFILE || error == ENOMEM;
-}
-
 /* The leader is gone; are there members, and none older than it was? Start times count from the
  * boot: of another one's this says nothing. */
 static enum remains find_orphans(pid_t pid, uint64_t start_ticks)
@@ -275,7 +271,7 @@ static enum remains find_remains(pid_t pid, uint64_t start_ticks, int *out_pidfd
     }
     autoclose int pidfd = pidfd_open(pid, 0);
     if (pidfd < 0 || !process_read(pid, &info)) { /* after the open: the same process */
-        return is_want(errno) ? REMAINS_UNKNOWN : find_orphans(pid, start_ticks);
+        return process_is_want(errno) ? REMAINS_UNKNOWN : find_orphans(pid, start_ticks);
     }
     if (info.start_ticks != start_ticks) {
         return REMAINS_NONE;
@@ -287,11 +283,27 @@ static enum remains find_remains(pid_t pid, uint64_t start_ticks, int *out_pidfd
     return REMAINS_LEADER;
 }
 
+/* Asks for the number first where that is not known. */
+static enum remains seek_remains(struct subprocess *p, int *out_pidfd)
+{
+    if (p->seek != NULL) {
+        struct process_info leader;
+        enum process_answer answer = p->seek(p->arg, &leader);
+        if (answer != PROCESS_FOUND) {
+            return answer == PROCESS_NONE ? REMAINS_NONE : REMAINS_UNKNOWN;
+        }
+        p->seek = NULL;
+        p->pid = leader.pid;
+        p->start_ticks = leader.start_ticks;
+    }
+    return find_remains(p->pid, p->start_ticks, out_pidfd);
+}
+
 /* What could not be looked at when it was adopted. */
 static void look_again(struct subprocess *p)
 {
     int pidfd;
-    enum remains remains = find_remains(p->pid, p->start_ticks, &pidfd);
+    enum remains remains = seek_remains(p, &pidfd);
     if (remains == REMAINS_UNKNOWN) {
         loop_timer_set(&p->timer, UNKNOWN_MS);
         return;
@@ -377,6 +389,26 @@ struct subprocess *subprocess_adopt(struct loop *loop, pid_t pid, uint64_t start
     if (remains != REMAINS_LEADER) {
         loop_timer_set(&p->timer, p->is_unknown ? UNKNOWN_MS : 0);
     }
+    return p;
+}
+
+struct subprocess *subprocess_seek(struct loop *loop, subprocess_seek_fn *seek,
+                                   subprocess_exit_fn *on_exit, void *arg, struct err *err)
+{
+    struct process_info leader;
+    enum process_answer answer = seek(arg, &leader);
+    if (answer == PROCESS_FOUND) {
+        return subprocess_adopt(loop, leader.pid, leader.start_ticks, on_exit, arg, err);
+    }
+    if (answer == PROCESS_NONE) {
+        (void)err_set(err, ERR_NOT_FOUND, "nobody is left"); /* NULL tells */
+        return NULL;
+    }
+    struct subprocess *p = watch(loop, 0, 0, -1, on_exit, arg);
+    p->seek = seek;
+    p->reaped = true;
+    p->is_unknown = true;
+    loop_timer_set(&p->timer, UNKNOWN_MS);
     return p;
 }
 

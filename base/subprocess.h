@@ -55,7 +55,14 @@ struct subprocess *subprocess_start(struct loop *loop, const struct subprocess_s
  * it is gone or leads no group, and what was asked of subprocess_stop is done. */
 struct subprocess *subprocess_adopt(struct loop *loop, pid_t pid, uint64_t start_ticks,
                                     subprocess_exit_fn *on_exit, void *arg, struct err *err);
-pid_t subprocess_pid(const struct subprocess *p);
+/* Says which process it is whose number was not written down. From the loop, after the first time;
+ * nothing may be done to its subprocess in it. */
+typedef enum process_answer subprocess_seek_fn(void *arg, struct process_info *out_leader);
+/* Adopts whom `seek` finds. ERR_NOT_FOUND when it finds nobody. While it cannot tell, the process
+ * counts as running and `seek` is asked again by and by; then as above. */
+struct subprocess *subprocess_seek(struct loop *loop, subprocess_seek_fn *seek,
+                                   subprocess_exit_fn *on_exit, void *arg, struct err *err);
+pid_t subprocess_pid(const struct subprocess *p); /* 0: sought, and not found yet */
 uint64_t subprocess_start_ticks(const struct subprocess *p);
 bool subprocess_is_running(const struct subprocess *p);
 /* Signals the whole group and session, only while the leader is verified to be

@@ -1,6 +1,5 @@
 /* compose_state: what a Docker deployment keeps in state.json, and finding it again when the
  * daemon starts. Called through runner_ops; loop thread. */
-#include <signal.h>
 #include <stdlib.h>
 
 #include "base/auto.h"
@@ -15,23 +14,36 @@ static const char *const engine_variables[] = {"DOCKER_HOST",       "DOCKER_CONT
                                                "DOCKER_CONFIG",     "DOCKER_CERT_PATH",
                                                "DOCKER_TLS_VERIFY", "WOS_DOCKER_BIN"};
 
+static void save_process(cJSON *docker, const char *key, pid_t pid, uint64_t start_ticks)
+{
+    if (pid != 0) {
+        cJSON *entry = cJSON_AddObjectToObject(docker, key);
+        json_add_int(entry, "pid", pid);
+        json_add_int(entry, "startTicks", (int64_t)start_ticks);
+    }
+}
+
+/* What a crashed daemon left stays written down until it has ended. */
 static void save_command(const struct compose_run *c, cJSON *docker)
 {
     uint64_t ticks = 0;
-    if (c->run_id != NULL) {
-        json_add_str(docker, "runId", c->run_id);
+    const char *run_id = c->run_id != NULL ? c->run_id : c->orphan_id;
+    if (run_id != NULL) {
+        json_add_str(docker, "runId", run_id);
     }
-    pid_t pid = docker_command_pid(c->command, &ticks);
-    if (pid != 0) {
-        cJSON *command = cJSON_AddObjectToObject(docker, "command");
-        json_add_int(command, "pid", pid);
-        json_add_int(command, "startTicks", (int64_t)ticks);
+    if (c->orphan != NULL) {
+        save_process(docker, "command", subprocess_pid(c->orphan),
+                     subprocess_start_ticks(c->orphan));
+    } else {
+        pid_t pid = docker_command_pid(c->command, &ticks);
+        save_process(docker, "command", pid, ticks);
     }
-    pid = docker_watch_pid(c->watch, &ticks);
-    if (pid != 0) {
-        cJSON *events = cJSON_AddObjectToObject(docker, "events");
-        json_add_int(events, "pid", pid);
-        json_add_int(events, "startTicks", (int64_t)ticks);
+    if (c->old_events != NULL) {
+        save_process(docker, "events", subprocess_pid(c->old_events),
+                     subprocess_start_ticks(c->old_events));
+    } else {
+        pid_t pid = docker_watch_pid(c->watch, &ticks);
+        save_process(docker, "events", pid, ticks);
     }
 }
 
@@ -134,6 +146,8 @@ static void orphan_on_exit(void *arg, int status)
     CHECK(c->magic == COMPOSE_RUN_MAGIC);
     subprocess_release(c->orphan);
     c->orphan = NULL;
+    free(c->orphan_id);
+    c->orphan_id = NULL;
     if (c->d->on_stopped != NULL) {
         compose_with_tool(c, compose_stop_begin);
     } else if (c->d->up == NULL) {
@@ -142,15 +156,54 @@ static void orphan_on_exit(void *arg, int status)
     }
 }
 
-/* A watcher is of no use any more; it is ended and forgotten. */
-static void end_old_events(struct deployment *d, const cJSON *events)
+/* A command whose start was not recorded any more. */
+static enum process_answer orphan_seek(void *arg, struct process_info *out_leader)
 {
-    struct subprocess *old = subprocess_adopt(d->env.loop, (pid_t)json_get_int(events, "pid", 0),
-                                              (uint64_t)json_get_int(events, "startTicks", 0),
-                                              orphan_on_exit, NULL, NULL);
-    if (old != NULL) {
-        (void)subprocess_signal(old, SIGKILL, NULL);
-        subprocess_release(old);
+    struct compose_run *c = arg;
+    (void)out_leader; /* nobody is left to watch */
+    CHECK(c->magic == COMPOSE_RUN_MAGIC);
+    return runid_kill(c->orphan_id);
+}
+
+static void old_events_on_exit(void *arg, int status)
+{
+    struct compose_run *c = arg;
+    (void)status;
+    CHECK(c->magic == COMPOSE_RUN_MAGIC);
+    subprocess_release(c->old_events);
+    c->old_events = NULL;
+}
+
+static struct subprocess *adopt_entry(struct compose_run *c, const cJSON *entry,
+                                      subprocess_exit_fn *on_exit)
+{
+    return entry == NULL
+               ? NULL
+               : subprocess_adopt(c->d->env.loop, (pid_t)json_get_int(entry, "pid", 0),
+                                  (uint64_t)json_get_int(entry, "startTicks", 0), on_exit, c, NULL);
+}
+
+/* What the last daemon's commands are at. */
+static void restore_commands(struct compose_run *c, const cJSON *docker)
+{
+    c->old_events = adopt_entry(c, json_get(docker, "events"), old_events_on_exit);
+    if (c->old_events != NULL) {
+        subprocess_stop(c->old_events, 0); /* it only watched */
+    }
+    const char *run_id = json_get_str(docker, "runId", NULL);
+    c->orphan = adopt_entry(c, json_get(docker, "command"), orphan_on_exit);
+    if (c->orphan != NULL) {
+        subprocess_stop(c->orphan, ORPHAN_GRACE_MS);
+    } else if (run_id != NULL) {
+        c->orphan_id = xstrdup(run_id);
+        c->orphan = subprocess_seek(c->d->env.loop, orphan_seek, orphan_on_exit, c, NULL);
+    }
+    if (c->orphan == NULL) {
+        free(c->orphan_id);
+        c->orphan_id = NULL;
+        if (c->is_launched || run_id != NULL) {
+            compose_with_tool(c, c->is_launched ? restore_begin : compose_stop_begin);
+        }
     }
 }
 
@@ -179,24 +232,5 @@ void compose_restore(struct deployment *d)
         }
         c->is_launched = true;
     }
-    const cJSON *events = json_get(docker, "events");
-    if (events != NULL) {
-        end_old_events(d, events);
-    }
-    const cJSON *command = json_get(docker, "command");
-    if (command != NULL) {
-        c->orphan = subprocess_adopt(d->env.loop, (pid_t)json_get_int(command, "pid", 0),
-                                     (uint64_t)json_get_int(command, "startTicks", 0),
-                                     orphan_on_exit, c, NULL);
-    }
-    if (c->orphan != NULL) {
-        subprocess_stop(c->orphan, ORPHAN_GRACE_MS);
-    }
-    const char *run_id = json_get_str(docker, "runId", NULL);
-    if (run_id != NULL) {
-        runid_kill(run_id); /* its start was not recorded any more */
-    }
-    if (c->orphan == NULL && (c->is_launched || run_id != NULL)) {
-        compose_with_tool(c, c->is_launched ? restore_begin : compose_stop_begin);
-    }
+    restore_commands(c, docker);
 }

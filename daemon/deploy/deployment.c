@@ -110,7 +110,9 @@ void deployment_free(struct deployment *d)
     service_action_free(d);
     d->runner->release(d);
     deployment_clear_services(d);
+    subprocess_release(d->old_init);
     subprocess_release(d->forward);
+    free(d->forward_id);
     loop_timer_fini(&d->timer);
     loop_timer_fini(&d->monitor);
     loop_timer_fini(&d->forward_again);

@@ -306,6 +306,13 @@ void forward_on_again(void *arg)
     }
 }
 
+static enum process_answer forward_seek(void *arg, struct process_info *out_leader)
+{
+    struct deployment *d = arg;
+    CHECK(d->magic == DEPLOYMENT_MAGIC);
+    return runid_find_leader(d->forward_id, out_leader);
+}
+
 void forward_restore(struct deployment *d)
 {
     cJSON *shell = cJSON_GetObjectItemCaseSensitive(d->state, "shell");
@@ -316,12 +323,12 @@ void forward_restore(struct deployment *d)
     }
     pid_t pid = (pid_t)json_get_int(entry, "pid", 0);
     uint64_t ticks = (uint64_t)json_get_int(entry, "startTicks", 0);
-    struct process_info leader;
-    if (pid == 0 && runid_find_leader(id, &leader)) {
-        pid = leader.pid;
-        ticks = leader.start_ticks;
+    if (pid == 0) { /* it may have been started, and that not written down any more */
+        d->forward_id = xstrdup(id);
+        d->forward = subprocess_seek(d->env.loop, forward_seek, forward_on_exit, d, NULL);
+    } else {
+        d->forward = subprocess_adopt(d->env.loop, pid, ticks, forward_on_exit, d, NULL);
     }
-    d->forward = subprocess_adopt(d->env.loop, pid, ticks, forward_on_exit, d, NULL);
     if (d->forward == NULL) {
         start_later(d); /* it died while there was no daemon */
     }

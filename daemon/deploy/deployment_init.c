@@ -49,6 +49,11 @@ char *up_init_script(const struct deployment *d)
 
 int up_init_environment(struct deployment *d, const char *const **out_env, struct err *err)
 {
+    if (d->old_init != NULL) { /* its id would be lost */
+        return err_set(err, ERR_BUSY,
+                       "what an earlier init script left cannot be ended now: out "
+                       "of descriptors or memory");
+    }
     autofree char *id = runid_new();
     state_set(state_object(d->state, "shell"), "initRunId", cJSON_CreateString(id));
     if (state_save(d, err) < 0) {
@@ -79,7 +84,9 @@ void up_on_init_done(void *arg, int status)
     CHECK(d->magic == DEPLOYMENT_MAGIC && d->up != NULL);
     d->up->init = NULL;
     /* What it left running on purpose is not ours to end: the next save forgets the id. */
-    cJSON_DeleteItemFromObjectCaseSensitive(state_object(d->state, "shell"), "initRunId");
+    if (d->old_init == NULL) {
+        cJSON_DeleteItemFromObjectCaseSensitive(state_object(d->state, "shell"), "initRunId");
+    }
     if (status == 0) {
         d->up->init_done = true;
         up_step_done(d);

@@ -145,9 +145,11 @@ struct deployment {
     void (*on_published)(struct deployment *d); /* when on_publish is answered */
     void (*on_withdrawn)(struct deployment *d); /* when no request reaches the services */
     char *failure_tail;                         /* owned; NULL: the last up did not fail */
-    struct subprocess *forward;                 /* owned: of serviceBind, or NULL */
-    loop_fn *forward_stopped;                   /* what goes on when it has ended */
-    struct loop_timer forward_again;            /* it died: the next one */
+    struct subprocess *old_init;     /* owned: what a crashed daemon's init script left, or NULL */
+    struct subprocess *forward;      /* owned: of serviceBind, or NULL */
+    char *forward_id;                /* owned: its run id while it is sought, or NULL */
+    loop_fn *forward_stopped;        /* what goes on when it has ended */
+    struct loop_timer forward_again; /* it died: the next one */
     uint64_t forward_started_ms;
     unsigned forward_deaths;       /* soon after their start, in a row */
     struct health_settings health; /* for the monitor */

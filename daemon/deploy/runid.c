@@ -1,7 +1,8 @@
-/* runid: see runid.h. Called by runner_shell.c when a session is restored; loop thread. */
+/* runid: see runid.h. Called by the runners when a session is restored; loop thread. */
 #include "daemon/deploy/runid.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -20,72 +21,88 @@ char *runid_new(void)
     return digest_hex(bytes, 2 * sizeof(bytes));
 }
 
-static bool carries(pid_t pid, const char *wanted)
+/* What one look at all processes has seen. */
+struct look {
+    struct process_info leader; /* zeroed: none of those who carry the id */
+    size_t count;               /* who carry it */
+    bool is_unknown;            /* some could not be looked at, or signalled */
+};
+
+/* A process that has ended, or is another user's, carries nothing. */
+static bool carries(pid_t pid, const char *wanted, struct look *look)
 {
     autofree char *path = xasprintf("/proc/%d/environ", (int)pid);
     struct buf text = {0};
     bool found = false;
+    errno = 0;
     if (file_read(path, ENVIRON_MAX, &text, NULL) == 0) {
         struct str rest = buf_str(&text);
         struct str item;
         while (!found && rest.len > 0 && str_next(&rest, '\0', &item)) {
             found = str_eq(item, str_of(wanted));
         }
+    } else {
+        look->is_unknown = look->is_unknown || process_is_want(errno);
     }
     buf_fini(&text);
     return found;
 }
 
-static size_t each_carrier(const char *id, process_fn *fn, void *arg)
+static void look_at(pid_t pid, const char *wanted, int signo, struct look *look)
+{
+    struct process_info info;
+    if (!process_read(pid, &info)) {
+        look->is_unknown = look->is_unknown || process_is_want(errno);
+        return;
+    }
+    if (info.state == 'Z' || info.state == 'X' || !carries(pid, wanted, look)) {
+        return;
+    }
+    look->count++;
+    if (info.pid == info.session && info.pid == info.group) {
+        look->leader = info;
+    }
+    if (signo != 0 && !process_signal(&info, signo)) {
+        look->is_unknown = true;
+    }
+}
+
+/* Signals those who carry the id, with signo 0 nobody. */
+static struct look look_for(const char *id, int signo)
 {
     autofree char *wanted = xasprintf(RUNID_VARIABLE "=%s", id);
-    size_t count = 0;
+    struct look look = {0};
     DIR *dir = opendir("/proc");
+    look.is_unknown = dir == NULL;
     for (struct dirent *e = dir == NULL ? NULL : readdir(dir); e != NULL; e = readdir(dir)) {
         uint64_t pid = 0;
-        struct process_info info;
-        if (str_to_u64(str_of(e->d_name), &pid) && pid <= INT32_MAX && (pid_t)pid != getpid() &&
-            process_read((pid_t)pid, &info) && info.state != 'Z' && info.state != 'X' &&
-            carries((pid_t)pid, wanted)) {
-            count++;
-            fn(&info, arg);
+        if (str_to_u64(str_of(e->d_name), &pid) && pid <= INT32_MAX && (pid_t)pid != getpid()) {
+            look_at((pid_t)pid, wanted, signo, &look);
         }
     }
     if (dir != NULL) {
         (void)closedir(dir);
     }
-    return count;
+    return look;
 }
 
-static void note_leader(const struct process_info *info, void *arg)
+enum process_answer runid_find_leader(const char *id, struct process_info *out_leader)
 {
-    struct process_info *leader = arg;
-    if (info->pid == info->session && info->pid == info->group) {
-        *leader = *info;
+    struct look look = look_for(id, 0);
+    if (look.leader.pid == 0) {
+        return look.is_unknown ? PROCESS_UNKNOWN : PROCESS_NONE;
     }
+    *out_leader = look.leader;
+    return PROCESS_FOUND;
 }
 
-bool runid_find_leader(const char *id, struct process_info *out_leader)
+enum process_answer runid_kill(const char *id)
 {
-    struct process_info leader = {0};
-    (void)each_carrier(id, note_leader, &leader);
-    if (leader.pid == 0) {
-        return false;
-    }
-    *out_leader = leader;
-    return true;
-}
-
-static void kill_one(const struct process_info *info, void *arg)
-{
-    (void)arg;
-    process_signal(info, SIGKILL);
-}
-
-void runid_kill(const char *id)
-{
+    struct look look = look_for(id, SIGKILL);
     /* Some may be forking while they are looked at. */
-    for (int i = 0; i < KILL_ROUNDS && each_carrier(id, kill_one, NULL) > 0; i++) {
+    for (int i = 1; i < KILL_ROUNDS && look.count > 0 && !look.is_unknown; i++) {
         (void)usleep(1000);
+        look = look_for(id, SIGKILL);
     }
+    return look.is_unknown ? PROCESS_UNKNOWN : PROCESS_NONE;
 }

@@ -3,11 +3,12 @@
  * Before a service (or init script) is started, a random id goes into state.json; the process has
  * it in its environment as WOS_RUN_ID, and its children inherit it. After a crash whoever
  * carries an id without a recorded pid is what was being started. Reads /proc; Linux.
+ *
+ * Out of descriptors or memory /proc shows nothing: PROCESS_UNKNOWN is no reason to forget an id.
+ * subprocess_seek asks again.
  */
 #ifndef WOS_DAEMON_DEPLOY_RUNID_H
 #define WOS_DAEMON_DEPLOY_RUNID_H
-
-#include <stdbool.h>
 
 #include "base/process.h"
 
@@ -15,9 +16,9 @@
 
 /* 32 hex digits; malloc'ed. */
 char *runid_new(void);
-/* The session leader that carries the id; false when there is none. */
-bool runid_find_leader(const char *id, struct process_info *out_leader);
-/* SIGKILL to all that carry it. */
-void runid_kill(const char *id);
+/* The session leader that carries the id. */
+enum process_answer runid_find_leader(const char *id, struct process_info *out_leader);
+/* SIGKILL to all that carry it: PROCESS_NONE, or PROCESS_UNKNOWN when some may be left. */
+enum process_answer runid_kill(const char *id);
 
 #endif

@@ -49,6 +49,8 @@ static void compose_release(struct deployment *d)
         free(c->cache_paths[i]);
     }
     subprocess_release(c->orphan);
+    subprocess_release(c->old_events);
+    free(c->orphan_id);
     docker_tool_fini(&c->tool);
     containers_fini(&c->found);
     envlist_fini(&c->env);

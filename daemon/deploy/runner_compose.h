@@ -43,6 +43,8 @@ struct compose_run {
     bool is_stopping;               /* the command ends before a stop goes on */
     char *ids;                      /* owned: container ids of a removal, one a line */
     struct subprocess *orphan;      /* owned: what a crashed daemon left at work */
+    char *orphan_id;                /* owned: its run id while it is sought, or NULL */
+    struct subprocess *old_events;  /* owned: a crashed daemon's watcher, until it has ended */
     char *service;                  /* owned: whom compose_service.c is at */
     compose_service_fn *service_done;
     char *explained; /* owned: the service whose end compose_explain tells of */

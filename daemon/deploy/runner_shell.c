@@ -322,7 +322,7 @@ static void shell_save(struct deployment *d)
     cJSON *shell = state_object(d->state, "shell");
     state_set(shell, "services", services);
     state_set(shell, "launching", launching);
-    if (d->up == NULL) {
+    if (d->up == NULL && d->old_init == NULL) {
         cJSON_DeleteItemFromObjectCaseSensitive(shell, "initRunId");
     }
 }
@@ -341,23 +341,47 @@ static void restore_keys(struct service_run *s, const cJSON *keys)
     }
 }
 
+/* It may have been started, and that not written down any more. */
+static enum process_answer service_seek(void *arg, struct process_info *out_leader)
+{
+    struct service_run *s = arg;
+    CHECK(s->magic == SERVICE_RUN_MAGIC);
+    bool is_first = s->process == NULL; /* then the services are just being restored */
+    enum process_answer answer = runid_find_leader(s->run_id, out_leader);
+    if (answer == PROCESS_UNKNOWN) {
+        return answer; /* the id stays in the file */
+    }
+    free(s->run_id);
+    s->run_id = NULL;
+    if (answer == PROCESS_FOUND) {
+        s->pid = out_leader->pid;
+        s->start_ticks = out_leader->start_ticks;
+    }
+    if (!is_first) {
+        (void)state_save(s->deployment, NULL); /* where that fails the id in the file leads to it */
+    }
+    return answer;
+}
+
 static void restore_service(struct deployment *d, const cJSON *entry)
 {
     struct service_run *s = state_restore_service(d, entry);
-    struct process_info leader;
     const char *id = json_get_str(entry, "runId", NULL);
     s->pid = (pid_t)json_get_int(entry, "pid", 0);
     s->start_ticks = (uint64_t)json_get_int(entry, "startTicks", 0);
-    bool is_new = id != NULL && runid_find_leader(id, &leader);
-    if (is_new) { /* it was started, and that not written down any more */
-        s->pid = leader.pid;
-        s->start_ticks = leader.start_ticks;
+    if (id != NULL) {
+        s->run_id = xstrdup(id);
+        s->process = subprocess_seek(d->env.loop, service_seek, service_on_exit, s, NULL);
     }
+    bool is_new = s->process != NULL;
     s->cwd = xstrdup(json_get_str(entry, "cwd", d->wt.root));
     const cJSON *line = cJSON_GetArrayItem(json_get(entry, "command"), 2);
     s->command = xstrdup(cJSON_IsString(line) ? line->valuestring : "");
     restore_keys(s, json_get(entry, "environmentKeys"));
-    s->process = subprocess_adopt(d->env.loop, s->pid, s->start_ticks, service_on_exit, s, NULL);
+    if (!is_new) {
+        s->process =
+            subprocess_adopt(d->env.loop, s->pid, s->start_ticks, service_on_exit, s, NULL);
+    }
     if (is_new || !state_restore_end(s, entry)) {
         s->state = s->process != NULL ? SERVICE_RUNNING : SERVICE_EXITED;
     } else if (s->process != NULL) {
@@ -366,6 +390,27 @@ static void restore_service(struct deployment *d, const cJSON *entry)
     for (size_t i = 0; i < s->port_count; i++) {
         s->ports[i].route = s->state == SERVICE_RUNNING ? ROUTE_LIVE : ROUTE_STOPPED;
     }
+}
+
+/* What an init script left, whose up is gone: nobody would look at how it ends. */
+static enum process_answer old_init_seek(void *arg, struct process_info *out_leader)
+{
+    struct deployment *d = arg;
+    (void)out_leader; /* nobody is left to watch */
+    CHECK(d->magic == DEPLOYMENT_MAGIC);
+    const char *id = json_get_str(json_get(d->state, "shell"), "initRunId", NULL);
+    return id == NULL ? PROCESS_NONE : runid_kill(id);
+}
+
+static void old_init_on_exit(void *arg, int status)
+{
+    struct deployment *d = arg;
+    (void)status;
+    CHECK(d->magic == DEPLOYMENT_MAGIC);
+    subprocess_release(d->old_init);
+    d->old_init = NULL;
+    cJSON_DeleteItemFromObjectCaseSensitive(state_object(d->state, "shell"), "initRunId");
+    (void)state_save(d, NULL); /* where that fails the next daemon looks for it again */
 }
 
 /* The daemon died while it started services: those whose start worked are found by their id. */
@@ -378,16 +423,14 @@ static void restore_launching(struct deployment *d, cJSON *shell)
         struct process_info leader;
         const char *id = json_get_str(entry, "runId", NULL);
         if (id != NULL && deployment_find(d, entry->string) == NULL &&
-            runid_find_leader(id, &leader)) {
+            runid_find_leader(id, &leader) != PROCESS_NONE) {
             restore_service(d, entry);
         }
     }
     bool news = cJSON_GetArraySize(launching) > 0;
     cJSON_Delete(launching);
-    const char *init = json_get_str(shell, "initRunId", NULL);
-    if (init != NULL) {
-        runid_kill(init); /* its up is gone: nobody would look at how it ends */
-        cJSON_DeleteItemFromObjectCaseSensitive(shell, "initRunId");
+    if (json_get_str(shell, "initRunId", NULL) != NULL) {
+        d->old_init = subprocess_seek(d->env.loop, old_init_seek, old_init_on_exit, d, NULL);
         news = true;
     }
     if (news) {

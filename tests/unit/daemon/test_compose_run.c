@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "base/json.h"
 #include "daemon/deploy/compose_exec.h"
 #include "daemon/deploy/deployment_internal.h"
+#include "daemon/deploy/runid.h"
 #include "daemon/deploy/runner_compose.h"
 
 struct world {
@@ -211,6 +213,80 @@ static void test_restore_and_plans(void **state)
     assert_int_equal(compose_exec_plan(w->d, "api", command, true, &plan, &err), -1);
     assert_int_equal(err.code, ERR_NOT_FOUND);
     exec_plan_fini(&plan);
+}
+
+static void on_left_exit(void *arg, int status)
+{
+    (void)arg;
+    (void)status;
+}
+
+/* What a daemon that was killed left at work, as this state says. */
+static pid_t leave_at_work(struct world *w, const char *id, const char *key)
+{
+    autofree char *variable = xasprintf(RUNID_VARIABLE "=%s", id);
+    const char *const env[] = {variable, "PATH=/usr/bin:/bin", NULL};
+    const char *const argv[] = {"sleep", "1000", NULL};
+    struct subprocess_spec spec = {
+        .argv = argv, .env = env, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1};
+    struct subprocess *p = subprocess_start(w->env.loop, &spec, on_left_exit, NULL, NULL);
+    assert_non_null(p);
+    pid_t pid = subprocess_pid(p);
+    autojson cJSON *state = store_load_state(w->home, "tree", NULL);
+    cJSON *docker = cJSON_GetObjectItemCaseSensitive(state, "docker");
+    if (key == NULL) {
+        json_add_str(docker, "runId", id);
+    } else {
+        cJSON_DeleteItemFromObjectCaseSensitive(docker, key);
+        cJSON *entry = cJSON_AddObjectToObject(docker, key);
+        json_add_int(entry, "pid", pid);
+        json_add_int(entry, "startTicks", (int64_t)subprocess_start_ticks(p));
+    }
+    assert_int_equal(store_save_state(w->home, "tree", state, NULL), 0);
+    subprocess_release(p);
+    return pid;
+}
+
+/* One descriptor is left, which is enough for the file; the former limit. */
+static struct rlimit restore_in_want(struct world *w)
+{
+    struct rlimit before;
+    int next = dup(STDIN_FILENO);
+    assert_int_equal(close(next), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const struct rlimit now = {(rlim_t)next + 1, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+    w->d = deployment_restore(&w->env, "tree", &w->health, &ops, w, NULL);
+    assert_non_null(w->d);
+    return before;
+}
+
+/* Out of descriptors they cannot be ended: they stay written down and are, later. */
+static void test_what_was_left_at_work_ends_without_descriptors(void **state)
+{
+    struct world *w = *state;
+    wait_container(w, SERVICE_RUNNING);
+    deployment_free(w->d);
+    w->d = NULL;
+    const pid_t events = leave_at_work(w, "id-of-events", "events");
+    const pid_t command = leave_at_work(w, "id-of-command", NULL);
+    autojson cJSON *state_before = store_load_state(w->home, "tree", NULL);
+    assert_string_equal(json_get_str(json_get(state_before, "docker"), "runId", ""),
+                        "id-of-command");
+    struct rlimit before = restore_in_want(w);
+    for (int i = 0; i < 3; i++) {
+        loop_turn(w->env.loop, true);
+    }
+    assert_int_equal(state_save(w->d, NULL), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    autojson cJSON *after = store_load_state(w->home, "tree", NULL);
+    assert_string_equal(json_get_str(json_get(after, "docker"), "runId", ""), "id-of-command");
+    assert_int_equal(json_get_int(json_get(json_get(after, "docker"), "events"), "pid", 0), events);
+    while (process_members(events, NULL, NULL) > 0 || process_members(command, NULL, NULL) > 0) {
+        loop_turn(w->env.loop, true);
+    }
+    wait_container(w, SERVICE_RUNNING);
+    assert_null(w->d->compose->orphan);
 }
 
 static void test_one_service(void **state)
@@ -428,6 +504,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_restore_and_plans, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_was_left_at_work_ends_without_descriptors, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_one_service, setup, teardown),
         cmocka_unit_test_setup_teardown(test_down, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_down_ends_the_operation_of_a_service, setup,

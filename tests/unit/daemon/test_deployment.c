@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 #include "base/subprocess.h"
 #include "daemon/deploy/deployment.h"
 #include "daemon/deploy/ports.h"
+#include "daemon/deploy/runid.h"
 #include "daemon/store/store.h"
 
 struct world {
@@ -535,6 +537,129 @@ static void test_a_service_that_ends_while_its_forwarder_is_stopped(void **state
     assert_string_equal(deployment_status(w->d), "stopped");
 }
 
+/* What a daemon that died just then started: in a session of its own, with an id. */
+static pid_t start_carrier(struct world *w, const char *id)
+{
+    autofree char *variable = xasprintf(RUNID_VARIABLE "=%s", id);
+    const char *const env[] = {variable, "PATH=/usr/bin:/bin", NULL};
+    const char *const argv[] = {"sleep", "1000", NULL};
+    struct subprocess_spec spec = {
+        .argv = argv, .env = env, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1};
+    struct subprocess *p = subprocess_start(w->env.loop, &spec, on_stubborn_exit, NULL, NULL);
+    assert_non_null(p);
+    pid_t pid = subprocess_pid(p);
+    subprocess_release(p);
+    return pid;
+}
+
+struct unrecorded {
+    pid_t service;
+    pid_t init;
+    pid_t forwarder;
+};
+
+/* A state of which only the ids lead to what runs; the deployment is gone. */
+static struct unrecorded make_unrecorded(struct world *w)
+{
+    write_config(w, "mode: shell\napp: {services: {a: {script: [sleep 1000]}}}\n");
+    up_ok(w, (struct deployment_request){0});
+    pid_t known = service_pid(w, "a");
+    deployment_free(w->d);
+    w->d = NULL;
+    assert_int_equal(kill(-known, SIGKILL), 0);
+    autojson cJSON *state = store_load_state(w->home, "tree", NULL);
+    cJSON *shell = cJSON_GetObjectItemCaseSensitive(state, "shell");
+    cJSON *services = cJSON_DetachItemFromObjectCaseSensitive(shell, "services");
+    cJSON *entry = cJSON_GetObjectItemCaseSensitive(services, "a");
+    cJSON_DeleteItemFromObjectCaseSensitive(entry, "pid");
+    (void)json_add_str(entry, "runId", "id-of-a");
+    cJSON_DeleteItemFromObjectCaseSensitive(shell, "launching");
+    assert_true(cJSON_AddItemToObject(shell, "launching", services));
+    (void)json_add_str(shell, "initRunId", "id-of-init");
+    (void)json_add_str(cJSON_AddObjectToObject(shell, "forward"), "runId", "id-of-forward");
+    assert_int_equal(store_save_state(w->home, "tree", state, NULL), 0);
+    return (struct unrecorded){start_carrier(w, "id-of-a"), start_carrier(w, "id-of-init"),
+                               start_carrier(w, "id-of-forward")};
+}
+
+/* One descriptor is left, which is enough for the file. */
+static struct rlimit restore_in_want(struct world *w)
+{
+    struct rlimit before;
+    int next = dup(STDIN_FILENO);
+    assert_int_equal(close(next), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const struct rlimit now = {(rlim_t)next + 1, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+    w->d = deployment_restore(&w->env, "tree", &w->health, &ops, w, NULL);
+    assert_non_null(w->d);
+    return before;
+}
+
+static void assert_ids_are_saved(const struct world *w)
+{
+    autojson cJSON *state = store_load_state(w->home, "tree", NULL);
+    const cJSON *shell = json_get(state, "shell");
+    assert_string_equal(json_get_str(json_get(json_get(shell, "launching"), "a"), "runId", ""),
+                        "id-of-a");
+    assert_string_equal(json_get_str(shell, "initRunId", ""), "id-of-init");
+    assert_string_equal(json_get_str(json_get(shell, "forward"), "runId", ""), "id-of-forward");
+}
+
+/* Out of descriptors nobody is found: nobody is forgotten for that. */
+static void test_a_restore_without_descriptors_forgets_nobody(void **state)
+{
+    struct world *w = *state;
+    struct unrecorded run = make_unrecorded(w);
+    struct rlimit before = restore_in_want(w);
+    for (int i = 0; i < 3; i++) {
+        loop_turn(w->env.loop, true);
+    }
+    assert_ids_are_saved(w);
+    assert_string_equal(deployment_status(w->d), "running");
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    while (service_pid(w, "a") != run.service || process_members(run.init, NULL, NULL) > 0) {
+        loop_turn(w->env.loop, true);
+    }
+    autojson cJSON *saved = store_load_state(w->home, "tree", NULL);
+    const cJSON *shell = json_get(saved, "shell");
+    assert_int_equal(json_get_int(json_get(json_get(shell, "services"), "a"), "pid", 0),
+                     run.service);
+    assert_null(json_get(json_get(shell, "launching"), "a"));
+    while (json_get(shell, "initRunId") != NULL) {
+        loop_turn(w->env.loop, true);
+        cJSON_Delete(saved);
+        saved = store_load_state(w->home, "tree", NULL);
+        shell = json_get(saved, "shell");
+    }
+    down(w);
+    assert_int_equal(process_members(run.service, NULL, NULL), 0);
+    assert_int_equal(process_members(run.forwarder, NULL, NULL), 0);
+    assert_string_equal(deployment_status(w->d), "stopped");
+}
+
+/* A down waits until it is known what there is to be stopped. */
+static void test_a_down_without_descriptors_stops_all(void **state)
+{
+    struct world *w = *state;
+    struct unrecorded run = make_unrecorded(w);
+    struct rlimit before = restore_in_want(w);
+    unsigned dones = w->dones;
+    assert_int_equal(deployment_down(w->d, NULL), 0);
+    for (int i = 0; i < 5; i++) {
+        loop_turn(w->env.loop, true);
+    }
+    assert_int_equal(w->dones, dones);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    wait_dones(w, dones + 1);
+    assert_int_equal(w->outcome, DEPLOYMENT_SUCCEEDED);
+    assert_int_equal(process_members(run.service, NULL, NULL), 0);
+    assert_int_equal(process_members(run.forwarder, NULL, NULL), 0);
+    while (process_members(run.init, NULL, NULL) > 0) {
+        loop_turn(w->env.loop, true);
+    }
+}
+
 static void test_down_cancels_up(void **state)
 {
     struct world *w = *state;
@@ -683,6 +808,8 @@ int main(int argc, char **argv)
         DEPLOYMENT_TEST(test_crash_after_up),
         DEPLOYMENT_TEST(test_no_process_of_another_boot_is_adopted),
         DEPLOYMENT_TEST(test_a_service_that_ends_while_its_forwarder_is_stopped),
+        DEPLOYMENT_TEST(test_a_restore_without_descriptors_forgets_nobody),
+        DEPLOYMENT_TEST(test_a_down_without_descriptors_stops_all),
         DEPLOYMENT_TEST(test_down_cancels_up),
         DEPLOYMENT_TEST(test_down_while_waiting_for_routes),
         DEPLOYMENT_TEST(test_selection_and_environment),
