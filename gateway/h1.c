@@ -311,8 +311,10 @@ static enum h1_result read_chunk_size(struct h1_body *body, struct str data, siz
     uint64_t size = 0;
     size_t i = 0;
     for (; i < data.len && hex_value(data.ptr[i]) >= 0; i++) {
-        if (i >= 15) {
-            return H1_FAULT; /* would overflow what a length can be */
+        /* 15 digits behind leading zeros, of which there may be any number that fits: one more
+         * would overflow what a length can be. */
+        if (size >> (14 * 4) != 0 || i >= CHUNK_LINE_MAX) {
+            return H1_FAULT;
         }
         size = size * 16 + (uint64_t)hex_value(data.ptr[i]);
     }

@@ -182,6 +182,8 @@ CHUNKED = [
     chunk("hexadecimal sizes", b"a\r\n0123456789\r\nB\r\n0123456789a\r\n0\r\n\r\n",
           served(body=b"01234567890123456789a")),
     chunk("leading zeros", b"005\r\nhello\r\n000\r\n\r\n", HELLO),
+    chunk("sixteen digits, zeros first",
+          b"0000000000000005\r\nhello\r\n0000000000000000\r\n\r\n", HELLO),
     chunk("a line of 10,000 zeros", b"0" * 10000 + b"5\r\nhello\r\n0\r\n\r\n",
           either(HELLO, broken_off), broken_off),
     chunk("extension", b"5;a=b\r\nhello\r\n0;c\r\n\r\n", HELLO, rfc="9112 7.1.1"),

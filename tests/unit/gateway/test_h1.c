@@ -405,6 +405,7 @@ static const struct {
     {LIT("5\r\nhello\r\n0\r\n\r\n"), "hello", NULL},
     {LIT("1\r\na\r\n2\r\nbc\r\n0\r\n\r\n"), "abc", NULL},
     {LIT("00005\r\nhello\r\n000\r\n\r\n"), "hello", NULL},
+    {LIT("0000000000000005\r\nhello\r\n00000000000000000000\r\n\r\n"), "hello", NULL},
     {LIT("A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n"), "01234567890123456789", NULL},
     {LIT("5;a=b;c=\"d e\"\r\nhello\r\n0;last\r\n\r\n"), "hello", NULL},
     {LIT("5 ;a\r\nhello\r\n0\t\r\n\r\n"), "hello", NULL},
@@ -489,6 +490,8 @@ static void test_chunked_illegal(void **state)
         LIT("1\rX\na\r\n"),
         LIT("FFFFFFFFFFFFFFFF\r\n"),
         LIT("10000000000000001\r\n"),
+        LIT("1000000000000000\r\n"),
+        LIT("000010000000000000001\r\n"),
         LIT("0\r\nA : b\r\n\r\n"),
         LIT("0\r\nA: b\r\n c\r\n\r\n"),
         LIT("0\r\nA: b\n\r\n"),
@@ -549,6 +552,13 @@ static void test_chunk_line_bounded(void **state)
     }
     assert_int_equal(r.result, H1_FAULT);
     assert_true(given < 5000);
+    reader_fini(&r);
+    reader_init(&r, H1_BODY_CHUNKED, 0);
+    for (given = 0; r.result == H1_MORE && given < 100000; given += 16) {
+        reader_give(&r, "0000000000000000", 16);
+    }
+    assert_int_equal(r.result, H1_FAULT);
+    assert_int_equal(given, 4096 + 16);
     reader_fini(&r);
     reader_init(&r, H1_BODY_CHUNKED, 0);
     reader_give(&r, "0\r\n", 3);
