@@ -153,10 +153,9 @@ static struct head_fault check_connection(struct head *h, struct str value)
     if (h->is_h2) {
         return fault(400, "Connection is not allowed in HTTP/2");
     }
-    if (h->connection_count == COUNT_OF(h->connection)) {
-        return fault(400, "too many Connection fields");
+    if (h->connection_count++ == 0) {
+        h->connection = value;
     }
-    h->connection[h->connection_count++] = value;
     h->wants_close = h->wants_close || str_list_has(value, STR("close"));
     h->wants_keep_alive = h->wants_keep_alive || str_list_has(value, STR("keep-alive"));
     h->wants_upgrade = h->wants_upgrade || str_list_has(value, STR("upgrade"));
@@ -363,6 +362,18 @@ struct head_fault head_check_response(struct head *h)
     return found;
 }
 
+/* By name: between the check and the writing other fields are taken out of the list. */
+static bool is_in_any_connection(const struct head *h, struct str name)
+{
+    for (uint32_t i = 0; i < h->count; i++) {
+        const struct head_field *f = &h->fields[i];
+        if (str_eq_nocase(f->name, STR("connection")) && str_list_has(f->value, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool head_is_hop_by_hop(const struct head *h, struct str name)
 {
     static const struct str names[] = {
@@ -380,12 +391,8 @@ bool head_is_hop_by_hop(const struct head *h, struct str name)
             return true;
         }
     }
-    for (uint8_t i = 0; i < h->connection_count; i++) {
-        if (str_list_has(h->connection[i], name)) {
-            return true;
-        }
-    }
-    return false;
+    return h->connection_count > 0 && (str_list_has(h->connection, name) ||
+                                       (h->connection_count > 1 && is_in_any_connection(h, name)));
 }
 
 struct str head_plain_name(struct str raw, char *text)

@@ -54,8 +54,8 @@ struct head {
     bool te_trailers;
     int32_t max_forwards; /* of OPTIONS and TRACE (RFC 9110 7.6.2); FORWARDS_ANY if not told */
     struct str upgrade;
-    struct str connection[8]; /* values of Connection fields */
-    uint8_t connection_count;
+    struct str connection;     /* value of the first Connection field; few heads have another */
+    uint32_t connection_count; /* of such fields; head_is_hop_by_hop finds the others */
 };
 
 /* What is wrong, for a reply: status 0 = legal. */

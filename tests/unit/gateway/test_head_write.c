@@ -131,6 +131,10 @@ static void test_write_strips(void **state)
               "X-Real-IP: 10.0.0.1\r\nX-Kept: yes\r\nExpect: 100-continue\r\n\r\n");
     writes(&forward, "GET / HTTP/1.1\r\nHost: a.example\r\nX-Kept: yes\r\n"
                      "Expect: 100-continue\r\n" FORWARDED "\r\n");
+    /* However many fields name them. */
+    legal(GET "X-A: 1\r\nConnection:\r\nConnection: x-b\r\nX-B: 1\r\nX-C: 1\r\n"
+              "Connection: close\r\nConnection: x-a\r\nX-D: 1\r\n\r\n");
+    writes(&forward, "GET / HTTP/1.1\r\nHost: a.example\r\nX-C: 1\r\nX-D: 1\r\n" FORWARDED "\r\n");
     /* CGI and its heirs read these as the same names. */
     legal(GET "X_Forwarded_For: 10.0.0.1\r\nX-Real_IP: 10.0.0.1\r\nContent_Length: 9\r\n"
               "Transfer_Encoding: chunked\r\nX_Mine: 1\r\n\r\n");
