@@ -167,6 +167,16 @@ static void load_stand_in(struct certsource *s)
     }
 }
 
+/* True when a pair of the source is served, or kept, that is valid and for the domain. */
+static bool has_better(struct certsource *s)
+{
+    if (s->cert == NULL) {
+        (void)load_kept(s, s->attempt_at); /* says why not */
+    }
+    return s->cert != NULL && certsource_is_own(s) && s->attempt_at <= s->cert->not_after &&
+           lastgood_is_for(s->cert, s->spec.domain);
+}
+
 static void load_files(struct certsource *s)
 {
     struct err err = {.msg = ""};
@@ -178,10 +188,21 @@ static void load_files(struct certsource *s)
         source_fail(s, "files", err.msg);
         return;
     }
+    /* Whoever swaps in a pair of other names did so by mistake: what works goes on. */
+    bool is_for_us = lastgood_is_for(cert, s->spec.domain);
+    if (!is_for_us && has_better(s)) {
+        (void)err_set(&err, ERR_CONFIG, "%s: it has no name under %s", s->files.cert_path,
+                      s->spec.domain); /* the message is what counts */
+        source_fail(s, "files", err.msg);
+        cert_free(cert);
+        buf_fini(&chain);
+        issue_buf_wipe(&key);
+        return;
+    }
     serve(s, SERVED_OWN, cert, &chain, &key);
     source_succeed(s);
-    if (lastgood_save(s->dir, s->spec.kind, buf_str(&s->chain_pem), buf_str(&s->key_pem), &err) <
-        0) {
+    if (is_for_us && lastgood_save(s->dir, s->spec.kind, buf_str(&s->chain_pem),
+                                   buf_str(&s->key_pem), &err) < 0) {
         log_warn("certificate", "the pair is not kept for bad times", LOG_STR("error", err.msg));
     }
     log_info("certificate", "serving the pair from files", LOG_STR("cert", s->files.cert_path));

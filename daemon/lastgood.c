@@ -55,8 +55,11 @@ static bool pair_split(struct str text, struct str *out_key, struct str *out_cha
     return true;
 }
 
-static bool has_name_under(const struct cert *cert, const char *domain)
+bool lastgood_is_for(const struct cert *cert, const char *domain)
 {
+    if (*domain == '\0' || cert_covers(cert, str_of(domain))) {
+        return true;
+    }
     for (size_t i = 0; i < cert->name_count; i++) {
         const char *name = cert->names[i];
         if (host_is_under(str_of(strncmp(name, "*.", 2) == 0 ? name + 2 : name), str_of(domain))) {
@@ -81,7 +84,7 @@ struct cert *lastgood_load(const char *certs_dir, const char *kind, const char *
         (void)err_set(err, ERR_CONFIG, "%s is damaged", path); /* NULL tells the caller */
     } else if ((cert = cert_check_pair(chain, key, now, err)) == NULL) {
         (void)err_wrap(err, "%s", path); /* as above */
-    } else if (!has_name_under(cert, domain)) {
+    } else if (!lastgood_is_for(cert, domain)) {
         (void)err_set(err, ERR_CONFIG, "%s: it has no name under %s", path, domain);
         cert_free(cert);
         cert = NULL;

@@ -277,6 +277,21 @@ def test_bad_replacement_keeps_the_old_one(make_wos, tmp_path):
     assert wos.certificate()["state"] == "stale"
     assert served(wos) == first
     assert_never_plaintext(wos)
+    kept = (wos.home / "certs" / "files-last-good.pem").read_bytes()
+    # A pair that matches, of another domain: no better, and not what is kept for bad times.
+    foreign = make_pair(other, "foreign", names=("other.example",))
+    os.replace(foreign[1], key)
+    os.replace(foreign[0], crt)
+
+    def no_name():
+        cert = wos.certificate()
+        return "no name under wos.localhost" in cert["lastError"]["message"] and cert
+    assert harness.until("its names are told", no_name, timeout=90)["state"] == "stale"
+    wos.ok("restart")
+    harness.until("the gateway serves", lambda: served(wos))
+    assert no_name()["state"] == "stale"
+    assert served(wos) == first
+    assert (wos.home / "certs" / "files-last-good.pem").read_bytes() == kept
 
 
 def test_last_good_pair_outlives_the_daemon(make_wos, tmp_path):

@@ -53,15 +53,14 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Keeps a pair named `name` that is valid for so many seconds from now. */
-static void keep(const struct fixture *f, const char *name, int64_t seconds)
+/* A pair of this subject and this name that is valid for so many seconds from now. */
+static struct pair pair_of(const char *subject, const char *dns, int64_t seconds)
 {
     int64_t now = clock_wall_ms() / 1000;
-    const char *const names[] = {"*.d.test"};
-    struct issue_request request = {.common_name = name,
+    struct issue_request request = {.common_name = subject,
                                     .not_before = now - DAY,
                                     .not_after = now + seconds,
-                                    .dns_names = names,
+                                    .dns_names = &dns,
                                     .dns_count = 1};
     struct pair pair = {.chain = {0}};
     EVP_PKEY *key = issue_key(NULL);
@@ -69,10 +68,28 @@ static void keep(const struct fixture *f, const char *name, int64_t seconds)
     assert_non_null(cert);
     assert_int_equal(issue_cert_pem(cert, &pair.chain, NULL), 0);
     assert_int_equal(issue_key_pem(key, &pair.key, NULL), 0);
-    assert_int_equal(
-        lastgood_save(f->dir, "tunnel", buf_str(&pair.chain), buf_str(&pair.key), NULL), 0);
     X509_free(cert);
     EVP_PKEY_free(key);
+    return pair;
+}
+
+/* Keeps a pair for the domain. */
+static void keep(const struct fixture *f, const char *subject, int64_t seconds)
+{
+    struct pair pair = pair_of(subject, "*.d.test", seconds);
+    assert_int_equal(
+        lastgood_save(f->dir, "tunnel", buf_str(&pair.chain), buf_str(&pair.key), NULL), 0);
+    pair_fini(&pair);
+}
+
+/* A pair as the configured files. */
+static void put_files(const struct fixture *f, const char *subject, const char *dns)
+{
+    struct pair pair = pair_of(subject, dns, DAY);
+    autofree char *crt = path_join(f->home, "none.crt");
+    autofree char *key = path_join(f->home, "none.key");
+    assert_int_equal(file_write_atomic(crt, buf_str(&pair.chain), 0600, NULL), 0);
+    assert_int_equal(file_write_atomic(key, buf_str(&pair.key), 0600, NULL), 0);
     pair_fini(&pair);
 }
 
@@ -122,12 +139,31 @@ static void test_kept_pair_expires(void **state)
     certkeeper_free(k);
 }
 
+/* Files of another domain are served where there is nothing better, and never kept. */
+static void test_files_of_another_domain(void **state)
+{
+    struct fixture *f = *state;
+    autofree char *path = path_join(f->dir, "files-last-good.pem");
+    put_files(f, "stray", "other.test");
+    struct certkeeper *k = keeper_new(f);
+    autojson cJSON *out = certkeeper_json(k, "tunnel");
+    assert_string_equal(json_get_str(out, "state", ""), "active");
+    assert_non_null(strstr(json_get_str(out, "subject", ""), "stray"));
+    assert_int_not_equal(access(path, F_OK), 0);
+    certkeeper_free(k);
+    keep(f, "kept", DAY);
+    k = keeper_new(f);
+    assert_true(serves(k, "stale", "kept"));
+    certkeeper_free(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_nothing_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kept_pair_serves, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kept_pair_expires, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_files_of_another_domain, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -111,12 +111,37 @@ static void test_not_used_when_wrong(void **state)
     pair_fini(&pair);
 }
 
+static bool is_for(const char *name, const char *domain)
+{
+    struct pair pair = pair_for(name);
+    struct cert *cert = cert_parse(buf_str(&pair.chain), NULL);
+    assert_non_null(cert);
+    bool is = lastgood_is_for(cert, domain);
+    cert_free(cert);
+    pair_fini(&pair);
+    return is;
+}
+
+static void test_whom_it_is_for(void **state)
+{
+    (void)state;
+    assert_true(is_for("example.com", "example.com"));
+    assert_true(is_for("*.example.com", "example.com"));
+    assert_true(is_for("a.b.example.com", "example.com"));
+    assert_true(is_for("*.example.com", "ui.example.com")); /* covers it, lies above it */
+    assert_true(is_for("example.com", ""));                 /* web.ssl without web.hostname */
+    assert_false(is_for("other.com", "example.com"));
+    assert_false(is_for("notexample.com", "example.com"));
+    assert_false(is_for("*.com", "a.example.com"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_kept_as_it_was, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_file_for_both, setup, teardown),
         cmocka_unit_test_setup_teardown(test_not_used_when_wrong, setup, teardown),
+        cmocka_unit_test(test_whom_it_is_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
