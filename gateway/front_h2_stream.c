@@ -153,13 +153,15 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     const struct limits *limits = worker_limits(x->worker);
     enum { ENTRY_OVERHEAD = 32 };
     s->header_bytes += name_len + value_len + ENTRY_OVERHEAD;
-    s->too_many = s->too_many || s->header_bytes > limits->header_bytes_max;
+    if (s->header_bytes > limits->header_bytes_max) {
+        s->too_much = "tunnel: header section too large";
+    }
     if (s->header_bytes > (size_t)limits->header_bytes_max * H2_GUARD_HEAD_FACTOR) {
         /* One byte of an indexed field can stand for thousands. */
         h2_terminate(s->front, NGHTTP2_ENHANCE_YOUR_CALM);
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
-    if (s->too_many) {
+    if (s->too_much != NULL) {
         /* Not one byte is kept of a list that small frames can make huge. */
         return s->trailers != NULL ? refuse_trailers(s) : 0;
     }
@@ -181,7 +183,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     if (name_len > 0 && name[0] == ':') {
         add_pseudo(&x->request, field_name, field_value);
     } else if (!head_add(&x->request, &x->arena, field_name, field_value, max)) {
-        s->too_many = true;
+        s->too_much = "tunnel: too many header fields";
     }
     return 0;
 }
@@ -210,8 +212,8 @@ static void start(struct h2_stream *s, bool has_body)
     s->front->unstarted--;
     s->is_connect = h->protocol.len > 0;
     h2_priority_start(s);
-    if (s->too_many) {
-        exchange_reply(x, 431, "tunnel: too many header fields");
+    if (s->too_much != NULL) {
+        exchange_reply(x, 431, s->too_much);
     } else if (h->target.len > worker_limits(x->worker)->uri_bytes_max) {
         exchange_reply(x, 414, "tunnel: request target too long");
     } else if (exchange_check(x)) {
@@ -359,7 +361,7 @@ bool h2_stream_refuse_head(struct front_h2 *f, int32_t id)
     if (s == NULL || s->x == NULL || s->started) {
         return false;
     }
-    s->too_many = true;
+    s->too_much = "tunnel: header section too large"; /* one field of it */
     start(s, false);
     return true;
 }

@@ -77,13 +77,13 @@ struct h2_stream {
     struct head *trailers;  /* of the request; in the exchange's arena */
     nghttp2_nv *end_fields; /* owned: trailers of the answer, one block */
     size_t end_count;
-    size_t header_bytes; /* of heads and trailers, counted as RFC 9113 6.5.2 does */
-    uint64_t body_ms;    /* when a byte of the request's body last came, or could */
-    size_t unconsumed;   /* request bytes whose window is not given back */
+    size_t header_bytes;  /* of heads and trailers, counted as RFC 9113 6.5.2 does */
+    uint64_t body_ms;     /* when a byte of the request's body last came, or could */
+    size_t unconsumed;    /* request bytes whose window is not given back */
+    const char *too_much; /* which limit the head is over, as the answer says it; NULL: none */
     struct priority priority;
     bool is_connect;
-    bool too_many; /* header fields */
-    bool refused;  /* … of trailers: reset */
+    bool refused; /* trailers over the limits: reset */
     bool started;
     bool request_ended;
     bool uploading; /* counted in front->uploading */

@@ -69,9 +69,9 @@ def fields_up_to(client, path, size):
     return base.replace("X-Fill: ", "X-Fill: " + "a" * (size - len(base)))
 
 
-def refused(client, status):
+def refused(client, status, why=""):
     answer = client.read_answer()
-    assert answer.status == status
+    assert answer.status == status and why in answer.text
     client.channel.wait_closed()
     return answer
 
@@ -81,7 +81,7 @@ def test_head_of_the_largest_size(small):
         client.send(fields_up_to(client, "/echo", HEAD_BYTES))
         assert client.read_answer().status == 200
         client.send(fields_up_to(client, "/echo", HEAD_BYTES + 1))
-        refused(client, 431)
+        refused(client, 431, "header section too large")
 
 
 def test_head_that_never_ends(small):
@@ -98,6 +98,7 @@ def test_fields_of_a_head(small):
             answer = client.request(path="/echo",
                                     headers=[("X-%d" % i, "1") for i in range(count - 1)])
             assert answer.status == status
+            assert ("too many header fields" in answer.text) == (status == 431)
 
 
 def test_target_of_the_largest_size(small):
@@ -115,8 +116,10 @@ def test_target_of_the_largest_size_in_h2(small):
         assert client.request(path="/echo?" + "q" * (URI_BYTES - 6)).status == 200
         assert client.request(path="/echo?" + "q" * (URI_BYTES - 5)).status == 414
         fields = [("x-%d" % i, "1") for i in range(HEAD_FIELDS + 1)]
-        assert client.request(path="/echo", headers=fields).status == 431
-        assert client.request(path="/echo", headers=[("x-fill", "a" * HEAD_BYTES)]).status == 431
+        answer = client.request(path="/echo", headers=fields)
+        assert (answer.status, answer.text.strip()) == (431, "tunnel: too many header fields")
+        answer = client.request(path="/echo", headers=[("x-fill", "a" * HEAD_BYTES)])
+        assert (answer.status, answer.text.strip()) == (431, "tunnel: header section too large")
         assert client.request(path="/echo").status == 200
 
 
