@@ -74,8 +74,10 @@ static struct exchange *back_detach(struct back_h1 *b)
 static void back_failed(struct back_h1 *b, uint16_t status, const char *text)
 {
     struct exchange *x = back_detach(b);
+    bool is_v6 = b->conn != NULL && b->conn->is_v6;
     back_drop(b);
     if (x != NULL) {
+        x->upstream_v6 = is_v6;
         exchange_fail(x, status, text);
     }
 }
@@ -203,7 +205,7 @@ void back_h1_start(struct exchange *x)
     x->upstream_port = x->route->port;
     x->upstream_reused = link != NULL;
     x->upstream_connected = link != NULL;
-    x->upstream_v6 = link != NULL && !b->conn->try_v6;
+    x->upstream_v6 = link != NULL && b->conn->is_v6;
     stat_add(&w->stats.upstream_retries, x->retried ? 1 : 0);
     b->sent_before = b->conn->bytes_out;
     x->back = &back_ops;
@@ -526,6 +528,7 @@ static void on_dead(struct back_h1 *b, struct conn *c)
     if (x == NULL) {
         return;
     }
+    x->upstream_v6 = c->is_v6;
     if (b->state == BACK_TUNNEL) {
         x->aborted = ABORT_SERVICE;
         exchange_response_end(x, NULL);
@@ -545,7 +548,7 @@ static void back_on_event(struct conn *c, enum conn_event event)
     case CONN_READY:
         if (x != NULL) {
             x->upstream_connected = true;
-            x->upstream_v6 = !c->try_v6;
+            x->upstream_v6 = c->is_v6;
             conn_set_deadline(c, worker_limits(x->worker)->response_timeout_ms);
             x->front->want(x, true);
         }

@@ -30,11 +30,15 @@ static void back_free(struct loop_call *call)
 /* The connection is over: ends every stream; b goes at the end of the turn. */
 static void back_forget(struct back_h2 *b, uint16_t status, const char *why)
 {
+    bool is_v6 = b->conn->is_v6;
     upstream_remove(&b->link);
     b->conn = NULL;
     b->leaving = true;
     while (b->streams != NULL) {
         struct back_stream *s = b->streams;
+        if (s->x != NULL) {
+            s->x->upstream_v6 = is_v6;
+        }
         if (s->x != NULL && status != 502) {
             exchange_fail(back_stream_detach(s), status, why);
         }
@@ -120,7 +124,7 @@ static bool takes_websockets(struct back_h2 *b)
 static void submit(struct back_stream *s)
 {
     s->x->upstream_connected = true;
-    s->x->upstream_v6 = !s->back->conn->try_v6;
+    s->x->upstream_v6 = s->back->conn->is_v6;
     if (s->is_connect && !takes_websockets(s->back)) {
         fail_stream(s, 502, "does not take WebSockets over HTTP/2 (RFC 8441)");
     } else if (!back_stream_submit(s)) {

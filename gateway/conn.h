@@ -88,6 +88,7 @@ struct conn {
     bool put_off;   /* what was written leaves at the end of the next turn: conn_put_off */
     bool left_rest; /* this turn sent all but so little that it is no segment of its own */
     bool try_v6;    /* dialling: ::1 not tried yet */
+    bool is_v6;     /* dialled: connected to ::1 */
     bool shut_write;
     bool alpn_h2;
     bool ticket_queued;      /* TLS 1.3, this turn: the handshake is done and its ticket in out */

@@ -113,6 +113,7 @@ void conn_dial_finish(struct conn *c)
         return;
     }
     c->error = 0;
+    c->is_v6 = !c->try_v6;
     c->can_write = true;
     c->state = c->ssl != NULL ? CONN_HANDSHAKE : CONN_OPEN;
     conn_mark_dirty(c);

@@ -222,7 +222,7 @@ void exchange_fail(struct exchange *x, uint16_t status, const char *text)
         exchange_cut(x, ABORT_SERVICE);
         return;
     }
-    struct reply r = reply_upstream(x->route, status, text, &x->arena);
+    struct reply r = reply_upstream(x->route, x->upstream_v6, status, text, &x->arena);
     exchange_answer(x, &r);
 }
 

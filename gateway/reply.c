@@ -318,8 +318,8 @@ struct reply reply_not_serving(const struct route *route, uint64_t now_ms, struc
     return r;
 }
 
-struct reply reply_upstream(const struct route *route, uint16_t status, const char *reason,
-                            struct arena *arena)
+struct reply reply_upstream(const struct route *route, bool at_v6, uint16_t status,
+                            const char *reason, struct arena *arena)
 {
     bool down = strcmp(reason, strerrordesc_np(ECONNREFUSED)) == 0;
     bool failing = route->state == ROUTE_FAILING;
@@ -329,8 +329,9 @@ struct reply reply_upstream(const struct route *route, uint16_t status, const ch
                 : down          ? "service-down"
                 : status == 504 ? "upstream-timeout"
                                 : "upstream-error",
-        .text = arena_try_printf(arena, "tunnel: upstream error (%.*s -> 127.0.0.1:%u: %s)",
-                                 STR_ARG(route->host), route->port, reason),
+        .text = arena_try_printf(arena, "tunnel: upstream error (%.*s -> %s:%u: %s)",
+                                 STR_ARG(route->host), at_v6 ? "[::1]" : "127.0.0.1", route->port,
+                                 reason),
         .title = failing         ? "Health check fails"
                  : down          ? "Service down"
                  : status == 504 ? "No answer in time"

@@ -68,9 +68,10 @@ struct reply reply_no_route(struct str host, struct arena *arena);
 struct reply reply_forbidden(void);
 /* A route that is STARTING or STOPPED; now_ms is wall clock. */
 struct reply reply_not_serving(const struct route *route, uint64_t now_ms, struct arena *arena);
-/* The service could not be reached (502) or not in time (504); `reason` is a constant text. */
-struct reply reply_upstream(const struct route *route, uint16_t status, const char *reason,
-                            struct arena *arena);
+/* The service, at 127.0.0.1 or [::1], could not be reached (502) or not in time (504); `reason` is
+ * a constant text. */
+struct reply reply_upstream(const struct route *route, bool at_v6, uint16_t status,
+                            const char *reason, struct arena *arena);
 /* Where they are served on routes with a secret. */
 #define REPLY_LOGIN_PATH "/.wos/login"
 #define REPLY_LOGOUT_PATH "/.wos/logout"

@@ -70,9 +70,10 @@ class Peer:
 class RawService:
     """reply(peer, head) per request; or talk(peer) for the whole connection."""
 
-    def __init__(self, reply=None, talk=None, context=None):
+    def __init__(self, reply=None, talk=None, context=None, host="127.0.0.1"):
         self.reply, self.talk, self.context = reply, talk, context
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.listener = socket.create_server((host, 0), family=family, backlog=128)
         self.port = self.listener.getsockname()[1]
         self.connections = 0
         self.socks = []

@@ -4,6 +4,7 @@ Whatever they do, a client can tell a cut answer from a whole one, nothing hangs
 disturbed, and the connection is never used for another request."""
 import os
 import signal
+import socket
 import threading
 from pathlib import Path
 
@@ -186,6 +187,25 @@ def test_answer_before_the_request_is_read(http, end):
             edge.open("raw", http) as client:
         answer = client.request("POST", "/", body=BODY)
         assert (answer.status, answer.body) == (413, b"too big")
+
+
+@pytest.mark.parametrize("http", HTTP)
+def test_the_address_that_answered_is_named(http):
+    """What is wrong stands at [::1], where nobody answers at 127.0.0.1."""
+    with RawService(talk=lambda peer: peer.send(b"garbage\r\n\r\n") and peer.read_exact(1),
+                    host="::1") as service:
+        port = service.port
+        with Edge(["http=%d" % port, "https=https-insecure:%d" % port,
+                   "h2c=h2c:%d" % port]) as edge:
+            for name in ("http", "https", "h2c"):
+                answer = edge.get(name, "/", http=http)
+                assert answer.status == 502 and "-> [::1]:%d: " % port in answer.text, answer.text
+    with socket.socket() as mute:  # bound, and not listening
+        mute.bind(("127.0.0.1", 0))
+        port = mute.getsockname()[1]
+        with Edge(["gone=%d" % port]) as edge:
+            answer = edge.get("gone", "/", http=http)
+        assert answer.status == 502 and "-> 127.0.0.1:%d: " % port in answer.text, answer.text
 
 
 @pytest.mark.parametrize("http", HTTP)

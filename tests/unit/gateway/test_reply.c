@@ -117,7 +117,8 @@ static void test_fields(void **state)
     r = reply_not_serving(&route, 1000, &kept); /* the clock was set back */
     assert_non_null(strstr(body_of(&r, "application/json"), "\"elapsedSeconds\":0"));
     route.state = ROUTE_FAILING;
-    r = reply_upstream(&route, 504, "no answer in time", &kept);
+    r = reply_upstream(&route, true, 504, "no answer in time", &kept);
+    assert_string_equal(r.text, "tunnel: upstream error (a.example -> [::1]:0: no answer in time)");
     assert_string_equal(r.code, "health-check-failing");
     r = reply_plain(405, "x");
     (void)body_of(&r, "*/*");
