@@ -53,6 +53,7 @@ void acme_state_load(struct acme_state *state, const char *path)
         state->ca_until = when_get(json, "caUntil");
         state->failures = failures < 0 ? 0 : failures > 1000 ? 1000 : (uint32_t)failures;
         copy(state->config, sizeof state->config, json, "config");
+        copy(state->way, sizeof state->way, json, "way");
         error_load(state, json_get(json, "lastError"));
         ari_load(&state->ari, json_get(json, "renewalInfo"));
     }
@@ -69,6 +70,7 @@ int acme_state_save(const struct acme_state *state, const char *path, struct err
     when_add(json, "caUntil", state->ca_until);
     json_add_int(json, "failures", state->failures);
     json_add_str(json, "config", state->config);
+    json_add_str(json, "way", state->way);
     if (failure_is_set(&state->last_error)) {
         cJSON *error = cJSON_AddObjectToObject(json, "lastError");
         json_add_str(error, "phase", state->last_error.phase);

@@ -11,6 +11,8 @@
 #include "acme/failure.h"
 #include "base/err.h"
 
+enum { ACME_STATE_HASH_MAX = 17 };
+
 struct acme_state {
     int64_t last_attempt_at; /* wall seconds, as all */
     int64_t last_success_at;
@@ -21,7 +23,10 @@ struct acme_state {
     char last_phase[32]; /* what last_error.phase points to after loading */
     int64_t last_error_at;
     struct ari ari;
-    char config[17]; /* hash of the settings the failures belong to */
+    /* Hashes of the settings the failures belong to: all that older versions hashed, and of the
+     * rest of them; "": none was kept. */
+    char config[ACME_STATE_HASH_MAX];
+    char way[ACME_STATE_HASH_MAX];
 };
 
 void acme_state_load(struct acme_state *state, const char *path);

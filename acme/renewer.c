@@ -3,8 +3,6 @@
  */
 #include "acme/renewer.h"
 
-#include <openssl/crypto.h>
-#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -409,45 +407,13 @@ static void renewer_on_repaired(void *arg, const char *path, unsigned old_mode)
     renewer_warn(r, text);
 }
 
-/* What a failure depends on: another setting deserves another attempt at once. */
-static void config_hash(const struct renewer *r, char out[17])
-{
-    const struct acme_settings *s = r->spec.settings;
-    autofree char *names = pending_names(r->spec.names, r->spec.name_count);
-    const char *const texts[] = {
-        names,        s->directory, s->directory_url, s->ca_file,         s->email,
-        s->profile,   s->eab_kid,   s->eab_hmac_key,  s->create_command,  s->delete_command,
-        s->api_token, s->zone_id,   s->api_base_url,  s->preferred_chain,
-    };
-    struct buf all = {0};
-    buf_printf(&all, "%d %d\n", (int)s->provider, (int)s->key_type);
-    for (size_t i = 0; i < COUNT_OF(texts); i++) {
-        buf_add_text(&all, texts[i] == NULL ? "" : texts[i]);
-        buf_add_char(&all, '\n');
-    }
-    uint8_t digest[SHA256_DIGEST_LENGTH];
-    (void)SHA256((const uint8_t *)all.ptr, all.len, digest);
-    OPENSSL_cleanse(all.ptr, all.len);
-    buf_fini(&all);
-    for (size_t i = 0; i < 8; i++) {
-        (void)snprintf(out + 2 * i, 3, "%02x", digest[i]);
-    }
-}
-
 static void state_read(struct renewer *r)
 {
-    char config[17];
     acme_state_load(&r->state, r->state_path);
     if (r->state.last_phase[0] != '\0') {
         r->state.last_error.phase = r->state.last_phase; /* the struct was not moved since */
     }
-    config_hash(r, config);
-    if (strcmp(config, r->state.config) != 0) {
-        r->state.not_until = 0;
-        r->state.ca_until = 0;
-        r->state.failures = 0;
-        memcpy(r->state.config, config, sizeof config);
-    }
+    renewer_look_config(r);
 }
 
 /* An order that a crash interrupted: to be taken up, unless its certificate is installed. */

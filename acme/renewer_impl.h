@@ -78,6 +78,8 @@ struct schedule renewer_schedule(const struct renewer *r, int64_t now);
 void renewer_take(struct renewer *r, struct bundle *bundle);
 void renewer_drop(struct renewer *r);
 void renewer_save(struct renewer *r);
+/* Other settings than those of the last failure: its pause ends. */
+void renewer_look_config(struct renewer *r);
 /* The account's URL, for people. */
 void renewer_note_account(struct renewer *r, const struct account *account);
 /* The action is over; from anywhere. failure NULL: success. */

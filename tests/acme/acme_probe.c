@@ -203,8 +203,9 @@ static void settings_read(struct probe *p, const cJSON *json)
         .provider = ACME_PROVIDER_HOOK,
         .create_command = json_get_str(json, "createCommand", "false"),
         .delete_command = json_get_str(json, "deleteCommand", "false"),
-        .hook_timeout_ms = 60000,
+        .hook_timeout_ms = (uint32_t)json_get_int(json, "hookTimeoutMs", 60000),
         .resolvers = p->resolvers,
+        .propagation_ms = (uint32_t)json_get_int(json, "propagationMs", 0),
         .propagation_timeout_ms = (uint32_t)json_get_int(json, "propagationTimeoutMs", 20000),
     };
     const cJSON *item;

@@ -90,6 +90,44 @@ def test_rate_limit_waits_as_long_as_the_ca_says(ca, settings, form):
     assert probe(settings, "force").code == 0
 
 
+def put_off(home, **changes):
+    """The state file as after some failures: nothing for five hours."""
+    path = home / "state/tunnel.json"
+    state = json.loads(path.read_text())
+    later = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 5 * 3600))
+    path.write_text(json.dumps({**state, "failures": 9, "notUntil": later, **changes}))
+
+
+def waits(settings, **changes):
+    """How long the next attempt is waited for with such settings; nothing is tried."""
+    status = probe({**settings, **changes}, "status").status
+    return when(status["nextAt"]) - time.time()
+
+
+def test_other_settings_end_the_pause(ca, settings, home):
+    """Whatever takes part in an attempt; but no new version, and not what the CA said."""
+    error = {"type": urn("serverInternal"), "detail": "no"}
+    ca.script("/newOrder", *[(500, {}, error)] * 3)
+    assert probe(settings, "renew").code == 1
+    put_off(home)
+    assert waits(settings) > 4 * 3600
+    for change in ({"resolvers": ["127.0.0.1:9"]}, {"propagationTimeoutMs": 30000},
+                   {"propagationMs": 1000}, {"hookTimeoutMs": 90000}, {"createCommand": "false"}):
+        assert waits(settings, **change) < 60, change
+        assert waits(settings) < 60  # back again is another change
+        put_off(home)
+    put_off(home, way="")  # of a version that did not keep it
+    assert waits(settings) > 4 * 3600
+    assert waits(settings, propagationMs=1000) < 60
+    ca.script("/newOrder", (429, {"Retry-After": "144000"},
+                            {"type": urn("rateLimited"), "detail": "too many certificates"}))
+    assert probe(settings, "force").code == 1
+    assert waits(settings, propagationMs=2000) > 30 * 3600
+    assert probe(settings, "force").code == 0
+    due = waits(settings)
+    assert waits(settings, propagationMs=3000) > due - 3600  # what is valid is not got anew
+
+
 def test_passing_errors_are_borne(ca, settings):
     ca.script("/newOrder", (503, {}, b"busy"), (500, {}, b"<html>"))
     ca.script("/dir", (502, {}, b"bad gateway"))
