@@ -256,6 +256,8 @@ static void renewer_on_tick(void *arg)
         loop_timer_set(&r->tick, BUSY_LOOK_MS);
         return;
     }
+    r->spec.on_settings(r->spec.arg);
+    renewer_look_config(r);
     bool usable = renewer_is_usable(r, now);
     if (usable != r->was_usable) {
         r->was_usable = usable;

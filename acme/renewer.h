@@ -36,6 +36,9 @@ struct renewer_spec {
     const char *kind;                     /* "tunnel", "web" or another file-name-safe word */
     const char *const *names;             /* "example.com", "*.example.com"; borrowed for life */
     size_t name_count;
+    /* They are about to be used, and nothing borrows from them: may be read anew (an API token's
+     * file). At least every ten minutes, and before each action but the sweep of renewer_start. */
+    void (*on_settings)(void *arg);
     /* There is another certificate to serve: renewer_chain and renewer_key. */
     void (*on_certificate)(void *arg);
     /* Step by step, for operation streams and the event log: {"type":"certificate.step", "kind",

@@ -326,6 +326,7 @@ static CURLcode set_tls(CURL *easy, const struct fetch_request *rq)
         /* This one instead of the system's, not beside them. */
         bad |= curl_easy_setopt(easy, CURLOPT_CAINFO, rq->ca_file);
         bad |= curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+        bad |= curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L); /* it may be mended */
     }
     return bad;
 }

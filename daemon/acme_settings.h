@@ -10,6 +10,8 @@
 
 struct acme_config {
     struct acme_settings settings; /* borrows from the configuration and from below */
+    const struct config *config;   /* borrowed */
+    const struct config_ssl *ssl;  /* of the above */
     char *ca_file;                 /* owned or NULL */
     char *token;                   /* owned or NULL; secret */
     char *token_problem;           /* owned or NULL */
@@ -18,6 +20,8 @@ struct acme_config {
 /* `ssl` lies in `config`; both are borrowed until acme_config_fini. */
 void acme_config_init(struct acme_config *c, const struct config *config,
                       const struct config_ssl *ssl);
+/* Reads the token's file anew. Nothing may borrow from the settings meanwhile. */
+void acme_config_look(struct acme_config *c);
 void acme_config_fini(struct acme_config *c);
 
 #endif

@@ -18,7 +18,8 @@ enum { CERTDOCTOR_MAGIC = 0x63646f63, IDENTITIES_MAX = 16 };
 struct certdoctor {
     uint32_t magic;
     struct certdoctor_spec spec;
-    const struct acme_settings *settings; /* NULL: no CA */
+    struct acme_config acme;              /* with `settings` only */
+    const struct acme_settings *settings; /* of the above; NULL: no CA */
     char *acme_dir;                       /* owned */
     char *journal_path;                   /* owned */
     struct acme_client *client;           /* owned */
@@ -37,6 +38,9 @@ static void destroy(struct certdoctor *d)
     account_free(d->account);
     acme_client_free(d->client);
     loop_timer_fini(&d->timer);
+    if (d->settings != NULL) {
+        acme_config_fini(&d->acme);
+    }
     free(d->acme_dir);
     free(d->journal_path);
     d->magic = 0;
@@ -265,7 +269,9 @@ struct certdoctor *certdoctor_start(const struct certdoctor_spec *spec)
     struct certdoctor *d = xcalloc(1, sizeof *d);
     d->magic = CERTDOCTOR_MAGIC;
     d->spec = *spec;
-    d->settings = spec->source == NULL ? NULL : certsource_settings(spec->source);
+    if (spec->source != NULL && certsource_settings(spec->source, &d->acme)) {
+        d->settings = &d->acme.settings;
+    }
     d->acme_dir = path_join(spec->home, "certs/acme");
     d->journal_path = renewer_doctor_journal(d->acme_dir, spec->kind);
     loop_timer_init(&d->timer, spec->loop, certdoctor_on_timer, d);

@@ -250,6 +250,13 @@ static void renewer_on_event(void *arg, cJSON *event)
     s->spec.on_event(s->spec.arg, event);
 }
 
+static void renewer_on_settings(void *arg)
+{
+    struct certsource *s = arg;
+    CHECK(s->magic == CERTSOURCE_MAGIC);
+    acme_config_look(&s->acme);
+}
+
 static void load_source(struct certsource *s)
 {
     struct err err = {.msg = ""};
@@ -316,6 +323,7 @@ static void start_renewer(struct certsource *s)
         .kind = s->spec.kind,
         .names = (const char *const *)s->names,
         .name_count = s->spec.name_count,
+        .on_settings = renewer_on_settings,
         .on_certificate = renewer_on_certificate,
         .on_event = renewer_on_event,
         .arg = s,
@@ -393,9 +401,13 @@ struct renewer *certsource_renewer(const struct certsource *s)
     return s->renewer;
 }
 
-const struct acme_settings *certsource_settings(const struct certsource *s)
+bool certsource_settings(const struct certsource *s, struct acme_config *out)
 {
-    return s->renewer == NULL ? NULL : &s->acme.settings;
+    if (s->renewer == NULL) {
+        return false;
+    }
+    acme_config_init(out, s->spec.config, s->spec.ssl);
+    return true;
 }
 
 const char *const *certsource_names(const struct certsource *s, size_t *out_count)

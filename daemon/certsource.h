@@ -18,6 +18,7 @@
 #include "base/fetch.h"
 #include "base/loop.h"
 #include "certs/cert.h"
+#include "daemon/acme_settings.h"
 #include "daemon/config.h"
 
 struct certsource;
@@ -47,8 +48,8 @@ struct str certsource_chain(const struct certsource *s);
 struct str certsource_key(const struct certsource *s); /* secret */
 /* NULL unless the source is a CA. */
 struct renewer *certsource_renewer(const struct certsource *s);
-/* Of the CA; NULL unless the source is one. Borrowed for its life. */
-const struct acme_settings *certsource_settings(const struct certsource *s);
+/* Of the CA, read anew, for acme_config_fini; false unless the source is one. */
+bool certsource_settings(const struct certsource *s, struct acme_config *out);
 /* What is asked of a CA. Borrowed. */
 const char *const *certsource_names(const struct certsource *s, size_t *out_count);
 /* True when what is served is not what the source is meant to give. */

@@ -3,7 +3,6 @@
 #define WOS_DAEMON_CERTSOURCE_PRIVATE_H
 
 #include "certs/certfiles.h"
-#include "daemon/acme_settings.h"
 #include "daemon/certsource.h"
 
 enum certsource_served {

@@ -105,6 +105,12 @@ static void probe_on_event(void *arg, cJSON *event)
     }
 }
 
+/* They stay as they are. */
+static void probe_on_settings(void *arg)
+{
+    (void)arg;
+}
+
 static void probe_on_certificate(void *arg)
 {
     struct probe *p = arg;
@@ -250,6 +256,7 @@ int main(int argc, char **argv)
         .kind = "tunnel",
         .names = p.names,
         .name_count = p.name_count,
+        .on_settings = probe_on_settings,
         .on_certificate = probe_on_certificate,
         .on_event = probe_on_event,
         .arg = &p,

@@ -70,11 +70,26 @@ def cloud(folder):
 
 def test_cloudflare_token_from_a_file(make_wos, cloud, folder):
     """Issued, withdrawn, and the token is nowhere but in its file and in the requests."""
-    secret = folder / "token"
-    secret.write_text(TOKEN + "\n")
+    secret, trusted = folder / "token", folder / "trusted.pem"
+    secret.write_text("a-token-that-was-rolled-meanwhile-012345\n")
     secret.chmod(0o600)
-    wos = make_wos(ssl=cloud.ssl(apiTokenFile=str(secret)))
+    (folder / "other").mkdir()
+    trusted.write_text(tls_pair(folder / "other")[0].read_text())
+    block = cloud.ssl(apiTokenFile=str(secret))
+    block["letsencrypt"]["caFile"] = str(trusted)
+    wos = make_wos(ssl=block)
     wos.ok("start")
+    assert "cannot reach the CA" in until_failed(wos)["lastError"]["message"]
+    # Both files are mended under a daemon that runs: each is read anew.
+    trusted.write_text(cloud.ca.ca_file.read_text())
+    result = wos.run("cert", "renew")
+    assert result.code == 1 and "Check the API token" in result.err, result
+    assert "token: " in wos.run("doctor", "cert", "--json").json["error"]["message"]
+    secret.write_text(TOKEN + "\n")
+    checks = wos.run("doctor", "cert", "--json").data["checks"]
+    assert [c["check"] for c in checks if not c["ok"]] == ["certificate"], checks
+    wos.ok("cert", "issue", "--dry-run")
+    # Another token ends the pause of six hours after the last one.
     assert until_issued(wos)["challengeProvider"] == "cloudflare"
     harness.until("it is shown", lambda: is_pebble(shown(wos.port)))
     assert cloud.api.contents(RECORD) == []
