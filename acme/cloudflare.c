@@ -133,7 +133,7 @@ static bool content_is(const char *content, const char *value)
     return strcmp(content, value) == 0;
 }
 
-static void list_records(struct cloudflare *c);
+static void list_records(struct cloudflare *c, cfapi_done_fn *done);
 
 static void cloudflare_on_records(void *arg, const struct cfapi_answer *answer)
 {
@@ -157,13 +157,13 @@ static void cloudflare_on_records(void *arg, const struct cfapi_answer *answer)
         }
     }
     if (has_more(c, answer->json, cJSON_GetArraySize(result), RECORDS_PER_PAGE)) {
-        list_records(c);
+        list_records(c, cloudflare_on_records);
     } else {
         delete_next(c);
     }
 }
 
-static void list_records(struct cloudflare *c)
+static void list_records(struct cloudflare *c, cfapi_done_fn *done)
 {
     char path[512];
     char what[320];
@@ -171,7 +171,7 @@ static void list_records(struct cloudflare *c)
     (void)snprintf(path, sizeof path, "/zones/%s/dns_records?type=TXT&name=%s&per_page=%d&page=%u",
                    c->zone, c->record, RECORDS_PER_PAGE, c->page);
     (void)snprintf(what, sizeof what, "listing the TXT records of %s", c->record);
-    call(c, "GET", path, NULL, what, cloudflare_on_records);
+    call(c, "GET", path, NULL, what, done);
 }
 
 /* Creating. */
@@ -200,13 +200,22 @@ static void create_record(struct cloudflare *c)
     call(c, "POST", path, body, what, cloudflare_on_created);
 }
 
+/* Is there a zone of the configured id, and may the token see into it? */
+static void cloudflare_on_zone(void *arg, const struct cfapi_answer *answer)
+{
+    struct cloudflare *c = arg;
+    CHECK(c->magic == CLOUDFLARE_MAGIC);
+    c->call = NULL;
+    finish(c, answer->failure);
+}
+
 static void zone_is_known(struct cloudflare *c)
 {
     c->page = 0;
     if (c->value == NULL) {
         finish(c, NULL);
     } else if (c->is_delete) {
-        list_records(c);
+        list_records(c, cloudflare_on_records);
     } else {
         create_record(c);
     }
@@ -302,7 +311,7 @@ static void begin(struct cloudflare *c, const char *zone, const char *record)
         if (c->zone[0] == '\0') {
             list_zones(c);
         } else if (c->value == NULL) {
-            loop_timer_set(&c->timer, 0);
+            list_records(c, cloudflare_on_zone);
         } else {
             zone_is_known(c);
         }

@@ -27,8 +27,9 @@ struct cloudflare *cloudflare_create(const struct cfapi_spec *spec, const char *
 struct cloudflare *cloudflare_delete(const struct cfapi_spec *spec, const char *zone,
                                      const char *record, const char *value,
                                      cloudflare_done_fn *done, void *arg);
-/* For doctors: the zone of the record can be found; the token is active (`zone` is ""; tokens
- * that belong to an account cannot be verified this way and fail with code 1000). */
+/* For doctors: the zone of the record can be found, or a configured one be looked into; the token
+ * is active (`zone` is ""; tokens that belong to an account cannot be verified this way and fail
+ * with code 1000). */
 struct cloudflare *cloudflare_find_zone(const struct cfapi_spec *spec, const char *record,
                                         cloudflare_done_fn *done, void *arg);
 struct cloudflare *cloudflare_verify(const struct cfapi_spec *spec, cloudflare_done_fn *done,

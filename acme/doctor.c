@@ -13,7 +13,7 @@
 #include "base/auto.h"
 #include "base/str.h"
 
-enum { DOCTOR_MAGIC = 0x646f6374, VALUE_MAX = 64 };
+enum { DOCTOR_MAGIC = 0x646f6374, VALUE_MAX = 64, CHALLENGE_NAME_MAX = 300 };
 
 struct doctor {
     uint32_t magic;
@@ -23,8 +23,8 @@ struct doctor {
     char *account_uri;       /* owned */
     char record[256];        /* where the TXT record goes */
     char value[VALUE_MAX];
-    size_t caa_name; /* the name being asked about */
-    struct failure token_failure;
+    size_t caa_name;              /* the name being asked about */
+    struct failure token_failure; /* what was said of a token that may be an account's */
     bool is_ok;
     size_t step;
     struct cloudflare *cloudflare;   /* owned; NULL: nothing under way */
@@ -64,6 +64,12 @@ static const char *shortest_name(const struct doctor *d)
     return shortest == NULL ? "" : shortest;
 }
 
+/* Without the CNAME that may stand there. */
+static void challenge_name(const struct doctor *d, char out[CHALLENGE_NAME_MAX])
+{
+    (void)snprintf(out, CHALLENGE_NAME_MAX, "_acme-challenge.%s", shortest_name(d));
+}
+
 static void doctor_next(struct doctor *d)
 {
     d->step++;
@@ -85,19 +91,37 @@ static void report(struct doctor *d, const char *step, const struct failure *fai
     }
 }
 
+static void doctor_on_tried(void *arg, const char *zone, const struct failure *failure)
+{
+    (void)zone;
+    struct doctor *d = arg;
+    CHECK(d->magic == DOCTOR_MAGIC);
+    d->cloudflare = NULL;
+    if (failure == NULL || strcmp(failure->type, "noZone") == 0) {
+        report(d, "token", NULL, "Cloudflare takes the API token; it belongs to an account.");
+        return;
+    }
+    /* With zoneId it may be the zone that does not fit: that sentence says which. */
+    bool is_token = failure->is_permanent && d->spec.settings->zone_id == NULL;
+    report(d, "token", is_token ? &d->token_failure : failure, NULL);
+}
+
 static void doctor_on_verified(void *arg, const char *zone, const struct failure *failure)
 {
     (void)zone;
     struct doctor *d = arg;
     CHECK(d->magic == DOCTOR_MAGIC);
     d->cloudflare = NULL;
-    if (failure != NULL) {
-        /* A token of an account is not known there, and yet good: the zone step decides. */
-        d->token_failure = *failure;
-        doctor_next(d);
+    if (failure == NULL || !failure->is_permanent || d->spec.settings->api_token == NULL) {
+        report(d, "token", failure, "Cloudflare says the API token is active.");
         return;
     }
-    report(d, "token", NULL, "Cloudflare says the API token is active.");
+    /* A token of an account is not known there, and yet good: whether it shows zones decides. */
+    struct cfapi_spec spec = {d->spec.loop, d->spec.fetch, d->spec.settings};
+    char name[CHALLENGE_NAME_MAX];
+    challenge_name(d, name);
+    d->token_failure = *failure;
+    d->cloudflare = cloudflare_find_zone(&spec, name, doctor_on_tried, d);
 }
 
 static void check_token(struct doctor *d)
@@ -126,8 +150,8 @@ static void doctor_on_delegate(void *arg, const char *text, const struct failure
 
 static void find_record(struct doctor *d)
 {
-    char name[300];
-    (void)snprintf(name, sizeof name, "_acme-challenge.%s", shortest_name(d));
+    char name[CHALLENGE_NAME_MAX];
+    challenge_name(d, name);
     d->propagation =
         propagation_delegate(d->spec.loop, d->spec.settings, name, doctor_on_delegate, d);
 }
@@ -137,16 +161,6 @@ static void doctor_on_zone(void *arg, const char *zone, const struct failure *fa
     struct doctor *d = arg;
     CHECK(d->magic == DOCTOR_MAGIC);
     d->cloudflare = NULL;
-    bool was_refused = failure_is_set(&d->token_failure);
-    bool is_taken = failure == NULL || strcmp(failure->type, "noZone") == 0;
-    if (was_refused && !is_taken) {
-        report(d, "token", &d->token_failure, NULL);
-        return;
-    }
-    if (was_refused) {
-        d->spec.on_step(d->spec.arg, "token", true,
-                        "Cloudflare takes the API token; it belongs to an account.");
-    }
     if (failure != NULL) {
         report(d, "zone", failure, NULL);
         return;

@@ -818,13 +818,31 @@ def test_doctor_cloudflare(cf, api):
     assert steps(cf.run("doctor", "ca.test"))[0] == ("token", True)
     lines = cf.run("doctor", "ca.test", apiToken="wrong")
     assert steps(lines) == [("token", False)] and not lines.ok
+    assert steps(cf.run("doctor", zoneId=api.zone))[:2] == [("token", True), ("zone", True)]
+    lines = cf.run("doctor", zoneId=api.zone, apiToken="wrong")
+    assert steps(lines) == [("token", False)] and "code=9109" in lines.all("message")[0]
     api.tokens[TOKEN]["zones"] = {}
     assert steps(cf.run("doctor")) == [("token", True), ("zone", False)]
     api.tokens[TOKEN]["account"] = False
+    lines = cf.run("doctor", zoneId="0" * 32)
+    assert steps(lines) == [("token", True), ("zone", False)]
+    assert "code=7003" in lines.all("message")[1]
     assert steps(cf.run("doctor")) == [("token", True), ("zone", False)]
     api.tokens[TOKEN]["zones"] = {ZONE: {"read"}}
     lines = cf.run("doctor")
     assert steps(lines)[-2:] == [("txt", False), ("withdraw", True)] and not lines.ok
+
+
+def test_doctor_judges_the_token_without_dns(cf, api, dns_net):
+    """What is known of the token is said before DNS is asked, which may be away as well."""
+    dns_net.resolver.mood = fakedns.refuses(dns.rcode.SERVFAIL)
+    resolvers = ["127.0.0.1:%d" % dns_net.port]
+    lines = cf.run("doctor", apiToken=None, resolvers=resolvers)
+    assert steps(lines) == [("token", False)] and api.requests == []
+    assert "there is no API token" in lines.all("message")[0]
+    assert steps(cf.run("doctor", apiToken="wrong", resolvers=resolvers)) == [("token", False)]
+    api.tokens[TOKEN]["account"] = True
+    assert steps(cf.run("doctor", resolvers=resolvers)) == [("token", True), ("txt", False)]
 
 
 def test_doctor_names_caa_and_what_is_not_visible(cf, api, dns_net):
