@@ -5,9 +5,9 @@
  * events are those of the renewer and the doctor, and it lives on when its client leaves. A renewal
  * ends when the gateway serves the new certificate, not before.
  *
- * All certificate.* events pass here on their way to the log: issued, renewed, activated, failed,
- * warning and the single steps, each with listenerKind and source (docs/API.md).
- * Life: with the daemon, freed before operations and the certkeeper. The daemon's loop.
+ * All certificate.* events of a CA pass here on their way to the log: issued, renewed, activated,
+ * failed, warning and the single steps, each with listenerKind and source (docs/API.md). Life: with
+ * the daemon, freed before operations and the certkeeper. The daemon's loop.
  */
 #ifndef WOS_DAEMON_CERTJOBS_H
 #define WOS_DAEMON_CERTJOBS_H

@@ -29,7 +29,8 @@ struct changes {
     bool certificate_is_due;
     bool tunnels_are_due;
     struct loop_timer timer;
-    cJSON *certificate; /* owned; NULL: not looked at yet */
+    cJSON *tunnel_certificate; /* owned; NULL: not looked at yet */
+    cJSON *web_certificate;    /* the same */
 };
 
 /* --- operations ----------------------------------------------------------------------- */
@@ -145,36 +146,42 @@ static cJSON *certificate_event(const char *type, const cJSON *now)
     return event;
 }
 
-/* The tunnel's, from files or the local CA; certjobs tells of those that a CA gives. */
-static void look_at_certificate(struct changes *c)
+/* Another certificate than at the last look is served. */
+static void tell_served(struct changes *c, const char *was, const cJSON *now, bool was_issued)
 {
-    if (certkeeper_renewer(c->d->certkeeper, "tunnel") != NULL) {
+    autofree char *at = time_text(clock_wall_ms());
+    if (*was != '\0') {
+        events_emit(c->d->events, NULL, certificate_event("certificate.renewed", now));
+    } else if (was_issued) {
+        events_emit(c->d->events, NULL, certificate_event("certificate.issued", now));
+    }
+    cJSON *event = certificate_event("certificate.activated", now);
+    (void)json_add_str(event, "activatedAt", at);
+    events_emit(c->d->events, NULL, event);
+}
+
+/* A listener's, from files or the local CA; certjobs tells of those that a CA gives. */
+static void look_at_certificate(struct changes *c, const char *kind, cJSON **seen)
+{
+    if (certkeeper_renewer(c->d->certkeeper, kind) != NULL) {
         return;
     }
-    cJSON *now = certkeeper_json(c->d->certkeeper, "tunnel");
-    const char *was = json_get_str(c->certificate, "fingerprint", "");
+    cJSON *now = certkeeper_json(c->d->certkeeper, kind);
+    const char *was = json_get_str(*seen, "fingerprint", "");
     const char *is = json_get_str(now, "fingerprint", "");
     if (*is != '\0' && strcmp(was, is) != 0) {
-        const struct certsource *source = certkeeper_source(c->d->certkeeper, "tunnel");
-        if (*was != '\0') {
-            events_emit(c->d->events, NULL, certificate_event("certificate.renewed", now));
-        } else if (certsource_has_issued(source)) {
-            events_emit(c->d->events, NULL, certificate_event("certificate.issued", now));
-        }
-        autofree char *at = time_text(clock_wall_ms());
-        cJSON *event = certificate_event("certificate.activated", now);
-        (void)json_add_str(event, "activatedAt", at);
-        events_emit(c->d->events, NULL, event);
+        const struct certsource *source = certkeeper_source(c->d->certkeeper, kind);
+        tell_served(c, was, now, certsource_has_issued(source));
     }
     const cJSON *error = json_get(now, "lastError");
-    if (error != NULL && !cJSON_Compare(error, json_get(c->certificate, "lastError"), true)) {
+    if (error != NULL && !cJSON_Compare(error, json_get(*seen, "lastError"), true)) {
         cJSON *event = certificate_event("certificate.failed", now);
         (void)json_add_str(event, "phase", json_get_str(error, "phase", ""));
         (void)json_add_str(event, "message", json_get_str(error, "message", ""));
         events_emit(c->d->events, NULL, event);
     }
-    cJSON_Delete(c->certificate);
-    c->certificate = now;
+    cJSON_Delete(*seen);
+    *seen = now;
 }
 
 /* Every session is to be looked at. */
@@ -193,7 +200,8 @@ static void changes_look(void *arg)
     CHECK(c->magic == CHANGES_MAGIC);
     if (c->certificate_is_due) {
         c->certificate_is_due = false;
-        look_at_certificate(c);
+        look_at_certificate(c, "tunnel", &c->tunnel_certificate);
+        look_at_certificate(c, "web", &c->web_certificate);
     }
     if (c->tunnels_are_due && c->d->sessions != NULL) {
         c->tunnels_are_due = false;
@@ -380,7 +388,8 @@ void changes_free(struct changes *c)
     }
     map_fini(&c->sessions);
     map_fini(&c->due);
-    cJSON_Delete(c->certificate);
+    cJSON_Delete(c->tunnel_certificate);
+    cJSON_Delete(c->web_certificate);
     worktree_seen_free(c->seen);
     c->magic = 0;
     free(c);

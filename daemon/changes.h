@@ -1,6 +1,6 @@
 /* changes: turns what the parts of the daemon do into events (daemon/events.h).
  *
- * Operations are observed; sessions, the certificate and the configuration are looked at when
+ * Operations are observed; sessions, the certificates and the configuration are looked at when
  * somebody says that they may have changed, in the next turn, and what is different from the
  * last look becomes events. Nothing is polled. One thread: the daemon's loop.
  */
@@ -25,7 +25,7 @@ void changes_session(struct changes *c, const char *session);
 void changes_tunnels(struct changes *c);
 /* The session is about to go, with its names: what was known of it is forgotten. */
 void changes_session_gone(struct changes *c, const char *session);
-/* So may the certificate be. */
+/* So may the certificates be, the tunnel's and the web listener's. */
 void changes_certificate(struct changes *c);
 /* config.json was saved; `restart_keys` wait for a restart. Borrowed. */
 void changes_config(struct changes *c, const cJSON *restart_keys);

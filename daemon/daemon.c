@@ -223,6 +223,7 @@ static void daemon_on_web_pair(void *arg)
     if (d->api != NULL) {
         api_set_web_pair(d->api);
     }
+    changes_certificate(d->changes);
 }
 
 static void daemon_on_certificate(void *arg, cJSON *event)
@@ -314,6 +315,7 @@ static int daemon_start(struct daemon *d, struct err *err)
                                           .on_event = daemon_on_certificate,
                                           .arg = d};
     d->certkeeper = certkeeper_new(&certs);
+    changes_certificate(d->changes);
     d->logins = logins_new(d->loop, d->home, d->publisher);
     web_ui_publish(d);
     d->published = published_new(d->home, d->publisher);

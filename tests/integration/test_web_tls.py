@@ -86,6 +86,15 @@ def test_doctor_knows_both(world):
     assert world.run("cert", "renew").code == 3  # no CA
 
 
+def certificate_events(wos):
+    out = subprocess.run(["curl", "-sN", "-m", "1", "--unix-socket", wos.home / "daemon.sock",
+                          "-H", "Last-Event-ID: 0", "http://d/v1/events"], stdout=subprocess.PIPE,
+                         text=True).stdout
+    events = [json.loads(line[6:])["event"] for line in out.splitlines()
+              if line.startswith("data: ")]
+    return [e for e in events if e["type"].startswith("certificate.")]
+
+
 def test_files_are_watched(make_wos):
     port = harness.free_port()
     wos = make_wos(tunnel={"enabled": False}, config={"web": {"port": port}})
@@ -103,6 +112,12 @@ def test_files_are_watched(make_wos):
     crt.write_text("garbage")
     harness.until("the error is told", lambda: certificate(wos, "web").get("lastError"))
     assert shown(port, "localhost")["fingerprint"] == second
+    told = harness.until("all of it is an event", lambda: (
+        lambda e: e if e[-1]["type"] == "certificate.failed" else None)(certificate_events(wos)))
+    assert {(e["listenerKind"], e["source"]) for e in told} == {("web", "files")}
+    types = [e["type"] for e in told]
+    assert types[0] == "certificate.activated" and str(crt) in told[-1]["message"]
+    assert types.index("certificate.renewed") < types.index("certificate.activated", 1)
     doctor = wos.run("doctor", "cert", "--json")
     fault = doctor.json["error"]["message"]
     assert doctor.code == 1 and fault.startswith("source: ") and str(crt) in fault, doctor
