@@ -16,7 +16,8 @@ enum {
     FIRST_PAUSE_MS = 1000,
     LONGEST_WAIT_MS = 60000,
     BODY_LIMIT = 4 * 1024 * 1024,
-    TOKEN_MAX = 1024
+    TOKEN_MAX = 1024,
+    MESSAGE_MAX = 200
 };
 
 struct cfapi {
@@ -68,7 +69,10 @@ static const char *advice(int status, int code)
     case 7000:
     case 7003:
         return " Check zoneId.";
-    case 9109:
+    case 9109: /* a token that is none, or one that lacks a permission */
+        return " Check that the API token is copied whole and not expired, and that it has "
+               "Zone:Read "
+               "and DNS:Edit for this zone.";
     case 10000:
         return " Check the API token: it needs Zone:Read and DNS:Edit for this zone.";
     default:
@@ -90,8 +94,11 @@ static void read_error(struct cfapi *c, const struct fetch_response *response, c
                     c->what, response->status);
     } else if (code != 0) {
         const cJSON *first = cJSON_GetArrayItem(json_get(json, "errors"), 0);
-        failure_set(&c->failure, c->phase, "Cloudflare, %s: code=%d %.200s.%s", c->what, code,
-                    json_get_str(first, "message", ""), advice(response->status, code));
+        const char *message = json_get_str(first, "message", "");
+        size_t len = strlen(message);
+        bool has_end = len > 0 && len <= MESSAGE_MAX && strchr(".?!", message[len - 1]) != NULL;
+        failure_set(&c->failure, c->phase, "Cloudflare, %s: code=%d %.*s%s%s", c->what, code,
+                    MESSAGE_MAX, message, has_end ? "" : ".", advice(response->status, code));
     } else {
         failure_set(&c->failure, c->phase, "Cloudflare, %s: HTTP %d.%s", c->what, response->status,
                     advice(response->status, 0));

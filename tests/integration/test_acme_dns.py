@@ -704,7 +704,7 @@ def test_cloudflare_explicit_zone(cf, api):
     assert cf.run("present", RECORD, "a", zoneId=api.zone).ok
     assert api.paths("GET") == []
     failure = cf.run("present", RECORD, "b", zoneId="0" * 32).failure
-    assert "code=7003" in failure["message"] and "Check zoneId" in failure["message"]
+    assert "code=7003" in failure["message"] and " is invalid? Check zoneId." in failure["message"]
     assert failure["permanent"]
     failure = cf.run("present", RECORD, "b", zoneId="../user").failure
     assert "zoneId" in failure["message"] and failure["permanent"]

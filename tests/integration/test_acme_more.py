@@ -83,7 +83,7 @@ def test_cloudflare_token_from_a_file(make_wos, cloud, folder):
     # Both files are mended under a daemon that runs: each is read anew.
     trusted.write_text(cloud.ca.ca_file.read_text())
     result = wos.run("cert", "renew")
-    assert result.code == 1 and "Check the API token" in result.err, result
+    assert result.code == 1 and "copied whole" in result.err, result
     assert "token: " in wos.run("doctor", "cert", "--json").json["error"]["message"]
     secret.write_text(TOKEN + "\n")
     checks = wos.run("doctor", "cert", "--json").data["checks"]
