@@ -84,6 +84,10 @@ void acme_client_problem(struct failure *f, const char *phase, int status, const
     }
     add_subproblems(&text, json);
     buf_add_text(&text, advice(type));
+    if (strcmp(type, "userActionRequired") == 0) { /* RFC 8555 section 7.3.3 */
+        const char *page = json_get_str(json, "instance", NULL);
+        buf_printf(&text, "%s%.200s", page == NULL ? "" : ": open ", page == NULL ? "" : page);
+    }
     failure_set(f, phase, "%s", buf_cstr(&text));
     (void)snprintf(f->type, sizeof f->type, "%s", type);
     f->is_permanent = type_is_permanent(type);

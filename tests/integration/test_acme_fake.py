@@ -145,6 +145,13 @@ def test_bad_nonces_are_retried_but_not_for_ever(ca, settings):
     assert ca.count("/newOrder") == 1 + 11
 
 
+def test_new_terms_are_told_with_their_page(ca, settings):
+    ca.script("/newOrder", (403, {}, {"type": urn("userActionRequired"), "detail": "terms changed",
+                                      "instance": "https://ca.example/agree?a=1"}))
+    message = probe(settings, "renew").result["message"]
+    assert message.endswith("new terms agreed to: open https://ca.example/agree?a=1"), message
+
+
 def test_subproblems_are_told(ca, settings):
     ca.script("/newOrder", (403, {}, {
         "type": urn("malformed"), "detail": "some names are refused",
