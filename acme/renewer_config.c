@@ -7,6 +7,9 @@
 
 #include "acme/pending.h"
 #include "acme/renewer_impl.h"
+#include "base/file.h"
+
+enum { FILE_MAX = 1024 * 1024 };
 
 /* Wipes the text. */
 static void hash_end(struct buf *text, char out[ACME_STATE_HASH_MAX])
@@ -40,7 +43,18 @@ static void config_hash(const struct renewer *r, char out[ACME_STATE_HASH_MAX])
     hash_end(&all, out);
 }
 
-/* How a TXT record gets into DNS and is looked for there. The CA has no part in it. */
+/* Nothing when it cannot be read. */
+static void add_file(struct buf *out, const char *path)
+{
+    struct buf text = {0};
+    if (path != NULL && file_read(path, FILE_MAX, &text, NULL) == 0) {
+        buf_add_str(out, buf_str(&text));
+    }
+    buf_fini(&text);
+}
+
+/* How a TXT record gets into DNS and is looked for there, and whom to believe to be the CA: all
+ * of which it has no part in itself. */
 static void way_hash(const struct renewer *r, char out[ACME_STATE_HASH_MAX])
 {
     const struct acme_settings *s = r->spec.settings;
@@ -51,6 +65,7 @@ static void way_hash(const struct renewer *r, char out[ACME_STATE_HASH_MAX])
         buf_add_text(&all, s->resolvers[i]);
         buf_add_char(&all, '\n');
     }
+    add_file(&all, s->ca_file);
     hash_end(&all, out);
 }
 

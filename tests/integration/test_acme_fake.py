@@ -116,6 +116,14 @@ def test_other_settings_end_the_pause(ca, settings, home):
         assert waits(settings, **change) < 60, change
         assert waits(settings) < 60  # back again is another change
         put_off(home)
+    trusted = home / "ca.pem"
+    for text in ("one", "two"):
+        trusted.write_text(text)
+        assert waits(settings, caFile=str(trusted)) < 60, text
+        put_off(home)
+        assert waits(settings, caFile=str(trusted)) > 4 * 3600
+    assert waits(settings) < 60
+    put_off(home)
     put_off(home, way="")  # of a version that did not keep it
     assert waits(settings) > 4 * 3600
     assert waits(settings, propagationMs=1000) < 60
