@@ -1,5 +1,6 @@
 /* endpoints_events: the daemon's events as text/event-stream (WHATWG HTML, 9.2). */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/auto.h"
 #include "daemon/api/api.h"
@@ -57,15 +58,17 @@ static void reader_on_timer(void *arg)
     loop_timer_set(&reader->timer, KEEPALIVE_MS);
 }
 
-/* Where to go on: after the event the reader saw last; without that, everything kept. A number
- * above ours is of an earlier daemon: everything of this one is new. */
+/* Where to go on: after the event the reader saw last; without that, everything kept, or with
+ * history=0 nothing of it. A number above ours is of an earlier daemon: everything of this one is
+ * new. */
 static uint64_t start_of(const struct api_request *r)
 {
     const char *text = request_header(r, "Last-Event-ID");
     uint64_t newest = events_newest(r->d->events);
     uint64_t after;
     if (text == NULL || !str_to_u64(str_of(text), &after)) {
-        return 0;
+        const char *history = request_query(r, "history");
+        return history != NULL && strcmp(history, "0") == 0 ? newest : 0;
     }
     return after > newest ? 0 : after;
 }

@@ -1,7 +1,7 @@
 /* Scenarios of ui.mjs: every view while it loads, when it fails, and without the daemon. */
 const VIEWS = { board: '/', edge: '/edge', devices: '/devices', settings: '/settings' };
 
-export function states({ options, base, seen, look }) {
+export function states({ options, base, seen, look, card, ask }) {
     const views = { ...VIEWS, worktree: `/worktree?path=${encodeURIComponent(options.path ?? '')}` };
     const api = /\/ui\/v1\/(?!auth\/session$|health$)/;
 
@@ -46,6 +46,43 @@ export function states({ options, base, seen, look }) {
                 await ask();
                 await page.getByText(/^Offline/).waitFor({ state: 'detached' });
             }
+        },
+
+        /* More tabs than a browser has connections: those out of view give theirs back, and show
+         * what has happened meanwhile when they come into view again. */
+        async tabs({ context, page }) {
+            await context.addInitScript(() => Object.defineProperty(document, 'hidden',
+                { get: () => window.isHidden === true }));
+            const show = (p, on) => p.evaluate((hidden) => {
+                window.isHidden = hidden;
+                document.dispatchEvent(new Event('visibilitychange'));
+            }, !on);
+            const kept = [];
+            context.on('request', (r) => /\/events\?|follow=1/.test(r.url()) && kept.push(r.url()));
+            const load = async (p, path, what) => {
+                await p.goto(`${base}${path}`);
+                await p.locator(what).first().waitFor();
+            };
+            for (let i = 0; i < 4; i++) {
+                const one = await context.newPage();
+                await load(one, views.worktree, '.logline');
+                await show(one, false);
+            }
+            await load(page, '/', '.card');
+            const beta = (state) => card(page, 'beta').locator('.pill', { hasText: state }).waitFor();
+            await beta('running');
+            await show(page, false);
+            await ask('down');
+            for (let i = 0; i < 4; i++) {
+                const one = await context.newPage();
+                await load(one, '/', '.card');
+                await show(one, false);
+            }
+            await show(page, true);
+            await beta('stopped');
+            await ask('up'); /* and it hears of what happens again */
+            await beta('running');
+            seen.streams = [...new Set(kept.map((url) => new URL(url).search))];
         },
 
         /* A part of the page that is lost on its way. */

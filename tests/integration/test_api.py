@@ -776,6 +776,10 @@ def test_events_are_live_and_of_one_session(wos, api, alpha):
         seen = list(events.until(lambda e: e[1] == "project.updated" and e[0] > newest))
     assert seen[-1][2]["event"]["project"]["id"] == project["id"]
     assert [e[0] for e in seen] == list(range(1, seen[-1][0] + 1))
+    for header, first in (({}, seen[-1][0] + 1), ({"Last-Event-ID": str(newest)}, newest + 1)):
+        with Events(wos.web_port, "/events?history=0", header) as events:  # without what is kept
+            one(api.call("PATCH", "/projects/" + project["id"], {"colorSlot": 4}))
+            assert [e[0] for e in events.until(lambda e: True)] == [first]
 
 
 def test_worktrees_of_git_itself_are_noticed(wos, api, alpha):

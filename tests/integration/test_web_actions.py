@@ -127,6 +127,13 @@ def test_every_view_has_its_states(ui, state):
     browse(ui, state, path=str(ui.trees["alpha"]))
 
 
+def test_many_tabs(ui):
+    def do(what):
+        (ui.up if what == "up" else ui.down)("beta")
+    seen = browse(ui, "tabs", do, path=str(ui.trees["alpha"]))
+    assert set(seen["streams"]) == {"?history=0", "?follow=1"}, seen["streams"]
+
+
 def test_a_page_that_does_not_arrive_whole(ui):
     assert browse(ui, "halved")["lost"] >= 2
 

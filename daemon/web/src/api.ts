@@ -1,5 +1,8 @@
 /* The daemon's API at /ui/v1, its one event stream, and a hook that keeps what a page shows
- * fresh: on events where there are any, by asking now and then where not. */
+ * fresh: on events where there are any, by asking now and then where not.
+ *
+ * Only a tab that is in view keeps a stream open: over HTTP/1.1 a browser has six connections to a
+ * host, for all of its tabs together, and those of a few forgotten tabs would be all of them. */
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 
 const BASE = '/ui/v1';
@@ -87,6 +90,27 @@ export async function readLines(path: string, onLine: (line: any) => void, signa
     }
 }
 
+/* Runs `run` while the tab is in view: its signal aborts when the tab is hidden, and it runs anew,
+ * from the beginning, when the tab is shown. Gives what ends it for good. */
+export function whileShown(run: (signal: AbortSignal) => void): () => void {
+    let now: AbortController | undefined;
+    const look = () => {
+        if (document.hidden) {
+            now?.abort();
+            now = undefined;
+        } else if (now === undefined) {
+            now = new AbortController();
+            run(now.signal);
+        }
+    };
+    document.addEventListener('visibilitychange', look);
+    look();
+    return () => {
+        document.removeEventListener('visibilitychange', look);
+        now?.abort();
+    };
+}
+
 /* --- events ------------------------------------------------------------------------------ */
 
 /* All but log.appended: who wants log lines reads them themselves. */
@@ -105,7 +129,7 @@ const EVENTS = [
 ];
 
 const listeners = new Set<() => void>();
-let source: EventSource | null = null;
+let endEvents: (() => void) | undefined; /* while anybody listens */
 let isStreaming = false;
 let gathering: number | undefined;
 
@@ -118,8 +142,13 @@ function tell() {
     }
 }
 
-function openEvents() {
-    source = new EventSource(`${BASE}/events`);
+/* What was before does not matter: everything is fetched when the stream opens. */
+function openEvents(signal: AbortSignal) {
+    const source = new EventSource(`${BASE}/events?history=0`);
+    signal.addEventListener('abort', () => {
+        source.close();
+        isStreaming = false;
+    });
     source.onopen = () => {
         isStreaming = true;
         tell(); /* what happened while there was no stream */
@@ -127,25 +156,21 @@ function openEvents() {
     source.onerror = () => {
         isStreaming = false;
         tell(); /* the fetch that follows finds out whether the daemon is there */
-        if (source!.readyState === EventSource.CLOSED) {
-            source = null; /* refused: not logged in, or the gateway has no daemon behind it */
-            window.setTimeout(() => listeners.size > 0 && source === null && openEvents(), REFUSED_MS);
+        if (source.readyState === EventSource.CLOSED) { /* not logged in, or a gateway without a daemon */
+            window.setTimeout(() => signal.aborted || openEvents(signal), REFUSED_MS);
         }
     };
-    EVENTS.forEach((type) => source!.addEventListener(type, tell));
+    EVENTS.forEach((type) => source.addEventListener(type, tell));
 }
 
 function listen(listener: () => void) {
     listeners.add(listener);
-    if (source === null) {
-        openEvents();
-    }
+    endEvents ??= whileShown(openEvents);
     return () => {
         listeners.delete(listener);
         if (listeners.size === 0) {
-            source?.close();
-            source = null;
-            isStreaming = false;
+            endEvents?.();
+            endEvents = undefined;
         }
     };
 }

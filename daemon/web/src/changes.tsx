@@ -1,7 +1,7 @@
 /* Forms that change projects and worktrees: add, make, name, note, status, remove. */
 import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import { ApiError, call, get, readLines, useLoaded } from './api';
+import { ApiError, call, get, readLines, useLoaded, whileShown } from './api';
 import { basename, count } from './format';
 import { Dialog, Note } from './parts';
 import { go, worktreeHref } from './router';
@@ -41,11 +41,16 @@ export function FormDialog({ title, action, kind, busyText, onClose, run, disabl
 /* Waits for the end of what the daemon accepted; throws what made it fail. */
 export async function ended(started: Started): Promise<void> {
     let failure: string | undefined;
-    await readLines(`/operations/${started.operationId}/events`, (line) => {
+    const onLine = (line: any) => {
         if (line.terminal?.status === 'failed') {
             failure = line.terminal.failureMessage ?? 'it failed';
         }
-    }, new AbortController().signal);
+    };
+    let stop = () => {};
+    await new Promise<void>((done, fail) => {
+        stop = whileShown((signal) => readLines(`/operations/${started.operationId}/events`, onLine, signal)
+            .then(done, (error) => signal.aborted || fail(error)));
+    }).finally(() => stop());
     if (failure !== undefined) {
         throw new ApiError(500, 'failed', failure, {});
     }

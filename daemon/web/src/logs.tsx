@@ -1,7 +1,7 @@
 /* Live logs: the newest lines in memory, only those in view in the page, so that a service which
  * writes thousands of lines a second does not stop the browser. */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { ApiError, isOffline, readLines } from './api';
+import { ApiError, isOffline, readLines, whileShown } from './api';
 import { pieces, plain } from './ansi';
 import { Icon } from './parts';
 
@@ -94,7 +94,6 @@ function useLog(session: string, service: string): { buffer: LogBuffer; problem?
     const [problem, setProblem] = useState<string>();
     const buffer = useRef(new LogBuffer());
     useEffect(() => {
-        const stop = new AbortController();
         let drawn = 0;
         let frame = 0;
         let isFresh = true;
@@ -112,12 +111,12 @@ function useLog(session: string, service: string): { buffer: LogBuffer; problem?
         };
         const path = `/sessions/${encodeURIComponent(session)}/logs?follow=1`
             + (service === '' ? '' : `&service=${encodeURIComponent(service)}`);
-        const read = async () => {
-            while (!stop.signal.aborted) {
+        const read = async (signal: AbortSignal) => {
+            while (!signal.aborted) {
                 isFresh = true;
                 try {
                     setProblem(undefined);
-                    await readLines(path, onLine, stop.signal);
+                    await readLines(path, onLine, signal);
                 } catch (error) {
                     if (error instanceof ApiError && error.status !== 404 && !isOffline(error)) {
                         setProblem(error.message);
@@ -126,9 +125,9 @@ function useLog(session: string, service: string): { buffer: LogBuffer; problem?
                 await new Promise((done) => window.setTimeout(done, 2000));
             }
         };
-        void read();
+        const stop = whileShown(read);
         return () => {
-            stop.abort();
+            stop();
             cancelAnimationFrame(frame);
         };
     }, [session, service]);

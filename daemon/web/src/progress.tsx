@@ -1,6 +1,6 @@
 /* One operation: its steps as they happen, and what it writes. */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { ApiError, isOffline, readLines } from './api';
+import { ApiError, isOffline, readLines, whileShown } from './api';
 import { pieces } from './ansi';
 import { ago } from './format';
 import { Dot, Pill } from './parts';
@@ -53,7 +53,6 @@ export function useProgress(id: string | undefined): Progress | undefined {
         if (id === undefined) {
             return undefined;
         }
-        const stop = new AbortController();
         const mine: Progress = { steps: [], log: new LogBuffer(), notes: [], isOver: false };
         progress.current = mine;
         let frame = 0;
@@ -64,11 +63,11 @@ export function useProgress(id: string | undefined): Progress | undefined {
                 redraw((n) => n + 1);
             });
         };
-        const read = async () => {
-            while (!mine.isOver && !stop.signal.aborted) {
+        const read = async (signal: AbortSignal) => {
+            while (!mine.isOver && !signal.aborted) {
                 Object.assign(mine, { steps: [], log: new LogBuffer(), notes: [] });
                 try {
-                    await readLines(`/operations/${id}/events`, onLine, stop.signal);
+                    await readLines(`/operations/${id}/events`, onLine, signal);
                 } catch (error) {
                     mine.isOver = error instanceof ApiError && !isOffline(error); /* forgotten */
                 }
@@ -77,9 +76,9 @@ export function useProgress(id: string | undefined): Progress | undefined {
                 }
             }
         };
-        void read();
+        const stop = whileShown(read);
         return () => {
-            stop.abort();
+            stop();
             cancelAnimationFrame(frame);
         };
     }, [id]);
