@@ -358,14 +358,23 @@ const scenarios = {
         const third = await open();
         await third.page.goto(link);
         seen.second = await third.page.getByRole('alert').textContent();
+        /* A fresh link in the tab that shows the login: nothing is loaded anew. */
+        await third.page.goto(await ask('connect'));
+        await status(third.page, 'alpha', 'running');
+        seen.sameTab = third.page.url();
         /* The first sees both and signs the second out. */
         await page.goto(`${base}/devices`);
         await page.getByText('this one').waitFor();
         seen.devices = await page.locator('tbody tr').count();
         await look(page, 'devices');
-        await page.locator('tbody tr').filter({ hasNotText: 'this one' })
-            .getByRole('button', { name: /^Sign out/ }).click();
+        for (let i = 0; i < 2; i++) {
+            const others = page.locator('tbody tr').filter({ hasNotText: 'this one' });
+            const count = await others.count();
+            await others.first().getByRole('button', { name: /^Sign out/ }).click();
+            await others.nth(count - 1).waitFor({ state: 'detached' });
+        }
         await other.page.getByLabel('Secret').waitFor();
+        await third.page.getByLabel('Secret').waitFor();
         await page.getByRole('button', { name: 'Sign out everywhere' }).click();
         await page.getByLabel('Secret').waitFor();
     },

@@ -245,7 +245,8 @@ def test_from_outside(ui):
     assert seen["forbidden"] == [403] * 8
     assert "connect" not in seen["address"]
     assert "used already" in seen["second"]
-    assert seen["devices"] == 2
+    assert seen["sameTab"] == seen["address"] == ui.url("wos", "/")
+    assert seen["devices"] == 3
 
 
 def test_first_run(make_wos, node_modules):  # noqa: F811

@@ -1,5 +1,5 @@
 /* The way in from outside: the secret of tunnel.webUi, or a one-time link. */
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { ApiError, call } from './api';
 import { Note } from './parts';
 
@@ -11,6 +11,7 @@ export function Login({ problem, onDone }: { problem?: string; onDone: () => voi
     const [secret, setSecret] = useState('');
     const [wrong, setWrong] = useState(problem);
     const [busy, setBusy] = useState(false);
+    useEffect(() => setWrong(problem), [problem]); /* a link that was opened here */
     const submit = async (event: Event) => {
         event.preventDefault();
         setBusy(true);

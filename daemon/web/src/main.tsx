@@ -75,7 +75,7 @@ function takeGrant(): string | null {
     return match?.[1] ?? null;
 }
 
-const grant = takeGrant();
+const firstGrant = takeGrant();
 
 function App() {
     const [session, setSession] = useState<AuthSession>();
@@ -88,12 +88,26 @@ function App() {
         window.setTimeout(ask, 3000);
     });
     useEffect(() => {
-        const start = grant === null ? Promise.resolve()
-            : call('POST', '/auth/exchange', { grant }).catch((e: ApiError) => setProblem(e.message));
-        void start.then(() => get<AuthSession>('/auth/session')).then(setSession, () => void ask());
+        const enter = (grant: string | null) => {
+            setProblem(undefined);
+            const start = grant === null ? Promise.resolve()
+                : call('POST', '/auth/exchange', { grant }).catch((e: ApiError) => setProblem(e.message));
+            void start.then(() => get<AuthSession>('/auth/session')).then(setSession, () => void ask());
+        };
+        enter(firstGrant);
         const onOut = () => setSession((s) => s && { ...s, authenticated: false });
+        const onHash = () => { /* a link opened in the tab that shows the login loads nothing anew */
+            const grant = takeGrant();
+            if (grant !== null) {
+                enter(grant);
+            }
+        };
         window.addEventListener('wos-signed-out', onOut);
-        return () => window.removeEventListener('wos-signed-out', onOut);
+        window.addEventListener('hashchange', onHash);
+        return () => {
+            window.removeEventListener('wos-signed-out', onOut);
+            window.removeEventListener('hashchange', onHash);
+        };
     }, []);
     if (session === undefined) {
         return <main class="inner">{problem === undefined
