@@ -273,7 +273,7 @@ cJSON *config_edit_json(const struct config_edit *e)
     for (size_t i = 0; i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
         const cJSON *node = tree_get(e->root, key->path);
-        if (node == NULL || cJSON_IsNull(node) || key->type == KEY_OTHER) {
+        if (node == NULL || cJSON_IsNull(node) || !config_key_is_used(key)) {
             continue;
         }
         if (key->is_secret) {

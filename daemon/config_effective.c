@@ -48,6 +48,17 @@ static cJSON *word_json(const char *words, uint32_t index)
     return cJSON_CreateNull();
 }
 
+static cJSON *modules_json(const struct config_log_modules *modules)
+{
+    const struct config_key *level = config_key_find("logging.level");
+    cJSON *out = cJSON_CreateObject();
+    for (uint32_t i = 0; i < modules->count; i++) {
+        (void)cJSON_AddItemToObject(out, modules->items[i].name,
+                                    word_json(level->words, modules->items[i].level));
+    }
+    return out;
+}
+
 /* NULL: unset. */
 static cJSON *value_json(const struct config *c, const struct config_key *key)
 {
@@ -74,7 +85,7 @@ static cJSON *value_json(const struct config *c, const struct config_key *key)
         return cJSON_CreateStringArray((const char *const *)texts->items, (int)texts->count);
     }
     case KEY_OTHER:
-        break;
+        return config_key_is_used(key) ? modules_json(&c->log_modules) : NULL;
     }
     return NULL;
 }

@@ -351,6 +351,11 @@ bool config_key_is_live(const char *path)
     return false;
 }
 
+bool config_key_is_used(const struct config_key *key)
+{
+    return key->type != KEY_OTHER || strcmp(key->path, "logging.modules") == 0; /* config_other.c */
+}
+
 /* Levenshtein's distance, ignoring case; `limit` when the lengths differ by that
  * much. */
 static size_t edit_distance(const char *a, const char *b, size_t limit)

@@ -2,7 +2,8 @@
  *
  * A row says where the value goes in struct config, what is allowed, what it is
  * without the file and what it means to a person. Rows of type KEY_OTHER
- * are of other parts: config_other.c checks their form, nothing here uses them.
+ * are of other parts: config_other.c checks their form and keeps logging.modules, nothing uses the
+ * others.
  */
 #ifndef WOS_DAEMON_CONFIG_KEYS_H
 #define WOS_DAEMON_CONFIG_KEYS_H
@@ -48,6 +49,8 @@ const char *config_key_nearest(const char *path);
 extern const char *const config_live_keys[];
 extern const size_t config_live_key_count;
 bool config_key_is_live(const char *path);
+/* False for rows of what this version only checks. */
+bool config_key_is_used(const struct config_key *key);
 /* "an integer from 1 to 65535", "true or false", …, for messages and docs. */
 void config_key_allowed(const struct config_key *key, char *out, size_t size);
 

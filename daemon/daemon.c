@@ -193,10 +193,19 @@ static void log_problems(const struct config *c)
     }
 }
 
-cJSON *daemon_reload_config(struct daemon *d)
+cJSON *daemon_restart_keys(const struct daemon *d)
 {
     struct config *fresh = config_load(d->home);
-    cJSON *restart = config_restart_json(d->config, fresh);
+    cJSON *keys =
+        config_has_problem(fresh, "") ? cJSON_CreateArray() : config_restart_json(d->config, fresh);
+    config_free(fresh);
+    return keys;
+}
+
+void daemon_reload_config(struct daemon *d)
+{
+    struct config *fresh = config_load(d->home);
+    autojson cJSON *restart = config_restart_json(d->config, fresh);
     bool served = publisher_serves_services(d->publisher);
     config_adopt(d->config, fresh);
     config_free(fresh);
@@ -208,7 +217,6 @@ cJSON *daemon_reload_config(struct daemon *d)
     }
     publisher_config_changed(d->publisher);
     changes_config(d->changes, restart);
-    return restart;
 }
 
 static void daemon_on_event(void *arg, const cJSON *event)

@@ -82,9 +82,11 @@ struct daemon {
 int daemon_main(const char *home, bool foreground);
 /* Writes H/daemon.json, which says where the daemon listens. */
 void daemon_write_metadata(const struct daemon *d);
-/* config.json was saved: takes over what applies without a restart and publishes it. The keys that
- * wait for a restart, as a JSON list; the caller's. */
-cJSON *daemon_reload_config(struct daemon *d);
+/* config.json was saved: takes over what applies without a restart and publishes it. */
+void daemon_reload_config(struct daemon *d);
+/* The keys whose values in config.json wait for a restart, as a JSON list, empty for a file that
+ * cannot be read; the caller's. */
+cJSON *daemon_restart_keys(const struct daemon *d);
 /* Ends the daemon in 50 ms. STOP ends the gateway too, RESTART leaves it serving. */
 void daemon_end(struct daemon *d, enum daemon_end how);
 

@@ -61,12 +61,14 @@ static cJSON *tunnel_json(const struct daemon *d)
     return out;
 }
 
-static cJSON *config_json(const struct config *c)
+static cJSON *config_json(const struct daemon *d)
 {
+    const struct config *c = d->config;
     cJSON *out = cJSON_CreateObject();
     (void)json_add_str(out, "path", c->path);
     (void)json_add_bool(out, "exists", c->exists);
     (void)cJSON_AddItemToObject(out, "problems", config_problems_json(c));
+    (void)cJSON_AddItemToObject(out, "restartKeys", daemon_restart_keys(d));
     return out;
 }
 
@@ -83,7 +85,7 @@ static void handle_status_all(struct api_request *r)
     (void)json_add_str(self, "webUrl", api_web_url(d->api));
     (void)cJSON_AddItemToObject(out, "tunnel", tunnel_json(d));
     (void)cJSON_AddItemToObject(out, "web", api_web_json(d->api));
-    (void)cJSON_AddItemToObject(out, "config", config_json(d->config));
+    (void)cJSON_AddItemToObject(out, "config", config_json(d));
     (void)cJSON_AddItemToObject(out, "certificate", certkeeper_json(d->certkeeper, "tunnel"));
     (void)cJSON_AddItemToObject(out, "sessions", sessions_status_json(d->sessions));
     (void)cJSON_AddItemToObject(out, "routes", publisher_routes_json(d->publisher));

@@ -11,10 +11,13 @@
 #include "daemon/config_edit.h"
 #include "daemon/daemon.h"
 
-/* What every answer here has: the configuration and the certificates. */
+/* What every answer here has: the configuration, what of it waits, and the certificates. */
 static void add_state(const struct daemon *d, cJSON *out)
 {
     cJSON *secrets = NULL;
+    cJSON *restart = daemon_restart_keys(d);
+    (void)json_add_bool(out, "restartRequired", cJSON_GetArraySize(restart) > 0);
+    (void)cJSON_AddItemToObject(out, "restartKeys", restart);
     (void)cJSON_AddItemToObject(out, "config", settings_config_json(d, &secrets));
     (void)cJSON_AddItemToObject(out, "secrets", secrets);
     (void)cJSON_AddItemToObject(out, "certificateStatus", settings_certificates_json(d));
@@ -57,11 +60,9 @@ static void save_and_reply(struct api_request *r, struct config_edit *edit)
         reply_err(r, &err);
         return;
     }
-    cJSON *restart = daemon_reload_config(r->d);
+    daemon_reload_config(r->d);
     cJSON *out = cJSON_CreateObject();
     (void)json_add_str(out, "path", r->d->config->path);
-    (void)json_add_bool(out, "restartRequired", cJSON_GetArraySize(restart) > 0);
-    (void)cJSON_AddItemToObject(out, "restartKeys", restart);
     add_state(r->d, out);
     reply_when_served(r, out);
 }

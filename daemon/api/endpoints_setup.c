@@ -87,7 +87,7 @@ static int complete(struct daemon *d, struct err *err)
     }
     config_edit_close(edit);
     if (rc == 0) {
-        cJSON_Delete(daemon_reload_config(d));
+        daemon_reload_config(d);
     }
     return rc;
 }

@@ -31,9 +31,9 @@ static void handle_sessions(struct api_request *r)
 static const char *type_name(enum config_type type)
 {
     static const char *const names[] = {
-        [KEY_BOOL] = "bool",     [KEY_INT] = "int",     [KEY_DURATION] = "duration",
-        [KEY_STRING] = "string", [KEY_WORD] = "word",   [KEY_IPS] = "ips",
-        [KEY_TEXTS] = "texts",   [KEY_OTHER] = "other",
+        [KEY_BOOL] = "bool",     [KEY_INT] = "int",    [KEY_DURATION] = "duration",
+        [KEY_STRING] = "string", [KEY_WORD] = "word",  [KEY_IPS] = "ips",
+        [KEY_TEXTS] = "texts",   [KEY_OTHER] = "json",
     };
     return names[type];
 }
@@ -72,7 +72,7 @@ static void handle_keys(struct api_request *r)
     cJSON *out = cJSON_CreateObject();
     cJSON *keys = cJSON_AddArrayToObject(out, "keys");
     for (size_t i = 0; i < config_key_count; i++) {
-        if (config_keys[i].type != KEY_OTHER) {
+        if (config_key_is_used(&config_keys[i])) {
             (void)cJSON_AddItemToArray(keys, key_json(&config_keys[i]));
         }
     }

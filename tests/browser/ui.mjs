@@ -299,10 +299,37 @@ const scenarios = {
         await page.goto(`${base}/settings`);
         const field = page.getByLabel(options.key, { exact: true });
         await field.fill(options.value);
+        const button = page.getByRole('button', { name: 'Restart the daemon' });
+        const inView = () => button.evaluate((b) => b.getBoundingClientRect().top >= 0
+            && b.getBoundingClientRect().bottom <= innerHeight);
         await page.getByRole('button', { name: /^Save/ }).click();
-        await page.getByRole('button', { name: 'Restart the daemon' }).click();
+        await button.waitFor();
+        seen.scrolled = await page.evaluate(() => scrollY > 300);
+        seen.inView = [await inView()];
+        await look(page, 'settings-saved');
+        /* What waits is still said to who comes later, and on the board. */
+        await page.reload();
+        await button.waitFor();
+        await page.goto(`${base}/`);
+        await button.waitFor();
+        seen.inView.push(await inView());
+        await look(page, 'board-restart', ['desktop', 'phone-dark']);
+        await page.goto(`${base}/settings`);
+        const modules = page.getByLabel('logging.modules', { exact: true });
+        for (const wrong of ['{"api": ', '{"api": "loud"}']) {
+            await modules.fill(wrong);
+            await page.getByRole('button', { name: /^Save/ }).click();
+            await page.locator('.field', { has: modules }).getByRole('alert').waitFor();
+            await modules.fill('');
+        }
+        await modules.fill('{"api": "debug"}');
+        await page.getByRole('button', { name: /^Save/ }).click();
+        await button.click();
         await page.getByText('Saved.', { exact: true }).waitFor();
         seen.value = await field.inputValue();
+        seen.buttons = await button.count();
+        await page.reload();
+        seen.modules = await modules.inputValue();
     },
 
     async firstrun({ page }) {

@@ -877,7 +877,8 @@ def test_settings_of_an_unparsable_file(wos, api, text):
         body = one(api.get("/settings/config"))
         assert body["config"]["raw"] is None and "repair the file first" in body["config"]["error"]
         assert body["config"]["effective"]["web"]["port"] == wos.web_port
-        assert set(body) == {"config", "secrets", "certificateStatus", "problems"}
+        assert set(body) == {"config", "secrets", "certificateStatus", "problems", "restartRequired", "restartKeys"}
+        assert (body["restartRequired"], body["restartKeys"]) == (False, [])
         for method, draft in (("PUT", {}), ("POST", {"set": {"web.port": 1}})):
             error(api.call(method, "/settings/config", draft), 400, "config-invalid")
         assert path.read_text() == text, "nothing overwrites what cannot be read"

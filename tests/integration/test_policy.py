@@ -270,6 +270,9 @@ def test_unknown_keys_stay_and_others_wait_for_the_restart(quiet):
     data = quiet.ok("config", "set", "tunnel.hsts", "0", "--json").data
     assert data["restartKeys"] == ["tunnel.drainSeconds"] and data["restartRequired"] is True
     assert data["served"] is True
+    shown = api(quiet, "GET", "/settings/config")[1]
+    assert (shown["restartRequired"], shown["restartKeys"]) == (True, ["tunnel.drainSeconds"])
+    assert api(quiet, "GET", "/status/all")[1]["config"]["restartKeys"] == ["tunnel.drainSeconds"]
     quiet.ok("config", "unset", "fromTheFuture")
     assert "fromTheFuture" not in config_file(quiet)
 

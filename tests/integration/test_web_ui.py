@@ -219,10 +219,13 @@ def test_a_setting_that_waits_is_applied_by_the_button(ui):
     before = ui.daemon_pid()
     gateway = ui.gateway_pid()
     seen = browse(ui, "restart", key="tunnel.drainSeconds", value="77")
-    assert seen["value"] == "77"
+    assert seen["value"] == "77" and seen["buttons"] == 0
+    assert seen["scrolled"] and seen["inView"] == [True, True]
+    assert json.loads(seen["modules"]) == {"api": "debug"}
+    assert json.loads((ui.home / "config.json").read_text())["logging"] == {"modules": {"api": "debug"}}
     assert ui.daemon_pid() != before and ui.gateway_pid() == gateway
     assert ui.get("alpha-web", "/hello").status == 200
-    ui.ok("config", "unset", "tunnel.drainSeconds")
+    ui.ok("config", "unset", "tunnel.drainSeconds", "logging")
 
 
 def test_offline_and_back(ui):

@@ -4,6 +4,7 @@ import { ApiError, get, useLoaded } from './api';
 import { ago, basename, bytes } from './format';
 import { AddProject, CreateWorktree, EditProject } from './changes';
 import { Await, Copy, Dot, Icon, Pill } from './parts';
+import { RestartNote } from './restart';
 import { QrButton } from './qrdialog';
 import { worktreeHref } from './router';
 import type { Health, Project, Service, Session, StatusAll, Tunnel, WorkflowStatus, WorktreeSummary } from './types';
@@ -189,6 +190,8 @@ function Projects({ data, reload }: { data: BoardData; reload: () => void }) {
                 <Icon name="plus" />Add a project</button>}
         </div>
         {isAdding && <AddProject onClose={() => setAdding(false)} onDone={reload} />}
+        {data.status !== undefined && data.status.config.restartKeys.length > 0
+            && <RestartNote keys={data.status.config.restartKeys} onDone={reload} />}
         {data.status?.config.problems.map((p) =>
             <p class="note warn" key={p.key}><b>{p.key}</b> {p.message}</p>)}
         {all.length === 0 && <FirstRun status={data.status} reload={reload} />}

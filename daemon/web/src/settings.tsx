@@ -1,10 +1,11 @@
 /* config.json, key by key, from the daemon's own table of keys. */
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { ApiError, call, get, useLoaded } from './api';
-import { Action, Await, ErrorNote, Note } from './parts';
+import { Await, ErrorNote, Note } from './parts';
+import { RestartNote } from './restart';
 import type { Problem, SettingKey } from './types';
 
-type Value = string | number | boolean | string[] | undefined;
+type Value = string | number | boolean | string[] | Record<string, unknown> | undefined;
 
 interface SettingsData {
     keys: SettingKey[];
@@ -13,6 +14,7 @@ interface SettingsData {
     broken?: string; /* why the file cannot be read: config is empty then */
     secrets: Set<string>;
     problems: Problem[];
+    restartKeys: string[]; /* saved, and not what the daemon runs with */
 }
 
 async function load(): Promise<SettingsData> {
@@ -27,6 +29,7 @@ async function load(): Promise<SettingsData> {
         broken: nested ? answer.config.error : undefined,
         secrets: new Set(answer.secrets ?? []),
         problems: answer.problems ?? [],
+        restartKeys: answer.restartKeys ?? [],
     };
 }
 
@@ -47,6 +50,13 @@ function typed(key: SettingKey, text: string): Value {
     if (key.type === 'int') {
         return /^-?\d+$/.test(text.trim()) ? Number(text) : text;
     }
+    if (key.type === 'json') {
+        try {
+            return JSON.parse(text);
+        } catch {
+            return text;
+        }
+    }
     if (key.type === 'duration') {
         return /^\d+$/.test(text.trim()) ? Number(text) : text;
     }
@@ -54,7 +64,10 @@ function typed(key: SettingKey, text: string): Value {
 }
 
 function shown(value: Value): string {
-    return value === undefined || value === null ? '' : Array.isArray(value) ? value.join('\n') : String(value);
+    if (value === undefined || value === null) {
+        return '';
+    }
+    return Array.isArray(value) ? value.join('\n') : typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 
 /* --- one key ------------------------------------------------------------------------------------- */
@@ -70,8 +83,8 @@ function Control({ of, id, value, isSet, onChange }:
         }}><option value="">{of.default === undefined ? 'not set' : `default (${of.default})`}</option>
             {words.map((w) => <option value={w}>{w}</option>)}</select>;
     }
-    if (isList(of)) {
-        return <textarea {...common} rows={3} spellcheck={false} placeholder="one a line"
+    if (isList(of) || of.type === 'json') {
+        return <textarea {...common} rows={3} spellcheck={false} placeholder={isList(of) ? 'one a line' : of.allowed}
             onInput={(e) => onChange(typed(of, e.currentTarget.value))}>{shown(value)}</textarea>;
     }
     const onInput = (e: { currentTarget: HTMLInputElement }) => onChange(typed(of, e.currentTarget.value));
@@ -107,38 +120,44 @@ function group(key: string): string {
     return parts.length === 1 ? 'other' : parts.slice(0, Math.min(2, parts.length - 1)).join('.');
 }
 
-function Restart({ keys, onDone }: { keys: string[]; onDone: () => void }) {
-    const [error, setError] = useState<ApiError>();
-    const restart = async () => {
-        const before = (await get<{ startedAt: string }>('/health')).startedAt;
-        await call('POST', '/daemon/restart', { start: true });
-        for (let tries = 0; tries < 120; tries++) {
-            await new Promise((done) => window.setTimeout(done, 500));
-            const now = await get<{ startedAt: string }>('/health').catch(() => undefined);
-            if (now !== undefined && now.startedAt !== before) {
-                onDone();
-                return;
-            }
-        }
-        throw new ApiError(0, 'timeout', 'the daemon did not come back within a minute', {});
-    };
-    return <Note kind="warn">Saved. {keys.join(', ')} {keys.length === 1 ? 'applies' : 'apply'} when the daemon
-        starts anew; services and connections stay. <Action run={restart} onError={setError}>Restart
-        the daemon</Action><ErrorNote error={error} /></Note>;
+interface Wrong { field: string; message: string }
+
+/* A value of JSON may be wrong somewhere within it. */
+function isAbout(of: Wrong, key: SettingKey): boolean {
+    return of.field === key.key || (key.type === 'json' && of.field.startsWith(`${key.key}.`));
+}
+
+/* What gets the focus is not scrolled to where the bar hides it. */
+function useRoomFor(bar: { current: HTMLElement | null }) {
+    useEffect(() => {
+        const root = document.documentElement;
+        const watch = new ResizeObserver(() => {
+            const sticks = getComputedStyle(bar.current!).position === 'sticky';
+            root.style.scrollPaddingTop = sticks ? `${bar.current!.offsetHeight + 8}px` : '';
+        });
+        watch.observe(bar.current!);
+        return () => {
+            watch.disconnect();
+            root.style.scrollPaddingTop = '';
+        };
+    }, []);
 }
 
 function Form({ of, reload }: { of: SettingsData; reload: () => void }) {
     const [changes, setChanges] = useState(new Map<string, Value>());
     const [filter, setFilter] = useState('');
     const [error, setError] = useState<ApiError>();
-    const [saved, setSaved] = useState<string[]>();
-    const fields = (error?.body.errors ?? []) as { field: string; message: string }[];
-    const problemOf = (key: string) => (fields.find((f) => f.field === key)
-        ?? of.problems.map((p) => ({ field: p.key, message: p.message })).find((f) => f.field === key))?.message;
+    const [isSaved, setSaved] = useState(false);
+    const bar = useRef<HTMLDivElement>(null);
+    useRoomFor(bar);
+    const fields = (error?.body.errors ?? []) as Wrong[];
+    const problemOf = (key: SettingKey) => (fields.find((f) => isAbout(f, key))
+        ?? of.problems.map((p) => ({ field: p.key, message: p.message })).find((f) => isAbout(f, key)))?.message;
     const change = (key: string, value: Value) => {
         const next = new Map(changes);
         const isSame = !of.secrets.has(key) && shown(value) === shown(valueAt(of.config, key));
         isSame ? next.delete(key) : next.set(key, value);
+        setSaved(false);
         setChanges(next);
     };
     const save = async (event: Event) => {
@@ -146,15 +165,16 @@ function Form({ of, reload }: { of: SettingsData; reload: () => void }) {
         const set = Object.fromEntries([...changes].filter(([, value]) => value !== undefined));
         const unset = [...changes].filter(([, value]) => value === undefined).map(([key]) => key);
         try {
-            const answer = await call<{ restartKeys: string[] }>('POST', '/settings/config', { set, unset });
-            setSaved(answer.restartKeys);
+            await call('POST', '/settings/config', { set, unset });
+            setSaved(true);
             setChanges(new Map());
             setError(undefined);
             reload();
         } catch (e) {
             setError(e as ApiError);
-            setSaved(undefined);
+            setSaved(false);
         }
+        bar.current?.scrollIntoView({ block: 'nearest' }); /* on a low screen it does not stick */
     };
     useEffect(() => { /* to the first value that is wrong */
         if (fields.length > 0) {
@@ -165,26 +185,28 @@ function Form({ of, reload }: { of: SettingsData; reload: () => void }) {
     const text = filter.trim().toLowerCase();
     const keys = of.keys.filter((k) => `${k.key} ${k.doc}`.toLowerCase().includes(text));
     const groups = [...new Set(keys.map((k) => group(k.key)))];
-    const unknown = fields.filter((f) => !of.keys.some((k) => k.key === f.field));
+    const unknown = fields.filter((f) => !of.keys.some((k) => isAbout(f, k)));
     return <form class="settings" onSubmit={save}>
-        <div class="title sticky"><h1>Settings</h1>
-            <input type="search" class="search" placeholder="Find a key" aria-label="Find a key" value={filter}
-                onInput={(e) => setFilter(e.currentTarget.value)} />
-            <span class="grow" />
-            <button type="submit" class="primary" disabled={changes.size === 0}>
-                {changes.size === 0 ? 'Save' : `Save ${changes.size}`}</button></div>
+        <div class="sticky" ref={bar}>
+            <div class="title"><h1>Settings</h1>
+                <input type="search" class="search" placeholder="Find a key" aria-label="Find a key" value={filter}
+                    onInput={(e) => setFilter(e.currentTarget.value)} />
+                <span class="grow" />
+                <button type="submit" class="primary" disabled={changes.size === 0}>
+                    {changes.size === 0 ? 'Save' : `Save ${changes.size}`}</button></div>
+            {fields.length === 0 ? <ErrorNote error={error} />
+                : <Note kind="bad">Nothing was saved: {fields.length === 1 ? 'one value is' : 'some values are'} not
+                    allowed.{unknown.map((f) => <p>{f.field} {f.message}</p>)}</Note>}
+            {of.restartKeys.length > 0 ? <RestartNote keys={of.restartKeys} isSaved={isSaved} onDone={reload} />
+                : isSaved && <Note kind="info">Saved.</Note>}
+        </div>
         <p class="dim">{of.path}</p>
         {of.broken === undefined ? null : <Note kind="warn">{of.broken}. Nothing can be saved until then; the daemon
             goes on with what it read last.</Note>}
-        {fields.length === 0 ? <ErrorNote error={error} />
-            : <Note kind="bad">Nothing was saved: {fields.length === 1 ? 'one value is' : 'some values are'} not
-                allowed.{unknown.map((f) => <p>{f.field} {f.message}</p>)}</Note>}
-        {saved !== undefined && (saved.length > 0 ? <Restart keys={saved}
-            onDone={() => setSaved([])} /> : <Note kind="info">Saved.</Note>)}
         {groups.map((g) => <section class="panel" key={g} aria-label={g}><h2>{g}</h2>
             {keys.filter((k) => group(k.key) === g).map((k) => <Field key={k.key} of={k}
                 value={changes.has(k.key) ? changes.get(k.key) : valueAt(of.config, k.key)}
-                isSet={of.secrets.has(k.key)} isChanged={changes.has(k.key)} problem={problemOf(k.key)}
+                isSet={of.secrets.has(k.key)} isChanged={changes.has(k.key)} problem={problemOf(k)}
                 onChange={(value) => change(k.key, value)} onClear={() => change(k.key, undefined)} />)}
         </section>)}
         {groups.length === 0 && <p class="empty">No key matches “{filter}”.</p>}

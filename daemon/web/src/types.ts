@@ -183,7 +183,7 @@ export interface StatusAll {
         state: string; error?: string; generation: number; servedGeneration: number;
         workers?: number; serviceTunnels: boolean;
     };
-    config: { path: string; exists: boolean; problems: Problem[] };
+    config: { path: string; exists: boolean; problems: Problem[]; restartKeys: string[] };
     certificate: Certificate;
     routes: Route[];
 }
@@ -208,7 +208,7 @@ export interface Device {
 
 export interface SettingKey {
     key: string;
-    type: 'bool' | 'int' | 'duration' | 'string' | 'word' | 'ips' | 'texts';
+    type: 'bool' | 'int' | 'duration' | 'string' | 'word' | 'ips' | 'texts' | 'json';
     min?: number;
     max?: number;
     words?: string[];
