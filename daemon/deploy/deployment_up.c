@@ -237,7 +237,10 @@ static void enter_ports(struct deployment *d)
 {
     struct err err = {0};
     d->mode = d->up->manifest->mode;
-    d->runner = runner_of(d->mode);
+    if (d->runner != runner_of(d->mode)) {
+        d->runner->release(d); /* what it ran is stopped */
+        d->runner = runner_of(d->mode);
+    }
     state_new_id(d);
     if (up_assign_ports(d, &err) < 0) {
         up_fail_err(d, &err);

@@ -129,6 +129,7 @@ struct manifest {
     struct arena arena;
     const char *file;
     enum manifest_mode mode;
+    bool has_mode;                 /* the file says it */
     bool missing;                  /* manifest_load found no file */
     uint16_t port_start, port_end; /* host_ports.range */
     bool dynamic_ports;

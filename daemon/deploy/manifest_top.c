@@ -36,6 +36,7 @@ static void read_mode(struct reader *r, const yaml_node_t *node)
     for (int mode = MANIFEST_GENERATED; mode <= MANIFEST_SHELL; mode++) {
         if (strcmp(text, manifest_mode_name((enum manifest_mode)mode)) == 0) {
             r->m->mode = (enum manifest_mode)mode;
+            r->m->has_mode = true;
             return;
         }
     }

@@ -189,6 +189,17 @@ static void stop_finish(struct compose_run *c, const struct err *err)
     }
 }
 
+/* Who forgot `mode: shell` is told where the wish for an engine comes from. */
+static void up_fail_tool(struct deployment *d, const struct err *err)
+{
+    const struct manifest *m = d->up->manifest;
+    autofree char *text = m->mode != MANIFEST_GENERATED
+                              ? xstrdup(err->msg)
+                              : xasprintf("%s. mode is generated%s; without Docker: mode: shell",
+                                          err->msg, m->has_mode ? "" : ", the default");
+    up_fail(d, err->code, text);
+}
+
 static void tool_on_found(void *arg, const struct err *err)
 {
     struct compose_run *c = arg;
@@ -202,7 +213,7 @@ static void tool_on_found(void *arg, const struct err *err)
     } else if (d->on_stopped != NULL) {
         stop_finish(c, err);
     } else if (d->up != NULL) {
-        up_fail(d, err->code, err->msg);
+        up_fail_tool(d, err);
     } else if (c->service_done != NULL) {
         compose_service_fn *done = c->service_done;
         c->service_done = NULL;
@@ -481,6 +492,12 @@ static void compose_stop(struct deployment *d)
     if (c->command != NULL) {
         c->is_stopping = true;
         docker_command_stop(c->command);
+        return;
+    }
+    if (c->file_count == 0 && !c->is_launched) {
+        /* Every container is of a compose file that is in state.json before. Without one there is
+         * nothing to ask an engine that may not even be there. */
+        stop_finish(c, NULL);
         return;
     }
     compose_with_tool(c, compose_stop_begin);

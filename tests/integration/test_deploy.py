@@ -373,6 +373,39 @@ def test_env_file_missing(wos):
     assert not [line for line in wos.processes().values() if "backend.py" in line]
 
 
+GENERATED = {"app": {"services": {"web": {"image": "nginx", "ports": [3000]}}}}
+
+
+@pytest.mark.parametrize("engine", ["off", "missing"])
+def test_a_forgotten_mode_locks_nothing(wos, engine):
+    """Where no engine answers, mode generated fails and leaves a session that is free again."""
+    docker = wos.dir / "docker"
+    if engine == "off":
+        docker.write_text("""#!/bin/sh
+case $* in "compose version"*) exit 0 ;; esac
+echo Cannot connect to the engine >&2
+exit 1
+""")
+        docker.chmod(0o755)
+    env = wos.env(WOS_DOCKER_BIN=str(docker))
+    hint = "mode is generated, the default; without Docker: mode: shell"
+    shell = harness.shell_app(web=harness.python_service("web"))
+    wos.deploy(GENERATED)
+    for tree in ("alpha", "beta"):
+        result = wos.run("up", cwd=tree, env=env)
+        assert result.code == 1 and hint in result.err, result
+    wos.deploy(dict(GENERATED, mode="generated"))
+    result = wos.run("up", cwd="beta", env=env)
+    assert result.code == 1 and "mode is generated; without Docker" in result.err, result
+    wos.deploy(shell)
+    wos.ok("up", cwd="alpha", env=env)
+    assert wos.get("alpha-web", "/hello").status == 200
+    wos.ok("restart", env=env)
+    wos.ok("down", cwd="beta", env=env)
+    wos.ok("worktree", "remove", "--force", cwd="beta", env=env)
+    assert not wos.trees["beta"].exists()
+
+
 # --- health ----------------------------------------------------------------------
 
 def health(wos):
