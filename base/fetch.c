@@ -6,6 +6,7 @@
 #include "base/fetch.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,7 +87,10 @@ static void finish(struct fetch *f, CURLcode result)
             response.status = (int)status;
             response.body = buf_str(&f->body);
         } else {
+            long os_error = 0;
+            (void)curl_easy_getinfo(f->easy, CURLINFO_OS_ERRNO, &os_error);
             response.timed_out = result == CURLE_OPERATION_TIMEDOUT;
+            response.refused = result == CURLE_COULDNT_CONNECT && os_error == ECONNREFUSED;
             response.error = f->why[0] != '\0'          ? f->why
                              : f->curl_error[0] != '\0' ? f->curl_error
                                                         : curl_easy_strerror(result);
@@ -345,6 +349,10 @@ static CURLcode set_options(struct fetch *f, const struct fetch_request *rq)
     bad |= curl_easy_setopt(easy, CURLOPT_URL, rq->url);
     bad |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     bad |= curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    if (rq->http2_known) {
+        bad |=
+            curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE);
+    }
     bad |= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, rq->follow_redirects ? 1L : 0L);
     bad |= curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
     bad |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);

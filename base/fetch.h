@@ -37,6 +37,7 @@ struct fetch_request {
     size_t body_limit;           /* larger answers fail; 0 = 1 MiB. Not applied with on_data */
     bool follow_redirects;       /* at most 10, http and https only */
     bool insecure;               /* no certificate check: only for health checks on loopback */
+    bool http2_known;            /* http: HTTP/2 at once, without asking whether it is spoken */
     const char *ca_file;         /* NULL = the system's */
     /* NULL, or called with each piece of the body as it comes; then body in
      * the response stays empty. Return false to end the fetch (an error). */
@@ -48,6 +49,7 @@ struct fetch_response {
     struct str body;   /* borrowed */
     const char *error; /* NULL if there was an answer, even a 500 */
     bool timed_out;
+    bool refused;              /* no answer, because nobody listens there */
     const struct fetch *fetch; /* for fetch_header */
 };
 

@@ -261,8 +261,9 @@ static void add_address(struct print_table *t, const cJSON *port)
     bool local = ip[0] == '\0' || strcmp(ip, "0.0.0.0") == 0 || strcmp(ip, "::") == 0 ||
                  strcmp(ip, "127.0.0.1") == 0 || strcmp(ip, "::1") == 0;
     bool v6 = !local && strchr(ip, ':') != NULL;
-    autofree char *url = xasprintf("http://%s%s%s:%d", v6 ? "[" : "", local ? "localhost" : ip,
-                                   v6 ? "]" : "", (int)host_port);
+    bool is_tls = strncmp(json_get_str(port, "backend", "http"), "https", 5) == 0;
+    autofree char *url = xasprintf("%s://%s%s%s:%d", is_tls ? "https" : "http", v6 ? "[" : "",
+                                   local ? "localhost" : ip, v6 ? "]" : "", (int)host_port);
     autofree char *text =
         xasprintf("%s -> %d/%s", url, (int)inner, json_get_str(port, "protocol", "tcp"));
     print_table_add(t, text, url, TINT_NONE);

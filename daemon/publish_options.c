@@ -63,6 +63,11 @@ bool publish_backend_parse(const char *word, bool insecure, enum route_backend *
     return true;
 }
 
+const char *publish_backend_scheme(enum route_backend backend)
+{
+    return backend == BACKEND_HTTPS || backend == BACKEND_HTTPS_INSECURE ? "https" : "http";
+}
+
 void publish_options_copy(struct publish_options *out, const struct publish_options *from)
 {
     *out = *from;

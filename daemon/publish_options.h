@@ -57,6 +57,8 @@ bool publish_host_parse(const char *word, enum publish_host *out);
 bool publish_access_parse(const char *word, enum publish_access *out);
 /* "http", "https", "h2c"; `insecure` only with https. */
 bool publish_backend_parse(const char *word, bool insecure, enum route_backend *out);
+/* What a URL of the service itself begins with: "http" or "https". */
+const char *publish_backend_scheme(enum route_backend backend);
 
 void publish_options_copy(struct publish_options *out, const struct publish_options *from);
 /* Same values; whitelists the same prefixes in the same order. */

@@ -63,8 +63,11 @@ static void port_check(struct port_run *p, enum health_mode mode, health_attempt
                        health_done_fn *on_done)
 {
     struct deployment *d = p->service->deployment;
-    struct health_target target = {
-        .path = p->path, .port = p->host_port, .expect = p->expect, .settings = p->settings};
+    struct health_target target = {.path = p->path,
+                                   .port = p->host_port,
+                                   .backend = p->options.backend,
+                                   .expect = p->expect,
+                                   .settings = p->settings};
     p->check = health_start(d->env.loop, d->env.fetch, &target, mode, on_attempt, on_done, p);
 }
 
@@ -101,10 +104,10 @@ static void up_show_log(struct deployment *d, const struct service_run *s)
 
 static char *failure_line(const struct port_run *p)
 {
-    return xasprintf("health check of service %s port %u failed: %s (GET http://localhost:%u%s)",
+    return xasprintf("health check of service %s port %u failed: %s (GET %s://localhost:%u%s)",
                      p->service->name, (unsigned)p->container_port,
-                     p->message == NULL ? "no answer" : p->message, (unsigned)p->host_port,
-                     p->path);
+                     p->message == NULL ? "no answer" : p->message,
+                     publish_backend_scheme(p->options.backend), (unsigned)p->host_port, p->path);
 }
 
 char *health_failure_text(struct deployment *d, const struct port_run *p)

@@ -100,6 +100,9 @@ static cJSON *service_ports_json(const struct service_run *s)
         json_add_int(port, "hostPort", s->ports[i].host_port);
         json_add_str(port, "hostIp", "127.0.0.1");
         json_add_str(port, "protocol", "tcp");
+        if (s->ports[i].options.backend != BACKEND_HTTP) {
+            json_add_str(port, "backend", route_backend_name(s->ports[i].options.backend));
+        }
         cJSON_AddItemToArray(ports, port);
     }
     return ports;
@@ -157,7 +160,9 @@ static cJSON *port_health_json(const struct port_run *p)
     if (!p->check_enabled) {
         return row;
     }
-    autofree char *url = xasprintf("http://localhost:%u%s", (unsigned)p->host_port, p->path);
+    autofree char *url =
+        xasprintf("%s://localhost:%u%s", publish_backend_scheme(p->options.backend),
+                  (unsigned)p->host_port, p->path);
     json_add_str(row, "url", url);
     if (p->expect != 0) {
         json_add_int(row, "expectedStatus", p->expect);

@@ -26,6 +26,7 @@ struct health_check {
     struct fetch_client *client; /* borrowed */
     char *path;                  /* owned */
     uint16_t port;
+    enum route_backend backend;
     int expect;
     struct health_settings settings;
     enum health_mode mode;
@@ -107,6 +108,13 @@ static bool health_on_data(void *arg, struct str piece)
 
 static void health_on_response(void *arg, const struct fetch_response *response);
 
+static void health_make_url(struct health_check *check, bool is_v6)
+{
+    (void)snprintf(check->url, sizeof(check->url), "%s://%s:%u%s",
+                   publish_backend_scheme(check->backend), is_v6 ? "[::1]" : "127.0.0.1",
+                   (unsigned)check->port, check->path);
+}
+
 static void health_fetch(struct health_check *check)
 {
     uint64_t total = health_total_ms(check);
@@ -115,8 +123,7 @@ static void health_fetch(struct health_check *check)
     uint64_t limit = check->settings.request_timeout_ms;
     char host[64];
     (void)snprintf(host, sizeof(host), "Host: localhost:%u", (unsigned)check->port);
-    (void)snprintf(check->url, sizeof(check->url), "http://%s:%u%s",
-                   check->is_v6 ? "[::1]" : "127.0.0.1", (unsigned)check->port, check->path);
+    health_make_url(check, check->is_v6);
     const char *const headers[] = {host, "Accept: */*", NULL};
     struct fetch_request request = {.method = "GET",
                                     .url = check->url,
@@ -124,6 +131,7 @@ static void health_fetch(struct health_check *check)
                                     .timeout_ms = (uint32_t)(left < limit ? left : limit),
                                     .follow_redirects = true,
                                     .insecure = true,
+                                    .http2_known = check->backend == BACKEND_H2C,
                                     .on_data = health_on_data};
     check->fetch = fetch_start(check->client, &request, health_on_response, check);
 }
@@ -194,8 +202,7 @@ static void health_on_response(void *arg, const struct fetch_response *response)
         (void)snprintf(message, sizeof(message), "%s", check->first_error);
     }
     if (response->status == 0 && check->is_v6) {
-        (void)snprintf(check->url, sizeof(check->url), "http://127.0.0.1:%u%s",
-                       (unsigned)check->port, check->path);
+        health_make_url(check, false);
     }
     if (check->on_attempt != NULL) {
         struct health_attempt attempt = {.attempt = check->attempt,
@@ -223,6 +230,7 @@ struct health_check *health_start(struct loop *loop, struct fetch_client *client
     check->client = client;
     check->path = xstrdup(target->path);
     check->port = target->port;
+    check->backend = target->backend;
     check->expect = target->expect;
     check->settings = target->settings;
     check->mode = mode;

@@ -1,8 +1,9 @@
 /* health: does a port answer? One check is a loop of HTTP GETs.
  *
  * http://127.0.0.1:<port><path> is tried, then http://[::1]:<port> when
- * nothing listens on the first; redirects are followed. A check runs until an
- * answer matches, `timeout_ms` passes, or `retries` tries failed after
+ * nothing listens on the first; redirects are followed. What the port's backend
+ * says is spoken: TLS with any certificate, or HTTP/2 in cleartext from the first byte.
+ * A check runs until an answer matches, `timeout_ms` passes, or `retries` tries failed after
  * `start_period_ms` (tries before do not count). HEALTH_ONCE makes one try of
  * at most two seconds, for status and monitoring.
  */
@@ -52,7 +53,8 @@ typedef void health_done_fn(void *arg, bool healthy, int status, const char *mes
 struct health_target {
     const char *path; /* copied */
     uint16_t port;
-    int expect; /* 0: anything below 500 */
+    enum route_backend backend; /* what is spoken there */
+    int expect;                 /* 0: anything below 500 */
     struct health_settings settings;
 };
 

@@ -211,11 +211,16 @@ int template_check(struct str text, const struct manifest *m, struct err *err)
     return 0;
 }
 
-void template_local_url(const char *service_bind, uint16_t port, struct buf *out)
+/* "http://<bind or localhost>:<port>", an IPv6 bind bracketed; https where that is spoken there. */
+static void local_url_expand(const struct template_scope *scope, const struct template_port *port,
+                             struct buf *out)
 {
-    const char *bind = service_bind == NULL ? "localhost" : service_bind;
+    const struct manifest_service *ms = manifest_find(scope->manifest, port->service);
+    const struct manifest_port *mp = manifest_service_port(ms, port->container_port);
+    const char *bind = scope->service_bind == NULL ? "localhost" : scope->service_bind;
     bool is_v6 = strchr(bind, ':') != NULL;
-    buf_printf(out, "http://%s%s%s:%u", is_v6 ? "[" : "", bind, is_v6 ? "]" : "", (unsigned)port);
+    buf_printf(out, "%s://%s%s%s:%u", publish_backend_scheme(mp->options.backend), is_v6 ? "[" : "",
+               bind, is_v6 ? "]" : "", (unsigned)port->host_port);
 }
 
 static int argument_expand(const struct template_scope *scope, const struct expression *e,
@@ -267,7 +272,7 @@ static int service_expand(const struct template_scope *scope, const struct expre
     } else if (port->url != NULL) {
         buf_add_text(out, port->url);
     } else {
-        template_local_url(scope->service_bind, port->host_port, out);
+        local_url_expand(scope, port, out);
     }
     return 0;
 }

@@ -48,7 +48,4 @@ int template_check(struct str text, const struct manifest *m, struct err *err);
 /* Appends the expansion; *out may hold a part on failure. */
 int template_expand(struct str text, const struct template_scope *scope, struct buf *out,
                     struct err *err);
-/* "http://<bind or localhost>:<port>", an IPv6 bind bracketed. Appended. */
-void template_local_url(const char *service_bind, uint16_t port, struct buf *out);
-
 #endif

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 
 import pytest
 
@@ -466,6 +467,63 @@ def test_expected_status_redirect_and_off(wos):
     rows = health(wos)
     assert "healthy 404" in rows["a"] and "healthy 200" in rows["b"]
     assert "disabled" in rows["c"] and "healthy 404" in rows["d"]
+
+
+SPEAKS_TLS = """
+import http.server, os, ssl
+server = http.server.HTTPServer(("127.0.0.1", int(os.environ["WOS_SERVICE_PORT"])),
+                                http.server.SimpleHTTPRequestHandler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("own.pem")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"""
+SPEAKS_H2C = """
+import os, socket, threading, h2.connection, h2.config, h2.events
+def serve(sock):
+    conn = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+    conn.initiate_connection()
+    while True:
+        sock.sendall(conn.data_to_send())
+        data = sock.recv(65536)
+        if not data:
+            return
+        for event in conn.receive_data(data):
+            if isinstance(event, h2.events.StreamEnded):
+                conn.send_headers(event.stream_id, [(":status", "415")], end_stream=True)
+listener = socket.create_server(("127.0.0.1", int(os.environ["WOS_SERVICE_PORT"])))
+while True:
+    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+"""
+
+
+def test_health_checks_speak_what_the_service_speaks(wos):
+    """backend: https, with a certificate nobody knows, and h2c, where a GET is no gRPC call."""
+    for name, text in (("tls.py", SPEAKS_TLS), ("h2c.py", SPEAKS_H2C)):
+        (wos.source / name).write_text(text)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x",
+                    "-keyout", "key.pem", "-out", "cert.pem"], cwd=wos.dir, check=True,
+                   stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    (wos.source / "own.pem").write_text((wos.dir / "key.pem").read_text() +
+                                        (wos.dir / "cert.pem").read_text())
+
+    def service(script, **port):
+        check = {"retries": 2, "start_period": "20s", "interval": "1s"}
+        return {"script": ["exec %s %s" % (harness.PYTHON, script)],
+                "ports": [{"port": 3000, "healthcheck": check, **port}]}
+
+    wos.deploy(harness.shell_app(
+        tls=service("tls.py", backend="https", insecure=True),
+        checked=service("tls.py", backend="https"),
+        grpc=service("h2c.py", backend="h2c")))
+    out = wos.up("alpha", "--no-tunnel").out
+    rows = {line.split()[0]: line for line in out.splitlines()[1:] if "->" in line}
+    assert "https://localhost:" in rows["tls"] and "healthy 200" in rows["tls"], out
+    assert "https://localhost:" in rows["checked"] and "healthy 200" in rows["checked"], out
+    assert " http://localhost:" in rows["grpc"] and "healthy 415" in rows["grpc"], out
+    wos.ok("restart")
+    harness.until("the monitor speaks it too", lambda: "healthy 200" in health(wos)["tls"] and
+                  "healthy 415" in health(wos)["grpc"])
 
 
 def test_global_healthcheck_defaults(make_wos):

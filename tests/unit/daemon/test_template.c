@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "base/auto.h"
 #include "daemon/deploy/template.h"
 
 static struct manifest *manifest;
@@ -15,7 +16,8 @@ static int setup(void **state)
     (void)state;
     manifest = manifest_parse(STR("mode: shell\n"
                                   "arguments: [REGION, EMPTY]\n"
-                                  "app: {services: {web: {script: [x], ports: [3000, 3001]},\n"
+                                  "app: {services: {web: {script: [x],\n"
+                                  "  ports: [3000, 3001, {port: 3002, backend: https}]},\n"
                                   "  my.api: {script: [x], ports: [8000]}}}\n"),
                               "deploy.yaml");
     return manifest_ok(manifest) ? 0 : -1;
@@ -31,6 +33,7 @@ static int teardown(void **state)
 static const struct template_port ports[] = {
     {"web", 3000, 20001, "x-web.example.com", "https://x-web.example.com:5858"},
     {"web", 3001, 20002, NULL, NULL},
+    {"web", 3002, 20003, NULL, NULL},
 };
 static const struct template_argument arguments[] = {{"REGION", "eu"}, {"EMPTY", ""}};
 
@@ -38,7 +41,7 @@ static void assert_expands(const char *bind, const char *text, const char *expec
 {
     struct template_scope scope = {.manifest = manifest,
                                    .ports = ports,
-                                   .port_count = 2,
+                                   .port_count = COUNT_OF(ports),
                                    .arguments = arguments,
                                    .argument_count = 2,
                                    .service_bind = bind};
@@ -55,7 +58,7 @@ static void assert_fails(const char *text, const char *part)
 {
     struct template_scope scope = {.manifest = manifest,
                                    .ports = ports,
-                                   .port_count = 2,
+                                   .port_count = COUNT_OF(ports),
                                    .arguments = arguments,
                                    .argument_count = 2};
     struct buf out = {0};
@@ -85,6 +88,7 @@ static void test_fallbacks(void **state)
     assert_expands(NULL, "${app.services.web.hostname[3001]}", "localhost");
     assert_expands("10.0.0.5", "${app.services.web.hostname[3001]}", "10.0.0.5");
     assert_expands(NULL, "${app.services.web.url[3001]}", "http://localhost:20002");
+    assert_expands("::1", "${app.services.web.url[3002]}", "https://[::1]:20003");
     assert_expands("::1", "${app.services.web.url[3001]}", "http://[::1]:20002");
     /* Not selected: no port, but a host name can still be told. */
     assert_expands(NULL, "${app.services.my.api.hostname[8000]}", "localhost");
