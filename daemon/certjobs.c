@@ -80,14 +80,21 @@ static void log_event(const cJSON *event)
     }
 }
 
-/* To the log and whoever watches; takes the tree. */
-static void listener_tell(struct listener *l, cJSON *event)
+/* What the renewer says belongs to it; NULL: nobody asked. A doctor may watch beside an order that
+ * the schedule began, and has no part in it. */
+static struct operation *renewer_operation(const struct listener *l)
 {
-    const struct event_about about = {.operation_id = l->op == NULL ? NULL : operation_id(l->op)};
+    return l->what == CERTJOB_DOCTOR ? NULL : l->op;
+}
+
+/* To the log and whoever watches `op`, which may be NULL; takes the tree. */
+static void listener_tell(struct listener *l, struct operation *op, cJSON *event)
+{
+    const struct event_about about = {.operation_id = op == NULL ? NULL : operation_id(op)};
     log_event(event);
     events_emit(l->jobs->d->events, &about, cJSON_Duplicate(event, 1));
-    if (l->op != NULL) {
-        operation_emit(l->op, event);
+    if (op != NULL) {
+        operation_emit(op, event);
     } else {
         cJSON_Delete(event);
     }
@@ -102,7 +109,7 @@ static void listener_step(struct listener *l, const char *step, const char *stat
     (void)json_add_str(event, "step", step);
     (void)json_add_str(event, "state", state);
     (void)json_add_str(event, "message", message);
-    listener_tell(l, event);
+    listener_tell(l, l->op, event);
 }
 
 /* The renewer's failure as the operation's end: with what the schedule makes of it. */
@@ -144,7 +151,7 @@ static void listener_on_served(void *arg, const char *error)
                                                      cJSON_CreateString("certificate.activated"));
         (void)json_add_str(event, "activatedAt", now);
     }
-    listener_tell(l, event);
+    listener_tell(l, renewer_operation(l), event);
     if (l->is_ended) {
         listener_finish(l);
     }
@@ -185,7 +192,7 @@ void certjobs_on_event(struct certjobs *jobs, cJSON *event)
     if (strcmp(type, "certificate.issued") == 0 || strcmp(type, "certificate.renewed") == 0) {
         listener_activate(l, event);
     }
-    listener_tell(l, event);
+    listener_tell(l, renewer_operation(l), event);
 }
 
 /* --- ends ------------------------------------------------------------------------------ */

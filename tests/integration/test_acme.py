@@ -101,9 +101,10 @@ def test_not_due_is_said(world):
 
 def test_stand_in_until_the_first_certificate(make_wos, ca, dns, folder):
     """Nothing waits for the CA: services are served at once, and the change drops no connection."""
-    gate = folder / "gate"
-    hook = script(folder, "gated.sh", 'while [ ! -e %s ]; do sleep 0.1; done\nexec %s\n'
-                  % (gate, dns.hook))
+    gate, asked, seen_gate = folder / "gate", folder / "asked", folder / "seen"
+    hook = script(folder, "gated.sh", 'gate=%s\ncase $WOS_ACME_RECORD_VALUE in wos-doctor*) touch %s;'
+                  ' gate=%s ;; esac\nwhile [ ! -e $gate ]; do sleep 0.1; done\nexec %s\n'
+                  % (gate, asked, seen_gate, dns.hook))
     wos = make_wos(ssl=letsencrypt(ca, dns, challenge={"createCommand": hook,
                                                        "deleteCommand": str(dns.hook)}))
     wos.deploy(ONE)
@@ -113,8 +114,17 @@ def test_stand_in_until_the_first_certificate(make_wos, ca, dns, folder):
         assert client.request("GET", "/hello").status == 200
         seen = certificate(wos)
         assert seen["state"] == "issuing" and "local CA" in seen["warning"] and seen["caPath"]
+        doctors = []
+        doctor = threading.Thread(target=lambda: doctors.append(wos.ok("doctor", "cert", "--json")))
+        doctor.start()
+        harness.until("the doctor writes its record", asked.exists)
         gate.touch()
         until_issued(wos)
+        seen_gate.touch()
+        doctor.join()
+        assert [c["check"] for c in doctors[0].data["checks"]] == [
+            "txt", "visible", "withdraw", "ca", "account", "certificate",
+            "gateway"], "the order under way is not the doctor's"
         assert is_pebble(shown(wos.port))
         assert client.request("GET", "/hello").status == 200
 
