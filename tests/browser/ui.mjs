@@ -159,6 +159,15 @@ const scenarios = {
         await page.getByRole('button', { name: 'Go on' }).click();
         await page.getByLabel('Service', { exact: true }).selectOption('web');
         await page.waitForFunction(() => !document.querySelector('.log').textContent.includes('green'));
+        /* One that writes nothing shows nothing, paused or not, neither here nor in the file. */
+        await page.getByLabel('Service', { exact: true }).selectOption('worker');
+        await log.locator('.logline', { hasText: 'green' }).first().waitFor();
+        await page.getByRole('button', { name: 'Pause' }).click();
+        await page.getByLabel('Service', { exact: true }).selectOption('silent');
+        await log.getByText('Nothing here yet.').waitFor();
+        const [silent] = await Promise.all([
+            page.waitForEvent('download'), page.getByRole('button', { name: 'Download' }).click()]);
+        seen.silent = [silent.suggestedFilename(), readFileSync(await silent.path(), 'utf8')];
         seen.title = await page.title();
     },
 

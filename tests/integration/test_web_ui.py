@@ -36,6 +36,7 @@ def app(works=True):
     services = {
         "web": harness.python_service("web"),
         "worker": {"script": ["exec %s -c \"$(cat colours.py)\"" % harness.PYTHON]},
+        "silent": {"script": ["exec sleep 100000"]},
     }
     out = harness.shell_app(**services)
     out["app"]["init_script"] = ["echo copying the data", "echo no such table >&2; exit 3"] \
@@ -101,7 +102,7 @@ def browse(wos, scenario, do=None, url=None, **options):
 def test_the_board(ui):
     seen = browse(ui, "board")
     assert seen["links"] == [ui.url("alpha-web")]
-    assert seen["services"] == ["web", "worker"]
+    assert seen["services"] == ["silent", "web", "worker"]
     assert seen["qr"] == "QR code of " + ui.url("alpha-web", "")
     assert seen["dialogs"] == 0 and seen["focus"] in ("A", "BUTTON")
     # The aim is 300 ms; a loaded machine with sanitizers may take longer.
@@ -121,6 +122,7 @@ def test_logs(ui):
     assert not seen["escapes"] and seen["paused"]
     assert seen["found"] == ["workerone needle in the haystack"]
     assert seen["downloaded"] == "worker: one needle in the haystack\n"
+    assert seen["silent"][0].endswith("-silent.log") and seen["silent"][1] == "", seen["silent"]
     assert seen["title"] == "Worktree – wos"
 
 

@@ -1,6 +1,6 @@
 /* Live logs: the newest lines in memory, only those in view in the page, so that a service which
  * writes thousands of lines a second does not stop the browser. */
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { ApiError, isOffline, readLines, whileShown } from './api';
 import { pieces, plain } from './ansi';
 import { Icon } from './parts';
@@ -88,25 +88,28 @@ function download(lines: Line[], name: string) {
     window.setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-/* Reads the log as long as the view is there; on its end, reads on after a moment. */
-function useLog(session: string, service: string): { buffer: LogBuffer; problem?: string } {
+/* What is shown of one service's log, or of all; `buffer` is another after each break. */
+interface Shown { buffer: LogBuffer }
+
+/* Reads the log as long as the view is there; on its end, reads on after a moment. Another session or
+ * service has a Shown of its own: never a line of the one before. */
+function useLog(session: string, service: string): { shown: Shown; problem?: string } {
     const [, redraw] = useState(0);
     const [problem, setProblem] = useState<string>();
-    const buffer = useRef(new LogBuffer());
+    const shown = useMemo<Shown>(() => ({ buffer: new LogBuffer() }), [session, service]);
     useEffect(() => {
-        let drawn = 0;
         let frame = 0;
         let isFresh = true;
         const draw = () => {
             frame = 0;
-            redraw(++drawn);
+            redraw((n) => n + 1);
         };
         const onLine = (line: Chunk) => {
             if (isFresh) { /* what was shown stays until there is something new */
-                buffer.current = new LogBuffer();
+                shown.buffer = new LogBuffer();
                 isFresh = false;
             }
-            buffer.current.add(line.service ?? line.channel, line.stream, line.chunk, line.past === true);
+            shown.buffer.add(line.service ?? line.channel, line.stream, line.chunk, line.past === true);
             frame ||= requestAnimationFrame(draw);
         };
         const path = `/sessions/${encodeURIComponent(session)}/logs?follow=1`
@@ -130,16 +133,18 @@ function useLog(session: string, service: string): { buffer: LogBuffer; problem?
             stop();
             cancelAnimationFrame(frame);
         };
-    }, [session, service]);
-    return { buffer: buffer.current, problem };
+    }, [shown]);
+    return { shown, problem };
 }
 
 export function Logs({ session, services }: { session: string; services: string[] }) {
     const [service, setService] = useState('');
     const [follow, setFollow] = useState(true);
-    const [frozen, setFrozen] = useState<Line[]>();
+    const [paused, setPaused] = useState<{ of: Shown; lines: Line[] }>();
     const [search, setSearch] = useState('');
-    const { buffer, problem } = useLog(session, service);
+    const { shown, problem } = useLog(session, service);
+    const buffer = shown.buffer;
+    const frozen = paused?.of === shown ? paused.lines : undefined;
     const all = frozen ?? buffer.lines;
     const text = search.toLowerCase();
     const lines = text === '' ? all : all.filter((l) => plain(l.text).toLowerCase().includes(text));
@@ -155,7 +160,7 @@ export function Logs({ session, services }: { session: string; services: string[
             {search !== '' && <span class="dim" role="status">{lines.length} lines</span>}
             <span class="grow" />
             <button type="button" aria-pressed={frozen !== undefined}
-                onClick={() => setFrozen(frozen === undefined ? buffer.lines.slice() : undefined)}>
+                onClick={() => setPaused(frozen === undefined ? { of: shown, lines: buffer.lines.slice() } : undefined)}>
                 <Icon name={frozen === undefined ? 'pause' : 'play'} />
                 {frozen === undefined ? 'Pause' : 'Go on'}</button>
             <button type="button" aria-pressed={follow} onClick={() => setFollow(!follow)}>Follow</button>
