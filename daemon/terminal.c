@@ -447,6 +447,11 @@ size_t terminal_viewers(const struct terminal *t)
     return attachment_count(t);
 }
 
+uint64_t terminal_output(const struct terminal *t)
+{
+    return scrollback_end(&t->replay);
+}
+
 void terminal_size(const struct terminal *t, uint16_t *out_cols, uint16_t *out_rows)
 {
     *out_cols = t->cols;

@@ -98,6 +98,8 @@ bool terminal_uses_pipes(const struct terminal *t);
 bool terminal_is_running(const struct terminal *t);
 int terminal_status(const struct terminal *t); /* then; as waitpid's, -1 if unknown */
 size_t terminal_viewers(const struct terminal *t);
+/* Bytes of output read from it so far: what somebody attaches for before that is replay. */
+uint64_t terminal_output(const struct terminal *t);
 void terminal_size(const struct terminal *t, uint16_t *out_cols, uint16_t *out_rows);
 /* SIGHUP to the session, SIGKILL two seconds later. It is not kept when nobody is attached. */
 void terminal_end(struct terminal *t);

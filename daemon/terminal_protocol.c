@@ -169,12 +169,22 @@ char *terminal_say_size(uint16_t cols, uint16_t rows)
     return json_print(message);
 }
 
-char *terminal_say_skipped(uint64_t seq)
+static char *say_seq(const char *type, uint64_t seq)
 {
     autojson cJSON *message = cJSON_CreateObject();
-    json_add_str(message, "type", "skipped");
+    json_add_str(message, "type", type);
     json_add_int(message, "seq", (int64_t)seq);
     return json_print(message);
+}
+
+char *terminal_say_attached(uint64_t seq)
+{
+    return say_seq("attached", seq);
+}
+
+char *terminal_say_skipped(uint64_t seq)
+{
+    return say_seq("skipped", seq);
 }
 
 char *terminal_say_exit(int status)

@@ -11,7 +11,9 @@
  *     {"type":"taken","bytes":N}       the program has read all input so far, N bytes; a client
  *                                      keeps at most TERMINAL_INPUT_MAX bytes beyond that under way
  *     {"type":"exit","exit":{"exitCode":N}}  or  {"exit":{"signal":N}}
- *     {"type":"size","cols":N,"rows":N}      after a hello with "skip": now, and when it changes
+ *     {"type":"attached","seq":N}            after a hello with "skip", first: output before N was
+ *                                      there already; what it asks a terminal is not to be answered
+ *     {"type":"size","cols":N,"rows":N}      after such a hello: now, and when it changes
  *     {"type":"skipped","seq":N}             after such a hello: output goes on there
  *     {"type":"error","fatal":true,"message":S}
  * "data" is UTF-8: a character cut by the end of a chunk comes with the next one, bytes that
@@ -73,6 +75,7 @@ char *terminal_say_rest(struct terminal_speaker *speaker, uint64_t seq);
 /* The head of a binary output message. */
 void terminal_binary_head(uint64_t seq, uint8_t out[TERMINAL_BINARY_HEAD]);
 char *terminal_say_taken(uint64_t bytes);
+char *terminal_say_attached(uint64_t seq);
 char *terminal_say_size(uint16_t cols, uint16_t rows);
 char *terminal_say_skipped(uint64_t seq);
 char *terminal_say_exit(int status);

@@ -153,6 +153,8 @@ static void on_hello(struct attach *a, struct terminal *t, const struct terminal
         t, message->since, a->may_skip ? &skipping_terminal_ops : &attach_terminal_ops, a, &err);
     if (a->attachment == NULL) {
         attach_fail(a, err.msg);
+    } else if (a->may_skip) {
+        attach_say(a, terminal_say_attached(terminal_output(t)));
     }
 }
 

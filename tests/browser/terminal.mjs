@@ -18,6 +18,16 @@ export function terminalScenarios({ seen, options, base, open, ask, look }) {
         await page.keyboard.press('Enter');
     }
 
+    /* Asks the terminal what it is and where its cursor stands, and reads the answer up to the last letter. */
+    const QUESTION = "bash -c 'printf \"\\033[c\\033[6n\"; read -s -d R answer; echo asked-${#answer}'";
+
+    /* An answer that nobody waits for is text on the shell's line. */
+    async function isTidy(page, word) {
+        await type(page, `echo ${word}-$((4+4))`);
+        await shows(page, `${word}-8`);
+        return !(await screen(page)).includes('1;2c');
+    }
+
     async function newShell(page, name = 'New shell') {
         const made = page.waitForResponse((r) => r.request().method() === 'POST');
         await page.getByRole('button', { name, exact: true }).click();
@@ -72,9 +82,14 @@ export function terminalScenarios({ seen, options, base, open, ask, look }) {
             });
             await page.keyboard.press('Enter');
             await shows(page, 'pasted-9');
+            await type(page, QUESTION);
+            await shows(page, 'asked-1');
             await page.reload();
             await box(page, 'open').waitFor();
             await shows(page, 'pasted-9');
+            seen.tidy = [await isTidy(page, 'replayed')];
+            await type(page, QUESTION.replace('asked', 'anew'));
+            await shows(page, 'anew-1');
             /* A second tab, renamed, closed. */
             await newShell(page);
             await page.getByRole('button', { name: /^Rename/ }).click();
@@ -110,6 +125,9 @@ export function terminalScenarios({ seen, options, base, open, ask, look }) {
             await shows(other.page, 'from-two-2');
             const mine = await size(other.page);
             await page.waitForFunction((s) => document.querySelector('.xtermbox').dataset.size === s, mine);
+            await type(other.page, QUESTION);
+            await shows(other.page, 'asked-1');
+            seen.tidy = [await isTidy(other.page, 'once')];
             /* Who types has it at their size again. */
             await type(page, 'echo wide-$((2+2))');
             await shows(other.page, 'wide-4');

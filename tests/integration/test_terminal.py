@@ -202,6 +202,7 @@ def test_replay_from_where_one_was(ui, api):
     with Viewer(ui, terminal) as one:
         one.type("echo before-$((1))")
         one.shows(b"before-1\r\n")
+        assert one.said[0] == {"type": "attached", "seq": 0}, "all of it is new"
         was, text = one.seq, one.text
         one.type("(sleep 0.1; echo after-$((2)); seq 1 5000; echo done-$((3))) &")
     # What is written while nobody looks is there for who comes back, once.
@@ -211,6 +212,7 @@ def test_replay_from_where_one_was(ui, api):
         text += again.text
     with Viewer(ui, terminal) as anew:
         anew.until(lambda: len(anew.text) >= len(text))
+        assert anew.said[0]["type"] == "attached" and anew.said[0]["seq"] >= len(text)
         assert anew.text.startswith(text)
     # A number of nothing that was is none.
     with Viewer(ui, terminal, since=was, hello={"since": 1 << 50}) as ahead:

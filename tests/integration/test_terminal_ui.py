@@ -37,11 +37,13 @@ def test_a_shell(ui):
     assert seen["cwd"] and seen["tabs"] == 2
     assert seen["colour"] not in ("rgb(0, 0, 0)", "rgb(23, 27, 34)"), "styles of spans work"
     assert 10 < seen["cellHeight"] < 40
+    assert seen["tidy"] == [True], "what a replay asks is not answered"
 
 
 def test_two_browsers_and_a_restart(ui):
     seen = browse(ui, "terminalTwo", lambda what: ui.ok(what) and "", path=path(ui))
     assert seen["sizes"][0] != seen["sizes"][1]
+    assert seen["tidy"] == [True], "one view answers"
 
 
 def test_a_service(ui):

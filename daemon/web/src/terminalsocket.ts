@@ -10,7 +10,8 @@ const RETRY_MS = [300, 1000, 2000, 5000];
 export type Link = 'connecting' | 'open' | 'lost' | 'exited' | 'gone' | 'refused';
 
 export interface Handlers {
-    onOutput: (bytes: Uint8Array) => void;
+    /* Replay is what was written before this view came, or came back. */
+    onOutput: (bytes: Uint8Array, isReplay: boolean) => void;
     /* What was shown is not the whole story: from here on it is right again. */
     onSkip: () => void;
     onSize: (cols: number, rows: number) => void;
@@ -20,6 +21,7 @@ export interface Handlers {
 export class TerminalSocket {
     private socket: WebSocket | null = null;
     private seq = 0;
+    private live = Number.MAX_SAFE_INTEGER; /* output from here on is new; said at first */
     private sent = 0;
     private taken = 0;
     private queue: Uint8Array[] = [];
@@ -100,12 +102,22 @@ export class TerminalSocket {
     private message(data: ArrayBuffer | string) {
         if (typeof data !== 'string') {
             const bytes = new Uint8Array(data, HEAD);
-            this.seq = Number(new DataView(data).getBigUint64(0)) + bytes.length;
-            this.on.onOutput(bytes);
+            const from = Number(new DataView(data).getBigUint64(0));
+            const old = Math.min(Math.max(this.live - from, 0), bytes.length);
+            this.seq = from + bytes.length;
+            if (old > 0) {
+                this.on.onOutput(bytes.subarray(0, old), true);
+            }
+            if (old < bytes.length) {
+                this.on.onOutput(bytes.subarray(old), false);
+            }
             return;
         }
         const message = JSON.parse(data);
         switch (message.type) {
+        case 'attached':
+            this.live = message.seq;
+            break;
         case 'size':
             this.on.onSize(message.cols, message.rows);
             break;

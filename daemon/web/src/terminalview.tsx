@@ -1,7 +1,7 @@
 /* One terminal: xterm.js on a connection, and the keys that a phone has not got. A chunk of its own,
  * loaded when the first terminal is shown. */
 import { FitAddon } from '@xterm/addon-fit';
-import { Terminal, type ITheme } from '@xterm/xterm';
+import { Terminal, type IFunctionIdentifier, type ITheme } from '@xterm/xterm';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import './strictstyles';
 import { Note } from './parts';
@@ -26,6 +26,15 @@ const LIGHT: ITheme = {
 const dark = window.matchMedia('(prefers-color-scheme: dark)');
 const theme = () => (dark.matches ? DARK : LIGHT);
 
+/* What programs ask of a terminal: DA, DSR and DECRQM, DECRQSS, colours. xterm.js answers at once, as if typed. */
+const CSI_QUESTIONS: IFunctionIdentifier[] = [
+    { final: 'c' }, { prefix: '>', final: 'c' }, { final: 'n' }, { prefix: '?', final: 'n' },
+    { intermediates: '$', final: 'p' }, { prefix: '?', intermediates: '$', final: 'p' },
+];
+const DCS_QUESTION: IFunctionIdentifier = { intermediates: '$', final: 'q' };
+const OSC_COLOURS = [4, 10, 11, 12]; /* `?` in place of a colour asks for it */
+const FOCUS_REPORT = /^\x1b\[[IO]$/; /* of a program that asked to be told (mode 1004); no key sends it */
+
 /* What the terminal is and what it is connected to, for as long as the view is there. */
 class Session {
     readonly term: Terminal;
@@ -33,6 +42,7 @@ class Session {
     ctrl = false;
     private fit = new FitAddon();
     private isOurs = true; /* its size is this view's; else that of whoever typed last */
+    private replaying = 0; /* pieces of replay that are not on the screen yet */
 
     constructor(private box: HTMLElement, shell: Shell, readerMode: boolean,
         onLink: (link: Link, message?: string) => void, private onCtrl: (on: boolean) => void) {
@@ -45,11 +55,12 @@ class Session {
         this.term.open(box);
         this.fit.fit();
         this.socket = new TerminalSocket(shell, {
-            onOutput: (bytes) => this.term.write(bytes),
+            onOutput: (bytes, isReplay) => this.show(bytes, isReplay),
             onSkip: () => this.term.write('\x1bc\x1b[2m[output was left out here]\x1b[0m\r\n'),
             onSize: (cols, rows) => this.take(cols, rows),
             onLink,
         }, () => ({ cols: this.term.cols, rows: this.term.rows }));
+        this.hearQuestions();
         this.term.onData((text) => this.typed(text));
         this.term.onBinary((text) => this.socket.write(Uint8Array.from(text, (c) => c.charCodeAt(0))));
         this.term.onResize(({ cols, rows }) => this.isOurs && this.socket.resize(cols, rows));
@@ -101,7 +112,36 @@ class Session {
         this.term.options.theme = theme();
     };
 
+    private show(bytes: Uint8Array, isReplay: boolean) {
+        if (!isReplay) {
+            this.term.write(bytes);
+            return;
+        }
+        this.replaying++;
+        this.term.write(bytes, () => this.replaying--);
+    }
+
+    /* Questions of a replay were answered when they were asked, or nobody waits any more: the shell would
+     * take the answer for something typed. Of several views one answers. */
+    private mayAnswer() {
+        return this.isOurs && this.replaying === 0;
+    }
+
+    private hearQuestions() {
+        const parser = this.term.parser;
+        const drop = () => !this.mayAnswer();
+        CSI_QUESTIONS.forEach((id) => parser.registerCsiHandler(id, drop));
+        parser.registerDcsHandler(DCS_QUESTION, drop);
+        OSC_COLOURS.forEach((id) => parser.registerOscHandler(id, (data) => data.includes('?') && drop()));
+    }
+
     private typed(text: string) {
+        if (FOCUS_REPORT.test(text)) {
+            if (this.mayAnswer()) {
+                this.socket.type(text);
+            }
+            return;
+        }
         this.claim();
         const code = text.toUpperCase().charCodeAt(0);
         if (this.ctrl && text.length === 1 && code >= 0x40 && code <= 0x5f) {
