@@ -90,6 +90,18 @@ export function terminalScenarios({ seen, options, base, open, ask, look }) {
             seen.tidy = [await isTidy(page, 'replayed')];
             await type(page, QUESTION.replace('asked', 'anew'));
             await shows(page, 'anew-1');
+            /* By keyboard out of the terminal, and back into it. */
+            const where = () => page.evaluate(() => document.activeElement.textContent
+                || document.activeElement.getAttribute('aria-label'));
+            await page.locator('.xterm-helper-textarea').focus();
+            seen.leave = [];
+            for (const key of ['Tab', 'Control+Shift+Enter', 'Shift+Tab']) {
+                await page.keyboard.press(key);
+                seen.leave.push(await where());
+            }
+            seen.hint = await page.locator('.xterm-helper-textarea').evaluate((area) =>
+                document.getElementById(area.getAttribute('aria-describedby')).innerText);
+            await page.keyboard.press('Control+u');
             /* A second tab, renamed, closed. */
             await newShell(page);
             await page.getByRole('button', { name: /^Rename/ }).click();

@@ -33,6 +33,7 @@ const CSI_QUESTIONS: IFunctionIdentifier[] = [
 ];
 const DCS_QUESTION: IFunctionIdentifier = { intermediates: '$', final: 'q' };
 const OSC_COLOURS = [4, 10, 11, 12]; /* `?` in place of a colour asks for it */
+const LEAVE_ID = 'leave-terminal';
 const FOCUS_REPORT = /^\x1b\[[IO]$/; /* of a program that asked to be told (mode 1004); no key sends it */
 
 /* What the terminal is and what it is connected to, for as long as the view is there. */
@@ -45,7 +46,8 @@ class Session {
     private replaying = 0; /* pieces of replay that are not on the screen yet */
 
     constructor(private box: HTMLElement, shell: Shell, readerMode: boolean,
-        onLink: (link: Link, message?: string) => void, private onCtrl: (on: boolean) => void) {
+        onLink: (link: Link, message?: string) => void, private onCtrl: (on: boolean) => void,
+        private onLeave: () => void) {
         this.term = new Terminal({
             allowProposedApi: false, cursorBlink: false, fontSize: 14, scrollback: 10000, theme: theme(),
             fontFamily: 'ui-monospace, "SF Mono", "Cascadia Mono", "DejaVu Sans Mono", monospace',
@@ -68,6 +70,9 @@ class Session {
         this.term.textarea!.addEventListener('focus', this.claim);
         window.addEventListener('resize', this.refit);
         dark.addEventListener('change', this.recolour);
+        const area = this.term.textarea!;
+        area.setAttribute('aria-keyshortcuts', 'Control+Shift+Enter');
+        area.setAttribute('aria-describedby', LEAVE_ID);
         this.term.focus();
     }
 
@@ -171,8 +176,14 @@ class Session {
         this.box.dataset.size = `${cols}x${rows}`;
     }
 
-    /* Ctrl+Shift+C copies, as in other terminals; Ctrl+Shift+V is the browser's own paste. */
+    /* Ctrl+Shift+C copies, as in other terminals; Ctrl+Shift+V is the browser's own paste. Every other key
+     * is the program's, Tab and Escape too, so there is one to leave with: programs cannot tell it from Enter. */
     private key(event: KeyboardEvent): boolean {
+        if (event.type === 'keydown' && event.ctrlKey && event.shiftKey && event.key === 'Enter') {
+            event.preventDefault();
+            this.onLeave();
+            return false;
+        }
         if (event.type === 'keydown' && event.ctrlKey && event.shiftKey && event.code === 'KeyC') {
             event.preventDefault();
             void this.copy();
@@ -211,12 +222,14 @@ function LinkNote({ link, message }: { link: Link; message?: string }) {
 
 export default function TerminalView({ shell, readerMode }: { shell: Shell; readerMode: boolean }) {
     const box = useRef<HTMLDivElement>(null);
+    const keys = useRef<HTMLDivElement>(null);
     const session = useRef<Session | null>(null);
     const [link, setLink] = useState<{ link: Link; message?: string }>({ link: 'connecting' });
     const [ctrl, setCtrl] = useState(false);
     useEffect(() => {
+        const leave = () => [...keys.current!.querySelectorAll('button')].find((b) => b.offsetParent !== null)?.focus();
         const s = new Session(box.current!, shell, readerMode,
-            (state, message) => setLink({ link: state, message }), setCtrl);
+            (state, message) => setLink({ link: state, message }), setCtrl, leave);
         session.current = s;
         const watch = new ResizeObserver(s.refit);
         watch.observe(box.current!);
@@ -236,12 +249,12 @@ export default function TerminalView({ shell, readerMode }: { shell: Shell; read
     return <>
         <LinkNote {...link} />
         <div class="xtermbox" ref={box} data-id={shell.id} data-link={link.link} />
-        <div class="keys" role="toolbar" aria-label="Keys">
+        <div class="keys" role="toolbar" aria-label="Keys" ref={keys}>
             <button type="button" aria-pressed={ctrl} onPointerDown={keep}
                 onClick={act((s) => s.setCtrl(!s.ctrl))}>Ctrl</button>
             {KEYS.map(([text, name, run]) => <button type="button" aria-label={name} onPointerDown={keep}
                 onClick={act(run)}>{text}</button>)}
-            <span class="grow" />
+            <span class="grow dim small" id={LEAVE_ID}><kbd>Ctrl+Shift+Enter</kbd> leaves the terminal.</span>
             <button type="button" onPointerDown={keep} onClick={act((s) => void s.copy().catch(() => 0))}>Copy</button>
             <button type="button" onPointerDown={keep} onClick={act((s) => void s.paste().catch(() => 0))}>Paste</button>
         </div>
