@@ -90,6 +90,11 @@ export function terminalScenarios({ seen, options, base, open, ask, look }) {
             seen.tidy = [await isTidy(page, 'replayed')];
             await type(page, QUESTION.replace('asked', 'anew'));
             await shows(page, 'anew-1');
+            /* A row of underscores looks like none where its last pixels are cut off. */
+            await type(page, "clear; printf '____\\n    \\n%s-drawn\\n' all");
+            await shows(page, 'all-drawn');
+            const row = (text) => page.locator('.xterm-rows > div').filter({ hasText: text }).first().screenshot();
+            seen.underscores = !(await row(/^_{4}\s*$/)).equals(await row(/^\s*$/));
             /* By keyboard out of the terminal, and back into it. */
             const where = () => page.evaluate(() => document.activeElement.textContent
                 || document.activeElement.getAttribute('aria-label'));

@@ -37,6 +37,7 @@ def test_a_shell(ui):
     assert seen["cwd"] and seen["tabs"] == 2
     assert seen["colour"] not in ("rgb(0, 0, 0)", "rgb(23, 27, 34)"), "styles of spans work"
     assert 10 < seen["cellHeight"] < 40
+    assert seen["underscores"], "they can be seen"
     assert seen["leave"] == ["Terminal input", "Copy", "Terminal input"]
     assert "Ctrl+Shift+Enter leaves" in seen["hint"]
     assert seen["tidy"] == [True], "what a replay asks is not answered"

@@ -51,6 +51,7 @@ class Session {
         this.term = new Terminal({
             allowProposedApi: false, cursorBlink: false, fontSize: 14, scrollback: 10000, theme: theme(),
             fontFamily: 'ui-monospace, "SF Mono", "Cascadia Mono", "DejaVu Sans Mono", monospace',
+            lineHeight: 1.15, /* rows cut off what is below: at 1 the underscores of DejaVu Sans Mono */
             minimumContrastRatio: 4.5, screenReaderMode: readerMode, macOptionIsMeta: true,
         });
         this.term.loadAddon(this.fit);
