@@ -141,7 +141,7 @@ const scenarios = {
         await page.goto(options.url);
         await page.getByRole('link', { name: 'alpha', exact: true }).click();
         const log = page.getByRole('log');
-        await log.locator('.f2', { hasText: 'green' }).first().waitFor();
+        await log.locator('.logline span', { hasText: /^green$/ }).first().waitFor();
         seen.escapes = (await log.textContent()).includes('\u001b');
         await look(page, 'worktree');
         await page.getByLabel('Search the log').fill('needle');
@@ -159,6 +159,15 @@ const scenarios = {
         await page.getByRole('button', { name: 'Go on' }).click();
         await page.getByLabel('Service', { exact: true }).selectOption('web');
         await page.waitForFunction(() => !document.querySelector('.log').textContent.includes('green'));
+        /* Colours of all kinds, over the ends of lines; what was written over; the last line without an end. */
+        await page.getByLabel('Service', { exact: true }).selectOption('paint');
+        await log.getByText('password>').waitFor();
+        seen.painted = await log.locator('.logline').evaluateAll((all) => all.map((line) => {
+            const style = getComputedStyle(line.querySelector('span') ?? line);
+            return [line.textContent, style.color, style.backgroundColor];
+        }));
+        seen.markup = await log.locator('b').count();
+        await look(page, 'log-colours');
         /* One that writes nothing shows nothing, paused or not, neither here nor in the file. */
         await page.getByLabel('Service', { exact: true }).selectOption('worker');
         await log.locator('.logline', { hasText: 'green' }).first().waitFor();
@@ -179,6 +188,7 @@ const scenarios = {
         const failure = page.getByRole('alert', { name: 'What failed' });
         await failure.waitFor();
         seen.whatFailed = await failure.textContent();
+        await page.getByLabel('Output').getByText('no such table').waitFor();
         seen.firstOnPage = await page.evaluate(() => {
             const f = document.querySelector('.failure');
             return [...document.querySelectorAll('.panel')].every((p) =>

@@ -5,6 +5,7 @@ binary, or in WOS_TEST_SHOTS.
 """
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -32,14 +33,20 @@ while True:
 """
 
 
+PAINT = (r"\033[38;5;196mpalette\033[0m\n\033[38;2;0;0;0mnight\n\033[38:2::255:128:0mcolons\033[0m plain\n"
+         r"\033[31mred\nstill red\033[0m\n\033[48;2;255;255;0mback\033[0m\n10%%\r\033[32m50%%\033[0m\n"
+         r"<b>bold</b>\npassword> ")
+
+
 def app(works=True):
     services = {
         "web": harness.python_service("web"),
         "worker": {"script": ["exec %s -c \"$(cat colours.py)\"" % harness.PYTHON]},
+        "paint": {"script": ["printf '%s'; exec sleep 100000" % PAINT]},
         "silent": {"script": ["exec sleep 100000"]},
     }
     out = harness.shell_app(**services)
-    out["app"]["init_script"] = ["echo copying the data", "echo no such table >&2; exit 3"] \
+    out["app"]["init_script"] = ["echo copying the data", "printf 'no such table' >&2; exit 3"] \
         if not works else ["true"]
     return out
 
@@ -102,7 +109,7 @@ def browse(wos, scenario, do=None, url=None, **options):
 def test_the_board(ui):
     seen = browse(ui, "board")
     assert seen["links"] == [ui.url("alpha-web")]
-    assert seen["services"] == ["silent", "web", "worker"]
+    assert seen["services"] == ["paint", "silent", "web", "worker"]
     assert seen["qr"] == "QR code of " + ui.url("alpha-web", "")
     assert seen["dialogs"] == 0 and seen["focus"] in ("A", "BUTTON")
     # The aim is 300 ms; a loaded machine with sanitizers may take longer.
@@ -117,11 +124,31 @@ def test_the_board_is_live(ui):
     browse(ui, "live", do)
 
 
+def contrast(one, other):
+    """WCAG 2's, of two colours as getComputedStyle says them."""
+    def luminance(colour):
+        parts = [int(c) / 255 for c in re.findall(r"\d+", colour)[:3]]
+        linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
 def test_logs(ui):
     seen = browse(ui, "worktree")
     assert not seen["escapes"] and seen["paused"]
     assert seen["found"] == ["workerone needle in the haystack"]
     assert seen["downloaded"] == "worker: one needle in the haystack\n"
+    lines = [text for text, _, _ in seen["painted"]]
+    assert lines == ["palette", "night", "colons plain", "red", "still red", "back", "50%",
+                     "<b>bold</b>", "password> "] and seen["markup"] == 0
+    colours = {text: colour for text, colour, _ in seen["painted"]}
+    assert colours["colons plain"] == "rgb(255, 128, 0)"
+    assert colours["red"] == colours["still red"] != colours["password> "]
+    assert len(set(colours.values())) == 7, colours  # plain: <b>bold</b> and password>
+    for text, colour, back in seen["painted"]:
+        seen_on = "rgb(20, 23, 28)" if back == "rgba(0, 0, 0, 0)" else back
+        assert contrast(colour, seen_on) >= 4.5, (text, colour, back)
     assert seen["silent"][0].endswith("-silent.log") and seen["silent"][1] == "", seen["silent"]
     assert seen["title"] == "Worktree – wos"
 

@@ -2,47 +2,80 @@
  * writes thousands of lines a second does not stop the browser. */
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { ApiError, isOffline, readLines, whileShown } from './api';
-import { pieces, plain } from './ansi';
+import { PLAIN, pieces, plain, styleAfter, withoutCutOff, type Style } from './ansi';
 import { Icon } from './parts';
 
 const LINES_MAX = 20000;
+const LINE_MAX = 16384; /* characters: what has no end by then is a line all the same */
 const LINE_PX = 20; /* of .logline in style.css */
 const BEYOND = 20; /* lines drawn above and below the view */
 
 interface Chunk { service?: string; channel: string; stream: string; chunk: string; past?: boolean }
 
-export interface Line { service: string; stream: string; text: string }
+/* `style` is what holds where it begins. */
+export interface Line { service: string; stream: string; text: string; style: Style }
 
-/* Chunks in, lines out: a chunk may end within a line. */
+/* What is seen of a line that was written over: what follows its last carriage return. */
+function overwritten(line: Line): Line {
+    let end = line.text.length;
+    while (line.text[end - 1] === '\r') {
+        end--;
+    }
+    const at = line.text.lastIndexOf('\r', end - 1) + 1;
+    return at === 0 ? line
+        : { ...line, text: line.text.slice(at), style: styleAfter(line.text.slice(0, at), line.style) };
+}
+
+/* Chunks in, lines out: a chunk may end within a line, and colours go on beyond its end. */
 export class LogBuffer {
     lines: Line[] = [];
     dropped = 0;
     private isPast = false;
-    private open = new Map<string, string>();
+    private open = new Map<string, Line>(); /* by service and stream: what has no end yet */
 
     /* `isPast`: of what was there before; it comes service by service, as files have no times. */
     add(service: string, stream: string, chunk: string, isPast = false) {
         if (!isPast && this.isPast && this.lines.length > 0) {
-            this.lines.push({ service: '', stream: 'mark', text: 'from here on in the order of time' });
+            this.lines.push({ service: '', stream: 'mark', text: 'from here on in the order of time', style: PLAIN });
         }
         this.isPast = isPast;
         const key = `${service} ${stream}`;
-        const parts = ((this.open.get(key) ?? '') + chunk).split('\n');
-        this.open.set(key, parts.pop()!);
-        for (const part of parts) {
-            this.lines.push({ service, stream, text: part.replace(/\r$/, '') });
+        const before = this.open.get(key);
+        let style = before?.style ?? PLAIN;
+        const parts = ((before?.text ?? '') + chunk).split('\n');
+        const take = (text: string) => {
+            this.lines.push(overwritten({ service, stream, text, style }));
+            style = styleAfter(text, style);
+        };
+        let rest = parts.pop()!;
+        parts.forEach(take);
+        for (; rest.length > LINE_MAX; rest = rest.slice(LINE_MAX)) {
+            take(rest.slice(0, LINE_MAX));
         }
+        this.open.set(key, overwritten({ service, stream, text: rest, style }));
         if (this.lines.length > LINES_MAX * 1.25) {
             this.dropped += this.lines.length - LINES_MAX;
             this.lines = this.lines.slice(-LINES_MAX);
         }
     }
+
+    /* All there is to show: at the end what has none yet, such as a prompt. */
+    all(): Line[] {
+        const open = [...this.open.values()].map((l) => ({ ...l, text: withoutCutOff(l.text) }))
+            .filter((l) => plain(l.text) !== '');
+        return open.length === 0 ? this.lines : this.lines.concat(open);
+    }
+}
+
+export function LogText({ line }: { line: Line }) {
+    return <>{pieces(line.text, line.style).map((p) => (p.classes === '' && p.colour === undefined ? p.text
+        : <span class={p.classes} style={p.colour}>{p.text}</span>))}</>;
 }
 
 function LogLine({ line, named }: { line: Line; named: boolean }) {
     return <div class={`logline ${line.stream}`}>
         {named && line.service !== '' && <span class="who">{line.service}</span>}
-        {pieces(line.text).map((p) => p.classes === '' ? p.text : <span class={p.classes}>{p.text}</span>)}
+        <LogText line={line} />
     </div>;
 }
 
@@ -145,7 +178,7 @@ export function Logs({ session, services }: { session: string; services: string[
     const { shown, problem } = useLog(session, service);
     const buffer = shown.buffer;
     const frozen = paused?.of === shown ? paused.lines : undefined;
-    const all = frozen ?? buffer.lines;
+    const all = frozen ?? buffer.all();
     const text = search.toLowerCase();
     const lines = text === '' ? all : all.filter((l) => plain(l.text).toLowerCase().includes(text));
     return <section class="panel logs" aria-label="Logs">
@@ -160,7 +193,7 @@ export function Logs({ session, services }: { session: string; services: string[
             {search !== '' && <span class="dim" role="status">{lines.length} lines</span>}
             <span class="grow" />
             <button type="button" aria-pressed={frozen !== undefined}
-                onClick={() => setPaused(frozen === undefined ? { of: shown, lines: buffer.lines.slice() } : undefined)}>
+                onClick={() => setPaused(frozen === undefined ? { of: shown, lines: buffer.all().slice() } : undefined)}>
                 <Icon name={frozen === undefined ? 'pause' : 'play'} />
                 {frozen === undefined ? 'Pause' : 'Go on'}</button>
             <button type="button" aria-pressed={follow} onClick={() => setFollow(!follow)}>Follow</button>

@@ -1,10 +1,9 @@
 /* One operation: its steps as they happen, and what it writes. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { ApiError, isOffline, readLines, whileShown } from './api';
-import { pieces } from './ansi';
 import { ago } from './format';
 import { Dot, Pill } from './parts';
-import { LogBuffer } from './logs';
+import { LogBuffer, LogText } from './logs';
 import type { Operation } from './types';
 
 const STEP_NAMES: Record<string, string> = {
@@ -92,7 +91,7 @@ const WORDS: Record<string, string> = {
 
 export function ProgressView({ operation, progress }: { operation: Operation; progress?: Progress }) {
     const box = useRef<HTMLPreElement>(null);
-    const lines = progress?.log.lines.slice(-200) ?? [];
+    const lines = progress?.log.all().slice(-200) ?? [];
     const isActive = operation.finishedAt === undefined;
     useEffect(() => {
         if (box.current !== null && isActive) {
@@ -105,7 +104,7 @@ export function ProgressView({ operation, progress }: { operation: Operation; pr
             {stepName(s.id)}{s.message && <span class="dim"> {s.message}</span>}</li>)}</ol>
         {isActive && progress?.notes.map((n) => <p class="dim">{n}</p>)}
         {lines.length > 0 && <pre class="tail" ref={box} tabIndex={0} aria-label="Output">{lines.map((l) => <>
-            {pieces(l.text).map((p) => <span class={p.classes}>{p.text}</span>)}{'\n'}</>)}</pre>}
+            <LogText line={l} />{'\n'}</>)}</pre>}
     </>;
     /* What went well is a line; what is under way or failed is shown step by step. */
     const isCancelled = operation.code === 'cancelled'; /* an up has succeeded then all the same */

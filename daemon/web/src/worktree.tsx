@@ -1,12 +1,11 @@
 /* One worktree: what runs, what is under way, what failed, its logs; start and stop. */
 import { useState } from 'preact/hooks';
 import { ApiError, call, get, useLoaded } from './api';
-import { pieces } from './ansi';
 import { Address, Label, serviceState } from './board';
 import { ago, basename, bytes, statusWord } from './format';
 import { EditWorktree, FormDialog, RemoveWorktree } from './changes';
 import { Comments } from './comments';
-import { Logs } from './logs';
+import { LogBuffer, Logs, LogText } from './logs';
 import { Action, Await, Dot, Empty, ErrorNote, Icon, Pill } from './parts';
 import { openTerminal, TerminalLink } from './terminals';
 import { ProgressView, stepName, useProgress } from './progress';
@@ -67,12 +66,13 @@ function StartDialog({ of, onClose, onStarted }: { of: Detail; onClose: () => vo
 function Failure({ of, failedStep }: { of: Detail; failedStep?: string }) {
     const failure = of.failureContext!;
     const step = failure.step ?? failedStep;
+    const tail = new LogBuffer();
+    failure.logTail?.forEach((l) => tail.add('', '', l.replace(/\n?$/, '\n')));
     return <section class="failure" role="alert" aria-label="What failed">
         <h2>{step === undefined ? 'It failed' : `Failed at: ${stepName(step)}`}</h2>
         <p>{failure.message}</p>
-        {failure.logTail !== undefined && failure.logTail.length > 0 && <pre class="tail" tabIndex={0}>
-            {failure.logTail.map((l) => <>{pieces(l.replace(/\n$/, '')).map((p) =>
-                <span class={p.classes}>{p.text}</span>)}{'\n'}</>)}</pre>}
+        {tail.lines.length > 0 && <pre class="tail" tabIndex={0}>
+            {tail.lines.map((l) => <><LogText line={l} />{'\n'}</>)}</pre>}
     </section>;
 }
 
