@@ -38,6 +38,10 @@ export function terminalScenarios({ seen, options, base, open, ask, look }) {
     return {
         async terminal({ page }) {
             page.setDefaultTimeout(patience);
+            await page.goto(href('/nowhere'));
+            await page.getByRole('heading', { name: 'There is no such worktree' }).waitFor();
+            seen.nowhere = await page.getByRole('button', { name: 'New shell' }).count();
+            await look(page, 'terminal-nowhere', ['desktop', 'phone-dark']);
             await page.goto(`${base}/worktree?path=${encodeURIComponent(options.path)}`);
             await page.getByRole('link', { name: 'Terminal', exact: true }).click();
             await page.getByRole('heading', { name: 'No terminal is open here' }).waitFor();

@@ -34,6 +34,7 @@ def path(wos):
 
 def test_a_shell(ui):
     seen = browse(ui, "terminal", path=path(ui))
+    assert seen["nowhere"] == 0, "nothing can be started there"
     assert seen["cwd"] and seen["tabs"] == 2
     assert seen["colour"] not in ("rgb(0, 0, 0)", "rgb(23, 27, 34)"), "styles of spans work"
     assert 10 < seen["cellHeight"] < 40

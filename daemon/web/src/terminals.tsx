@@ -83,10 +83,9 @@ function Tabs({ path, all, shown, reload, onError }: {
     </div>;
 }
 
-function NewButtons({ path, reload, onError }:
-{ path: string; reload: () => void; onError: (error?: ApiError) => void }) {
-    const detail = useLoaded(() => get<Detail>(`/worktrees?path=${encodeURIComponent(path)}`), path);
-    const services = detail.data?.services.filter((s) => s.state === 'running') ?? [];
+function NewButtons({ path, detail, reload, onError }:
+{ path: string; detail?: Detail; reload: () => void; onError: (error?: ApiError) => void }) {
+    const services = detail?.services.filter((s) => s.state === 'running') ?? [];
     const open = (service?: string) => async () => {
         await openTerminal(path, service);
         reload();
@@ -103,7 +102,13 @@ const READER_KEY = 'wos-terminal-reader';
 function Page({ path, id, all, reload }: { path: string; id: string | null; all: Shell[]; reload: () => void }) {
     const [error, setError] = useState<ApiError>();
     const [reader, setReader] = useState(localStorage.getItem(READER_KEY) === '1');
+    const detail = useLoaded(() => get<Detail>(`/worktrees?path=${encodeURIComponent(path)}`), path);
     const shown = id === null ? all[0] : all.find((t) => t.id === id);
+    const status = detail.error?.status;
+    if (all.length === 0 && (status === 400 || status === 404)) {
+        return <Empty title="There is no such worktree"><p>{detail.error!.message}</p>
+            <p><a href="/">All worktrees</a></p></Empty>;
+    }
     const toggle = () => {
         localStorage.setItem(READER_KEY, reader ? '0' : '1');
         setReader(!reader);
@@ -111,13 +116,14 @@ function Page({ path, id, all, reload }: { path: string; id: string | null; all:
     return <div class="terminalpage">
         <p class="crumb"><a href="/">Worktrees</a> / <a href={worktreeHref(path)}>{basename(path)}</a></p>
         <div class="title"><h1 class="clip">Terminal</h1>
-            <NewButtons path={path} reload={reload} onError={setError} /><span class="grow" />
+            <NewButtons path={path} detail={detail.data} reload={reload} onError={setError} /><span class="grow" />
             <button type="button" class="quiet" aria-pressed={reader} onClick={toggle}>Screen reader</button></div>
         <ErrorNote error={error} />
         {all.length > 0 && <Tabs path={path} all={all} shown={shown} reload={reload} onError={setError} />}
         {shown !== undefined ? <View key={shown.id} shell={shown} readerMode={reader} />
             : <Empty title={id === null ? 'No terminal is open here' : 'This terminal is no more'}>
-                <p>{id === null ? '' : 'It was closed, or the daemon was restarted. '}A new shell starts in {path}.</p>
+                <p>{id === null ? '' : 'It was closed, or the daemon was restarted. '}
+                    {detail.data !== undefined && `A new shell starts in ${path}.`}</p>
             </Empty>}
     </div>;
 }
