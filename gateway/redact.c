@@ -1,6 +1,8 @@
 /* redact: see redact.h. Called by access_log.c for each finished request. */
 #include "gateway/redact.h"
 
+#include <stdint.h>
+
 #include "base/auto.h"
 
 enum { NAME_MAX_BYTES = 64 };
@@ -44,6 +46,22 @@ static char next_byte(struct str s, size_t *at)
     return c;
 }
 
+/* The same, decoded as often as it is encoded: some services decode twice. */
+static char next_plain(struct str s, size_t *at)
+{
+    char c = next_byte(s, at);
+    while (c == '%' && *at + 1 < s.len) {
+        int high = hex_digit(s.ptr[*at]);
+        int low = hex_digit(s.ptr[*at + 1]);
+        if (high < 0 || low < 0) {
+            break;
+        }
+        c = (char)(high << 4 | low);
+        *at += 2;
+    }
+    return c;
+}
+
 static bool contains(struct str s, struct str part)
 {
     return part.len <= s.len && memmem(s.ptr, s.len, part.ptr, part.len) != NULL;
@@ -80,22 +98,19 @@ static bool is_secret_word(struct str name)
            (!contains(name, STR("author")) || contains(name, STR("authoriz")));
 }
 
+/* `c` in lower case. */
+static bool is_word_byte(char c)
+{
+    return ascii_is_digit(c) || (c >= 'a' && c <= 'z');
+}
+
 bool redact_is_secret_name(struct str name)
 {
     char word[NAME_MAX_BYTES];
     size_t len = 0;
     for (size_t at = 0; at < name.len;) {
-        char c = next_byte(name, &at);
-        if (c == '%') { /* encoded twice: some services decode so */
-            size_t inner = 0;
-            char again[3] = {c, at < name.len ? name.ptr[at] : '\0',
-                             at + 1 < name.len ? name.ptr[at + 1] : '\0'};
-            char decoded = next_byte((struct str){again, sizeof again}, &inner);
-            at += inner - 1;
-            c = decoded;
-        }
-        c = ascii_lower(c);
-        if (!ascii_is_digit(c) && (c < 'a' || c > 'z')) {
+        char c = ascii_lower(next_plain(name, &at));
+        if (!is_word_byte(c)) {
             continue;
         }
         if (len == sizeof word) {
@@ -106,59 +121,140 @@ bool redact_is_secret_name(struct str name)
     return is_secret_word((struct str){word, len});
 }
 
-/* A value that is a URL with user information in it, in plain or percent-encoded. */
-static bool has_userinfo(struct str value)
+/* The name that is being read: its letters and digits, of a long one the last. */
+struct word {
+    char text[NAME_MAX_BYTES];
+    size_t len;
+    size_t label; /* where what follows its last dot begins */
+    bool is_over; /* white space follows: only '=' or ':' makes it a name */
+};
+
+static void word_add(struct word *w, char c)
 {
-    static const char scheme_end[] = "://";
-    size_t seen = 0;
-    for (size_t at = 0; at < value.len;) {
-        char c = next_byte(value, &at);
-        if (seen == 3) {
-            if (c == '@') {
-                return true;
-            }
-            if (c == '/' || c == '?' || c == '#') {
-                seen = 0;
-            }
+    enum { HALF = NAME_MAX_BYTES / 2 };
+    if (w->is_over) {
+        w->len = w->label = 0;
+        w->is_over = false;
+    }
+    if (w->len == sizeof w->text) {
+        memmove(w->text, w->text + HALF, HALF);
+        w->len = HALF;
+        w->label = w->label > HALF ? w->label - HALF : 0;
+    }
+    w->text[w->len++] = c;
+}
+
+static bool word_is_secret(const struct word *w, size_t from)
+{
+    return w->len > from + 1 && is_secret_word((struct str){w->text + from, w->len - from});
+}
+
+/* Takes one byte; true when a value follows it whose name looks like a secret's. Names are what
+ * stands before '=', and before ':' without the labels in front: "auth.example:443" is a host. */
+static bool word_step(struct word *w, char c)
+{
+    c = ascii_lower(c);
+    if (is_word_byte(c)) {
+        word_add(w, c);
+        return false;
+    }
+    switch (c) {
+    case ' ':
+    case '\t':
+    case '+':
+        w->is_over = true;
+        return false;
+    case '.':
+        w->label = w->len;
+        return false;
+    case '_':
+    case '-':
+    case '[':
+    case ']':
+    case '"':
+    case '\'':
+    case '\\':
+        return false;
+    default:
+        break;
+    }
+    bool is_secret =
+        (c == '=' && word_is_secret(w, 0)) || (c == ':' && word_is_secret(w, w->label));
+    w->len = w->label = 0;
+    w->is_over = false;
+    return is_secret;
+}
+
+/* True if the text, decoded, has a secret in it: the user information of a URL ("//user:pw@"), or
+ * what follows a secret's name ("/cb?token=x", {"password":"x"}). */
+static bool tells_secret(struct str text)
+{
+    struct word word;
+    word.len = word.label = 0; /* its bytes need no zeroing */
+    word.is_over = false;
+    size_t slashes = 0; /* in a row; two or more begin an authority, and stay while it lasts */
+    size_t user = 0;    /* bytes of the authority */
+    for (size_t at = 0; at < text.len;) {
+        char c = next_plain(text, &at);
+        if (c == '/') {
+            slashes = user > 0 ? 1 : slashes + 1;
+            user = 0;
+        } else if (c == '?' || c == '#' || slashes < 2) {
+            slashes = user = 0;
+        } else if (c == '@' && user > 0) {
+            return true;
         } else {
-            seen = c == scheme_end[seen] ? seen + 1 : c == ':' ? 1 : 0;
+            user++;
+        }
+        if (word_step(&word, c) && at < text.len) {
+            return true;
         }
     }
     return false;
 }
 
-/* The part before any parameter: user information of "scheme://user:pw@host" goes. */
-static void put_plain(struct out *o, struct str part)
+/* A segment of the path of `target`. Behind "//" stands an authority, without whose user
+ * information it can be shown. */
+static void put_segment(struct out *o, struct str target, struct str segment)
 {
-    const char *mark = memmem(part.ptr, part.len, "://", 3);
-    if (mark == NULL) {
-        put(o, part);
-        return;
-    }
-    size_t start = (size_t)(mark - part.ptr) + 3;
-    struct str rest = {part.ptr + start, part.len - start};
-    size_t end = str_find(rest, '/');
-    const char *at = end == 0 ? NULL : memrchr(rest.ptr, '@', end);
-    put(o, (struct str){part.ptr, start});
-    if (at != NULL) {
-        size_t skip = (size_t)(at - rest.ptr);
+    bool is_authority = segment.ptr >= target.ptr + 2 && memcmp(segment.ptr - 2, "//", 2) == 0;
+    const char *at =
+        is_authority && segment.len > 0 ? memrchr(segment.ptr, '@', segment.len) : NULL;
+    if (at != NULL && at > segment.ptr) {
         put(o, STR("***"));
-        rest = (struct str){rest.ptr + skip, rest.len - skip};
+        segment = (struct str){at, (size_t)(segment.ptr + segment.len - at)};
     }
-    put(o, rest);
+    struct str whole =
+        is_authority && at == NULL ? (struct str){segment.ptr - 2, segment.len + 2} : segment;
+    bool is_encoded = segment.len > 0 && memchr(segment.ptr, '%', segment.len) != NULL;
+    put(o, is_encoded && tells_secret(whole) ? STR("***") : segment);
+}
+
+/* The part before any parameter. */
+static void put_path(struct out *o, struct str target, struct str path)
+{
+    for (;;) {
+        size_t end = str_find(path, '/');
+        put_segment(o, target, (struct str){path.ptr, end});
+        if (end == path.len) {
+            return;
+        }
+        put(o, STR("/"));
+        path = (struct str){path.ptr + end + 1, path.len - end - 1};
+    }
 }
 
 static void put_parameter(struct out *o, struct str param)
 {
     size_t eq = str_find(param, '=');
     if (eq == param.len) {
-        put(o, has_userinfo(param) ? STR("***") : param);
+        put(o, tells_secret(param) ? STR("***") : param);
         return;
     }
     struct str name = {param.ptr, eq};
     struct str value = {param.ptr + eq + 1, param.len - eq - 1};
-    bool hide = value.len > 0 && (redact_is_secret_name(name) || has_userinfo(value));
-    put(o, has_userinfo(name) ? STR("***") : name);
+    bool hide = value.len > 0 && (redact_is_secret_name(name) || tells_secret(value));
+    put(o, tells_secret(name) ? STR("***") : name);
     put(o, STR("="));
     put(o, hide ? STR("***") : value);
 }
@@ -181,14 +277,17 @@ struct str redact_target(struct str target, char *out)
 {
     bool in_query = false;
     struct str rest = target.len > REDACT_MAX ? (struct str){target.ptr, REDACT_MAX} : target;
-    if (rest.len == 0 ||
-        (memchr(rest.ptr, '?', rest.len) == NULL && memchr(rest.ptr, ';', rest.len) == NULL &&
-         memmem(rest.ptr, rest.len, "://", 3) == NULL)) {
-        return rest;
+    static const bool marks[256] = {['?'] = true, [';'] = true, ['%'] = true, ['@'] = true};
+    size_t first = 0;
+    while (first < rest.len && !marks[(uint8_t)rest.ptr[first]]) {
+        first++;
+    }
+    if (first == rest.len) {
+        return rest; /* most are so */
     }
     struct out o = {out, 0};
     size_t plain = find_any(rest, "?;?;");
-    put_plain(&o, (struct str){rest.ptr, plain});
+    put_path(&o, target, (struct str){rest.ptr, plain});
     rest = (struct str){rest.ptr + plain, rest.len - plain};
     while (rest.len > 0 && o.len < REDACT_MAX) {
         char mark = rest.ptr[0];
@@ -197,7 +296,7 @@ struct str redact_target(struct str target, char *out)
         size_t end = find_any(body, in_query ? "&;?#" : "/;?#");
         put(&o, (struct str){rest.ptr, 1});
         if (mark == '/') {
-            put(&o, (struct str){body.ptr, end});
+            put_segment(&o, target, (struct str){body.ptr, end});
         } else {
             put_parameter(&o, (struct str){body.ptr, end});
         }

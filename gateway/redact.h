@@ -5,8 +5,10 @@
  * credential, signature, session, apikey, … in them in any spelling
  * ("access_token", "X-Amz-Signature", "user[password]", percent-encoded, either
  * case), names that end in "key", and some short ones ("code", "sig", "pw", …).
- * User information ("//user:password@") goes wherever it stands. Names are
- * judged, values are not: a secret that is a plain path segment stays.
+ * A value, or an encoded path segment, that has such a name before '=' or ':' once it is decoded
+ * ("redirect=%2Fcb%3Ftoken%3Dx", {"password":"x"}) goes whole. User information
+ * ("//user:password@") goes wherever it stands. Names are judged, values by
+ * themselves are not: a secret that is a plain path segment stays.
  */
 #ifndef WOS_GATEWAY_REDACT_H
 #define WOS_GATEWAY_REDACT_H

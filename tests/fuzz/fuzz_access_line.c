@@ -32,8 +32,10 @@ static void check_line(struct str text, struct str path)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct str canary = {"?token=CANARY", 13};
-    char *exact = xmalloc(size + canary.len); /* the last bytes stay unused at first */
+    static const struct str canaries[] = {
+        {"?token=CANARY", 13}, {"?a=%2fb%3ftoken%3dCANARY", 24}, {"?%7B%22token%22:CANARY", 22}};
+    enum { CANARY_MAX = 24 };
+    char *exact = xmalloc(size + CANARY_MAX); /* the last bytes stay unused at first */
     char *out = xmalloc(REDACT_MAX);
     char *again = xmalloc(REDACT_MAX);
     if (size > 0) {
@@ -46,9 +48,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(str_eq(path, second));
     check_line(text, path);
     /* Whatever comes before it, a parameter called token is found. */
-    memcpy(exact + size, canary.ptr, canary.len);
-    path = redact_target((struct str){exact, size + canary.len}, out);
-    CHECK(path.len == 0 || memmem(path.ptr, path.len, canary.ptr, canary.len) == NULL);
+    for (size_t i = 0; i < COUNT_OF(canaries); i++) {
+        memcpy(exact + size, canaries[i].ptr, canaries[i].len);
+        path = redact_target((struct str){exact, size + canaries[i].len}, out);
+        CHECK(path.len == 0 ||
+              memmem(path.ptr, path.len, canaries[i].ptr, canaries[i].len) == NULL);
+    }
     free(again);
     free(out);
     free(exact);

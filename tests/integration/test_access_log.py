@@ -187,6 +187,8 @@ def test_secrets_stay_out(gate, http):
         "/a?X-Amz-Signature=SECRET7&ok=yes", "/a?user%5Bpassword%5D=SECRET8",
         "/a?next=https%3A%2F%2Fu:SECRET9%40h%2F", "/a?sig=SECRET10", "/a?code=SECRET11",
         "/a?%2574oken=SECRET12", "/hello?client-secret=" + "SECRET13" * 400,
+        "/a?redirect=%2Fcb%3Ftoken%3DSECRET14", "/a?token%3DSECRET15", "//u:SECRET16@h/x",
+        "/a?data=%7B%22password%22%3A%22SECRET17%22%7D", "/cb%3Fsecret%3DSECRET18",
     ]
     ids = []
     with (gate.h1 if http == "h1" else gate.h2)(WEB) as client:

@@ -126,6 +126,57 @@ static void test_user_information(void **state)
     check("/a?u=http://h/x@y&m=a@b", "/a?u=http://h/x@y&m=a@b");
     check("/a?http://u:p@h/", "/a?***");
     check("https://u:p@h?token=x", "https://***@h?token=***");
+    check("//u:S3C@h/x", "//***@h/x");
+    check("/a//u:S3C@h/x", "/a//***@h/x");
+    check("/a;b=1//u:S3C@h", "/a;b=1//***@h");
+    check("//u:S3C%40h/x", "//***/x");
+    check("/a/http%3A%2F%2Fu:S3C%40h%2F", "/a/***");
+    check("/a?u=//u:S3C@h", "/a?u=***");
+    check("/a?u=%2F%2Fu:S3C@h", "/a?u=***");
+    check("/a?u=//h//u:S3C@h", "/a?u=***");
+    check("//@scope/a", "//@scope/a");
+    check("/a@b//c", "/a@b//c");
+}
+
+/* What a service finds in a value when it decodes it. */
+static void test_secrets_inside_values(void **state)
+{
+    (void)state;
+    check("/?redirect=%2Fcb%3Ftoken%3DS3C", "/?redirect=***");
+    check("/?redirect=%252Fcb%253Ftoken%253DS3C&a=1", "/?redirect=***&a=1");
+    check("/?redirect=%25252Fcb%25253Ftoken%25253DS3C", "/?redirect=***");
+    check("/?token%3DS3C", "/?***");
+    check("/?a=1&token%3aS3C", "/?a=1&***");
+    check("/?data=%7B%22password%22%3A%22S3C%22%7D", "/?data=***");
+    check("/?data={\"password\":\"S3C\"}", "/?data=***");
+    check("/?data={\"a\":1,\"api_key\"+:+\"S3C\"}", "/?data=***");
+    check("/?{%22user%22:{%22access-token%22:%22S3C%22}}", "/?***");
+    check("/?x=user%5Bpassword%5D%3DS3C", "/?x=***");
+    check("/?token%3DS3C=x", "/?***=***");
+    check("/cb%3Ftoken%3DS3C", "/***");
+    check("/a/cb%3Ftoken%3DS3C/b?c=1", "/a/***/b?c=1");
+    check("/a;v=1/cb%3Ftoken%3DS3C", "/a;v=1/***");
+    static const char *const harmless[] = {
+        "/?redirect=%2Fcb%3Fpage%3D2",
+        "/?at=12%3A30%3A00",
+        "/?redirect=https%3A%2F%2Fauth.example%3A8443%2Fa",
+        "/?redirect=http://session-web.wos.localhost:5858/a",
+        "/?data={\"type\":\"token\",\"page\":2}",
+        "/?q=a+token+and+then%3A+nothing",
+        "/?q=token%3D", /* no value */
+        "/?data=dG9rZW4=",
+        "/a%20b/c",
+        "/token%20secret",
+        "/?q=100%25&r=%",
+    };
+    for (size_t i = 0; i < COUNT_OF(harmless); i++) {
+        check(harmless[i], harmless[i]);
+    }
+    char target[400];
+    memset(target, 'b', sizeof target);
+    memcpy(target, "/?q=", 4);
+    memcpy(target + 380, "token%3DS3C", 12); /* a name is judged by its end, however long */
+    check(target, "/?q=***");
 }
 
 static void test_bounds(void **state)
@@ -184,7 +235,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_to_hide), cmocka_unit_test(test_secret_names),
         cmocka_unit_test(test_positions),       cmocka_unit_test(test_user_information),
-        cmocka_unit_test(test_bounds),          cmocka_unit_test(test_any_bytes),
+        cmocka_unit_test(test_bounds),          cmocka_unit_test(test_secrets_inside_values),
+        cmocka_unit_test(test_any_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
