@@ -208,6 +208,7 @@ static void set_limits(struct limits *limits)
     limit_from_env("WOS_EDGE_RESPONSE_TIMEOUT_MS", &limits->response_timeout_ms);
     limit_from_env("WOS_EDGE_TUNNEL_IDLE_TIMEOUT_MS", &limits->tunnel_idle_timeout_ms);
     limit_from_env("WOS_EDGE_UPSTREAM_IDLE_TIMEOUT_MS", &limits->upstream_idle_timeout_ms);
+    limit_from_env("WOS_EDGE_UPSTREAM_IDLE_MAX", &limits->upstream_idle_max);
     limit_from_env("WOS_EDGE_WRITE_TIMEOUT_MS", &limits->write_timeout_ms);
     limit_from_env("WOS_EDGE_BODY_TIMEOUT_MS", &limits->body_timeout_ms);
     limit_from_env("WOS_EDGE_HEADER_BYTES_MAX", &limits->header_bytes_max);

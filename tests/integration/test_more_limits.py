@@ -1,11 +1,17 @@
 """Limits of tunnel.limits that have no other place: how long a connection may take to end, how much
-of an HTTP/2 request may be under way, how long the form with a secret may be."""
+of an HTTP/2 request may be under way, how long the form with a secret may be, how many connections
+to a service are kept."""
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import h2wire as h
+import harness
 from edge import Edge
+from rawservice import RawService
+from service_edge import ServiceEdge
 
 HOST = "app.wos.localhost"
 SECRET = "a secret of enough length"
@@ -44,3 +50,18 @@ def test_login_form(edge, http, length, status):
     fields = [("Content-Type", "application/x-www-form-urlencoded"), ("Origin", edge.origin(HOST))]
     body = b"secret=".ljust(length, b"a")
     assert edge.request(HOST, "/.wos/login", "POST", fields, body, http).status == status
+
+
+def test_connections_to_a_service_that_are_kept():
+    """upstreamIdleMax: of four that come free two stay, and serve again."""
+    together = threading.Barrier(4, timeout=harness.PATIENCE)
+
+    def reply(peer, head):
+        together.wait()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    with RawService(reply) as service, ThreadPoolExecutor(4) as pool, \
+            ServiceEdge(["raw=%d" % service.port], {"upstream_idle_max": 2}) as own:
+        for connections in (4, 6):
+            answers = list(pool.map(lambda _: own.get("raw", "/").status, range(4)))
+            assert answers == [200] * 4
+            assert service.connections == connections

@@ -321,6 +321,23 @@ def test_a_replaced_gateway_ends_with_stop(tool, monkeypatch):
     drained.kept.close()
 
 
+def test_a_replaced_gateway_ends_after_drain_seconds(tool, monkeypatch):
+    """Whatever is still open there."""
+    tool.ok("config", "set", "tunnel.drainSeconds", "1")
+    tool.ok("restart")
+    tool.wait_route("tool", "/hello")
+    old = tool.gateway_pid()
+    origin = ("origin", tool.url("tool", "").rstrip("/"))
+    ws = tool.ws("tool", headers=[origin])
+    assert ws.open, ws.answer
+    monkeypatch.setattr(harness, "BIN", other_build(harness.BIN, tool.dir / "wos-next"))
+    tool.ok("restart")
+    with pytest.raises(clients.Closed):
+        ws.recv()
+    harness.until("it has ended", lambda: not harness.alive(old))
+    assert tool.get("tool", "/hello").status == 200
+
+
 def test_killed_daemon_leaves_routes_serving(stack):
     pids = stack.service_pids("alpha")
     gateway = stack.gateway_pid()
