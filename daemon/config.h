@@ -94,6 +94,8 @@ struct config {
     bool exists;
 
     uint32_t web_port;
+    uint32_t web_connections_max;
+    uint32_t web_request_timeout_ms;
     char *web_host;      /* owned */
     bool web_is_exposed; /* web.host is no loopback address: everything there needs the login */
     char *web_fault;     /* owned; why the web listener may not be opened; NULL: it may */

@@ -125,6 +125,13 @@ const struct config_key config_keys[] = {
     STRING("web.host", web_host, "127.0.0.1",
            "Address the web listener binds. Beyond loopback everything there needs "
            "tunnel.webUi.secret; web.ssl encrypts it."),
+    INT("web.connectionsMax", web_connections_max, 8, 65536, "512",
+        "Connections to the web listener, of everybody; at most a quarter of the file descriptors "
+        "that ulimit -Hn allows. Over it the one goes that has waited longest for a request, or "
+        "the new one. The tunnel's are tunnel.limits.connectionsMax."),
+    DURATION("web.requestTimeout", web_request_timeout_ms, "30000",
+             "The web listener: for a request to come whole, and for an answer to go on being "
+             "read."),
     SSL("web.ssl", web_ssl),
     OTHER("web.public", "an object", "Former name of tunnel.webUi; accepted with a warning."),
     STRING("serviceBind", service_bind, NULL,

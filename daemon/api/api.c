@@ -460,7 +460,7 @@ struct api *api_new(struct daemon *d, struct err *err)
         api_free(api);
         return NULL;
     }
-    api->clients = web_clients_new(d->loop, api->web.http, api->web_tls);
+    api->clients = web_clients_new(d->loop, d->config, api->web.http, api->web_tls);
     api_on_web_timer(api);
     return api;
 }

@@ -16,12 +16,12 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "daemon/api/web_tls.h"
+#include "daemon/config.h"
 
 enum {
     CLIENT_MAGIC = 0x77636c69,
     DESCRIPTORS_SHARE = 4,
-    REQUEST_MS = 30000,
-    IDLE_MS = 60000, /* after the answer has had REQUEST_MS */
+    IDLE_MS = 60000, /* after the answer has had its time */
     QUIET_MS = 60000,
     LINGER_MS = 2000,
 };
@@ -51,6 +51,7 @@ struct web_clients {
     struct web_client *first; /* owned */
     size_t count;
     size_t max;
+    uint64_t request_ms;          /* to come whole, and for its answer to be read */
     struct bufferevent *accepted; /* owned reference: not bound yet; NULL: none */
     struct loop_timer bind_timer;
     uint64_t quiet_until_ms;
@@ -94,7 +95,7 @@ static void client_set_state(struct web_client *client, enum client_state state)
     client_link(client);
     loop_timer_set(&client->timer, state == CLIENT_IDLE      ? IDLE_MS
                                    : state == CLIENT_REFUSED ? LINGER_MS
-                                                             : REQUEST_MS);
+                                                             : client->all->request_ms);
 }
 
 static size_t client_unsent(const struct web_client *client)
@@ -114,7 +115,7 @@ static void client_on_timer(void *arg)
         }
         if (unsent < client->unsent) {
             client->unsent = unsent;
-            loop_timer_set(&client->timer, REQUEST_MS);
+            loop_timer_set(&client->timer, client->all->request_ms);
             return;
         }
     }
@@ -244,12 +245,14 @@ static struct bufferevent *clients_on_accept(struct event_base *base, void *arg)
     return bev;
 }
 
-struct web_clients *web_clients_new(struct loop *loop, struct evhttp *http, struct web_tls *tls)
+struct web_clients *web_clients_new(struct loop *loop, const struct config *config,
+                                    struct evhttp *http, struct web_tls *tls)
 {
     struct web_clients *all = xcalloc(1, sizeof *all);
     uint64_t share = descriptors_max() / DESCRIPTORS_SHARE;
-    *all = (struct web_clients){.loop = loop, .tls = tls};
-    all->max = share < WEB_CLIENTS_MAX ? (size_t)share : WEB_CLIENTS_MAX;
+    *all = (struct web_clients){
+        .loop = loop, .tls = tls, .request_ms = config->web_request_timeout_ms};
+    all->max = share < config->web_connections_max ? (size_t)share : config->web_connections_max;
     loop_timer_init(&all->bind_timer, loop, clients_on_bind, all);
     evhttp_set_bevcb(http, clients_on_accept, all);
     return all;

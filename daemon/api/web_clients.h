@@ -2,15 +2,15 @@
  *
  * Anybody may connect there, without a login; what they hold is bounded, so that descriptors are
  * left for the daemon's own work and for `wos` on its socket:
- * - At most WEB_CLIENTS_MAX connections, and a quarter of the descriptors. One more, and the
+ * - At most web.connectionsMax connections, and a quarter of the descriptors. One more, and the
  *   connection goes that has waited longest; where every one has a request, the new one.
- * - A request has to be complete 30 s after the connection or its own first byte, and the answer
- * has to be read within that, or go on being read. A kept connection goes after 90 s of nothing:
- * later than the gateway lets go of it (tunnel.limits.upstreamIdleTimeout), which so never writes a
- *   request to one that is being closed.
+ * - A request has to be complete web.requestTimeout after the connection or its own first byte, and
+ *   the answer has to be read within that, or go on being read. A kept connection goes 60 s after
+ *   that: later than the gateway lets go of it (tunnel.limits.upstreamIdleTimeout), which so never
+ *   writes a request to one that is being closed.
  * - While a request is under way nothing is bounded: streams may be silent for long.
  * - After what evhttp refuses by itself nothing is read as a request, and the connection goes 2 s
- * later.
+ *   later.
  *
  * A client is one connection: made when it is accepted, gone with evhttp's connection. request.c
  * says when a request begins and ends, and leaves evhttp's close callback to web_client_watch
@@ -22,6 +22,7 @@
 
 #include <stddef.h>
 
+struct config;
 struct evhttp;
 struct evhttp_connection;
 struct loop;
@@ -29,10 +30,9 @@ struct web_client;
 struct web_clients;
 struct web_tls;
 
-enum { WEB_CLIENTS_MAX = 512 };
-
-/* `tls`: borrowed; NULL: plain HTTP. */
-struct web_clients *web_clients_new(struct loop *loop, struct evhttp *http, struct web_tls *tls);
+/* `config` for the call; `tls`: borrowed; NULL: plain HTTP. */
+struct web_clients *web_clients_new(struct loop *loop, const struct config *config,
+                                    struct evhttp *http, struct web_tls *tls);
 void web_clients_free(struct web_clients *all);
 /* The client whose connection it is, of the evhttp that was given to web_clients_new. */
 struct web_client *web_clients_find(struct web_clients *all, struct evhttp_connection *conn);

@@ -7,7 +7,7 @@ import pytest
 
 import harness
 
-CLIENTS_MAX = 512  # daemon/api/web_clients.h
+CLIENTS_MAX = 200  # web.connectionsMax of the test
 INCOMPLETE = (b"POST /ui/v1/auth/login HTTP/1.1\r\nHost: localhost\r\n"
               b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{")
 
@@ -38,6 +38,14 @@ def is_closed(s):
         return False
     except ConnectionError:
         return True
+
+
+def started_with(make_wos, **web):
+    wos = make_wos(worktrees=())
+    wos.config["web"].update(web)
+    wos.write_config()
+    wos.ok("start")
+    return wos
 
 
 def open_files(pid):
@@ -72,8 +80,7 @@ def few_files():
 
 
 def test_incomplete_requests_take_no_more_than_their_share(few_files, make_wos):
-    wos = make_wos(worktrees=())
-    wos.ok("start")
+    wos = started_with(make_wos, connectionsMax=CLIENTS_MAX)
     before = open_files(wos.daemon_pid())
     busy = connect(wos, get(wos, "/ui/v1/events"))
     read_until(busy, b"\r\n\r\n")
@@ -120,9 +127,9 @@ def test_accepting_rests_while_there_are_no_descriptors(make_wos):
 
 
 def test_a_request_has_to_become_complete(make_wos):
-    """A byte now and then does not help; a stream may be silent for as long as it likes."""
-    wos = make_wos(worktrees=())
-    wos.ok("start")
+    """A byte now and then does not help; a stream may be silent for as long as it likes.
+    The 30 s of the default would not be over."""
+    wos = started_with(make_wos, requestTimeout="1s")
     stream = connect(wos, get(wos, "/ui/v1/events"))
     read_until(stream, b"\r\n\r\n")
     kept = connect(wos, get(wos))
@@ -136,7 +143,7 @@ def test_a_request_has_to_become_complete(make_wos):
             except OSError:
                 pass
         return all(is_closed(s) for s in slow)
-    harness.until("incomplete requests end", are_closed, timeout=4 * harness.PATIENCE, pause=1)
+    harness.until("incomplete requests end", are_closed, timeout=25)
     kept.sendall(get(wos))
     read_until(kept, b'"ok":true')
     assert not is_closed(stream)
