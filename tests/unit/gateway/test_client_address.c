@@ -265,6 +265,20 @@ static void test_hops_are_bounded(void **state)
     client_is(fields, "10.1.2.3", NULL);
 }
 
+static void test_elements_are_bounded(void **state)
+{
+    (void)state;
+    char fields[8192] = "Forwarded: ";
+    for (int i = 0; i < 255; i++) {
+        (void)snprintf(fields + strlen(fields), 32, "for=203.0.113.7,");
+    }
+    size_t len = strlen(fields);
+    (void)snprintf(fields + len, 64, "for=203.0.113.8\r\n");
+    client_is(fields, "203.0.113.8", NULL);
+    (void)snprintf(fields + len, 64, "for=203.0.113.7,for=203.0.113.8\r\n");
+    client_is(fields, "10.0.0.1", NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +290,7 @@ int main(void)
         cmocka_unit_test(test_both),
         cmocka_unit_test(test_details),
         cmocka_unit_test(test_hops_are_bounded),
+        cmocka_unit_test(test_elements_are_bounded),
     };
     arena_init(&arena, 0);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
