@@ -35,7 +35,7 @@ static int down_run(struct cli *cli, int argc, char **argv)
     }
     if (client_call(cli->client, "POST", "/worktrees/down", request, &accepted, &err) < 0) {
         const char *word = client_error_word(cli->client);
-        bool nothing = word != NULL && strcmp(word, "not-found") == 0;
+        bool nothing = word != NULL && strcmp(word, "not-deployed") == 0;
         return nothing ? down_nothing(cli) : command_fail(cli, &err);
     }
     if (follow_operation(cli, json_get_str(accepted, "operationId", ""), true, &err) < 0) {

@@ -41,10 +41,12 @@ static int remove_run(struct cli *cli, bool force)
     if (force) {
         (void)json_add_bool(request, "discardChanges", true);
     }
-    /* Asked first: where we are may be a directory inside, or have .. in its name. */
-    if (launch_ensure(cli, NULL, NULL, &err) < 0 || follow_detail(cli, &detail, &err) < 0) {
+    if (launch_ensure(cli, NULL, NULL, &err) < 0) {
         return command_fail(cli, &err);
     }
+    /* Asked first: where we are may be a directory inside, or have .. in its name. One that is gone
+     * has no answer; what is left of it can be removed all the same. */
+    (void)follow_detail(cli, &detail, NULL);
     if (client_call(cli->client, "POST", "/worktrees/remove", request, &accepted, &err) < 0) {
         add_changes(cli, &err);
         return command_fail(cli, &err);

@@ -128,6 +128,16 @@ static void removal_forget(struct daemon *d, struct session *session, const stru
                      change->session, change->path);
 }
 
+/* Somebody removed the directory before us, and git or the whole repository has forgotten it. */
+static bool is_gone(const struct change *change, const struct subprocess_output *output)
+{
+    if (file_exists(change->path)) {
+        return false;
+    }
+    autofree char *said = output == NULL ? xstrdup("") : str_dup(output->err);
+    return !file_exists(change->source) || strstr(said, "is not a working tree") != NULL;
+}
+
 static void removal_on_git(void *arg, const struct subprocess_output *output)
 {
     struct change *change = arg;
@@ -139,7 +149,7 @@ static void removal_on_git(void *arg, const struct subprocess_output *output)
     struct session *session = sessions_find(d->sessions, change->session);
     CHECK(session != NULL); /* its operation is still running */
     log_output(change->op, output);
-    if (git_succeeded(output)) {
+    if (git_succeeded(output) || is_gone(change, output)) {
         operation_step(change->op, "prepare", "done", NULL);
         removal_forget(d, session, change);
     } else {
@@ -170,8 +180,13 @@ static void removal_on_down(void *arg, const char *failure)
                                              removal_on_git, change, &err) == 0) {
         return;
     }
-    session_finish(sessions_find(d->sessions, change->session),
-                   failure != NULL ? failure : err.msg);
+    struct session *session = sessions_find(d->sessions, change->session);
+    if (failure == NULL && is_gone(change, NULL)) {
+        operation_step(change->op, "prepare", "done", NULL);
+        removal_forget(d, session, change);
+    } else {
+        session_finish(session, failure != NULL ? failure : err.msg);
+    }
     change_free(change);
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/auto.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "daemon/api/accepted.h"
 #include "daemon/api/api.h"
@@ -136,6 +137,10 @@ static void remove_go_on(struct api_request *r, const struct worktree *wt)
         remove_now(r, wt, true);
         return;
     }
+    if (!file_exists(wt->root)) { /* and no changes with it */
+        remove_now(r, wt, false);
+        return;
+    }
     struct removal *removal = xcalloc(1, sizeof *removal);
     removal->r = r;
     worktree_copy(&removal->wt, wt);
@@ -151,7 +156,7 @@ static void remove_go_on(struct api_request *r, const struct worktree *wt)
 
 static void handle_remove(struct api_request *r)
 {
-    lookup_worktree(r, json_get_str(r->body, "path", NULL), remove_go_on);
+    lookup_session(r, json_get_str(r->body, "path", NULL), remove_go_on);
 }
 
 /* --- making a worktree

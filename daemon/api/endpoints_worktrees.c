@@ -230,7 +230,7 @@ static void down_go_on(struct api_request *r, const struct worktree *wt)
     struct err err = {.msg = ""};
     if (!deployment_is_initialised(deployment) && !deployment_is_busy(deployment) &&
         strcmp(deployment_status(deployment), "not_started") == 0) {
-        reply_error(r, 404, "not-found",
+        reply_error(r, 404, "not-deployed",
                     "no wos deployment has been initialized for the current worktree", NULL);
         return;
     }
@@ -240,7 +240,7 @@ static void down_go_on(struct api_request *r, const struct worktree *wt)
 
 static void handle_down(struct api_request *r)
 {
-    lookup_worktree(r, json_get_str(r->body, "path", NULL), down_go_on);
+    lookup_session(r, json_get_str(r->body, "path", NULL), down_go_on);
 }
 
 static void detail_go_on(struct api_request *r, const struct worktree *wt)

@@ -17,6 +17,9 @@ typedef void lookup_failed_fn(struct api_request *r, const struct err *err);
 
 /* Answers 400 `not-a-worktree` or `validation` itself when there is no worktree at `path`. */
 void lookup_worktree(struct api_request *r, const char *path, lookup_found_fn *found);
+/* The same for what ends a session: when git knows no worktree at `path` any more, because somebody
+ * removed it, `found` gets the one that a session has there. */
+void lookup_session(struct api_request *r, const char *path, lookup_found_fn *found);
 /* The same with an answer of the caller's; err->code ERR_CONFIG: no worktree. */
 void lookup_worktree_or(struct api_request *r, const char *path, lookup_found_fn *found,
                         lookup_failed_fn *failed);

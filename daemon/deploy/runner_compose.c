@@ -121,9 +121,9 @@ static void command_start(struct compose_run *c, struct docker_args *args,
     c->run_id = id;
     (void)state_save(c->d, NULL);
     c->run_id = NULL;
-    c->command =
-        docker_run(c->d->env.loop, docker_args_argv(args), envlist_array(&env),
-                   c->project_dir != NULL ? c->d->wt.root : NULL, on_output, command_on_done, c);
+    const char *root = file_exists(c->d->wt.root) ? c->d->wt.root : "/"; /* to stop it from */
+    c->command = docker_run(c->d->env.loop, docker_args_argv(args), envlist_array(&env),
+                            c->project_dir != NULL ? root : NULL, on_output, command_on_done, c);
     c->on_done = on_done;
     fault_point("compose.spawned");
     docker_args_fini(args);

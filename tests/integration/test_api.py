@@ -427,7 +427,7 @@ def test_configs_that_are_missing_or_wrong(wos, api):
     assert "deploymentOptions" not in detail
     body = error(api.post("/worktrees/up", {"path": str(path)}), 400, "config-invalid")
     assert body["path"] == str(path / ".wos" / "deploy.yaml") and body["errors"]
-    error(api.post("/worktrees/down", {"path": str(path)}), 404, "not-found")
+    error(api.post("/worktrees/down", {"path": str(path)}), 404, "not-deployed")
     error(api.post("/worktrees/up", {"path": str(wos.dir)}), 400, "not-a-worktree")
 
 

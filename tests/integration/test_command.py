@@ -303,9 +303,13 @@ def test_down_says_nothing(fake):
             [event(type="step", id="release-ports", state="running"), end()])
     result = fake.run("down")
     assert (result.code, result.out, result.err) == (0, "", "")
-    fake.on("POST", "/worktrees/down", {"error": "not-found", "message": NEVER}, 404)
+    fake.on("POST", "/worktrees/down", {"error": "not-deployed", "message": NEVER}, 404)
     result = fake.run("down")
     assert (result.code, result.out, result.err) == (0, NEVER + "\n", "")
+    fake.on("POST", "/worktrees/down",
+            {"error": "not-found", "message": "/a/b: No such file or directory"}, 404)
+    result = fake.run("down")
+    assert (result.code, result.out) == (1, "") and "/a/b: No such file" in result.err
 
 
 def set_status(fake, status, **keys):

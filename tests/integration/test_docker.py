@@ -556,7 +556,7 @@ def test_clones_and_kept_paths(own):
     own.up("beta", "--force")
     assert (tree / "modules" / "x").read_text() == made, "kept, so not made again"
     assert (tree / "ran").read_text() == "1\n2\n", "--force clones again"
-    removed(own, "beta")
+    removed(own, "beta", by_git=True)
     assert (own.source / "seed" / "rows").exists(), "what was cloned stays where it was"
 
 
@@ -874,14 +874,19 @@ def check_terminal(wos):
     until("what ran in it ended", lambda: not {"sleep 1021", "sleep 1022"} & set(run_in(wos, "web")))
 
 
-def removed(wos, tree):
-    """`wos worktree remove` while the containers run: refused for changes, then all of it goes."""
+def removed(wos, tree, by_git=False):
+    """`wos worktree remove` while the containers run: refused for changes, then all of it goes; also
+    of a worktree that git alone removed."""
     path, project, session = wos.trees[tree], wos.project(tree), wos.session_dir(tree)
     before = wos.containers(tree)
     kept = wos.run("worktree", "remove", cwd=tree)
     assert kept.code == 1 and "uncommitted changes" in kept.err, kept
     assert before and wos.containers(tree) == before and wos.get(tree + "-web").status == 200
-    assert wos.ok("worktree", "remove", "--force", cwd=tree).out == "removed %s\n" % path
+    if by_git:
+        wos.git("worktree", "remove", "--force", str(path), cwd=wos.source)
+        wos.ok("--cwd", str(path), "worktree", "remove", cwd="alpha")
+    else:
+        assert wos.ok("worktree", "remove", "--force", cwd=tree).out == "removed %s\n" % path
     assert wos.engine.containers(project) == {} and not path.exists() and not session.exists()
     networks = wos.engine.run("network", "ls", "--format", "{{.Name}}").stdout
     assert project not in networks, networks

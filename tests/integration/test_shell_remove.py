@@ -54,3 +54,30 @@ def test_a_worktree_with_changes_is_kept_while_a_restart_settles(wos):
         os.kill(gateway, signal.SIGCONT)
     api.operation(accepted.json)
     assert (beta / "work-of-a-week").exists()
+
+
+def test_what_was_removed_without_wos_is_stopped_and_forgotten(wos):
+    """The services of a worktree that git removed run on: `down` and `worktree remove` end them, and
+    a path where nothing ever was is an error, not "never deployed"."""
+    wos.deploy(harness.shell_app(web=harness.python_service("web")))
+    (wos.dir / "link").symlink_to(wos.dir)
+    for name in ("down", "remove"):
+        tree = wos.add_worktree("gone-" + name)
+        (tree / "sub").mkdir()
+        wos.up(tree.name)
+        pids = list(wos.service_pids(tree.name).values())
+        session = wos.session_dir(tree.name)
+        wos.git("worktree", "remove", "--force", str(tree), cwd=wos.source)
+        assert not tree.exists() and all(map(harness.alive, pids))
+        there = str(wos.dir / "link" / tree.relative_to(wos.dir) / "sub")
+        for path in (str(tree.parent / "no-such-tree"), str(wos.trees["alpha"] / "no" / "such")):
+            lost = wos.run("--cwd", path, "down", cwd="alpha")
+            assert lost.code == 1 and lost.out == "" and "No such file" in lost.err, lost
+        if name == "down":
+            assert wos.ok("--cwd", there, "down", cwd="alpha").out == ""
+            assert session.exists()
+        assert wos.ok("--cwd", there, "worktree", "remove", cwd="alpha").code == 0
+        assert not any(map(harness.alive, pids)) and not session.exists()
+        assert not [route for route in wos.routes() if route["worktree"] == tree.name]
+        again = wos.run("--cwd", str(tree), "worktree", "remove", cwd="alpha")
+        assert again.code == 1 and "No such file" in again.err, again
