@@ -1,12 +1,13 @@
-/* deployment_forward: serviceBind in shell mode. When all services are up, the daemon binds
- * their ports on that address and gives the sockets to a process of the session's own
- * (daemon/forward.h): bytes from elsewhere never pass through the daemon. Called by the other
- * deployment files; loop thread.
+/* deployment_forward: serviceBind in shell mode. At the end of an up the daemon binds the services'
+ * ports on that address and gives the sockets to a process of the session's own (daemon/forward.h):
+ * bytes from elsewhere never pass through the daemon. Called by the other deployment files; loop
+ * thread.
  *
  * A port that is taken on that address belongs to the service itself, which listens on all
  * addresses: nothing is to be done then. An address this machine does not have (yet) is said and
  * does not fail the up. A process that dies is started again: at once, and after longer and longer
- * pauses when the next one does not live long either. */
+ * pauses when the next one does not live long either. A failed up whose services stay binds them,
+ * too: they have their names then, and may still become healthy. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>

@@ -135,6 +135,14 @@ static const char *failed_step(const struct up *up)
     return is_shown ? up_steps[i].event_id : NULL;
 }
 
+/* Docker publishes on serviceBind itself. */
+static void bind_services(struct deployment *d)
+{
+    if (d->mode == MANIFEST_SHELL) {
+        forward_start(d);
+    }
+}
+
 static void up_finish_failed(struct deployment *d, enum err_code code, const char *message)
 {
     struct up *up = d->up;
@@ -152,6 +160,9 @@ static void up_finish_failed(struct deployment *d, enum err_code code, const cha
         (void)store_save_failure(d->env.home, d->wt.session_name, message, up->operation_id, NULL);
     }
     bool drop = up->released && !up->services_started;
+    if (up->services_started) {
+        bind_services(d);
+    }
     up_free(d);
     deployment_withdraw_ended(d);
     if (cJSON_GetArraySize(d->state) > 0) {
@@ -388,9 +399,7 @@ static void enter_health(struct deployment *d)
 
 static void enter_live(struct deployment *d)
 {
-    if (d->mode == MANIFEST_SHELL) {
-        forward_start(d); /* Docker publishes on that address itself */
-    }
+    bind_services(d);
     deployment_withdraw_ended(d);
     autofree char *now = store_timestamp();
     state_note_up(d, now, (int64_t)(clock_now_ms() - d->up->started_ms));

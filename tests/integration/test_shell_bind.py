@@ -133,3 +133,23 @@ def test_forwarder_that_dies_is_started_again(make_wos, other_host):
     assert wos.state("alpha")["shell"]["forward"]["pid"] == before[0]
     wos.down("alpha")
     assert forwarders(wos) == [] and curl(other_host, V4, port).returncode == 7
+
+
+def test_services_that_stay_after_a_failed_check_are_bound(make_wos, other_host):
+    """And stay so when the check succeeds later."""
+    wos = make_wos(config={"serviceBind": V4})
+    (wos.source / "index.html").write_text("not ready")
+    wos.deploy(harness.shell_app(web={
+        "script": ["exec %s -m http.server --bind 127.0.0.1 $WOS_SERVICE_PORT" % harness.PYTHON],
+        "ports": [{"port": 3000, "healthcheck": {"url": "/ready", "status": 200, "retries": 1,
+                                                 "start_period": "1ms", "interval": "100ms"}}]}))
+    result = wos.run("up", cwd="alpha")
+    assert result.code == 1 and "health check of service web port 3000 failed" in result.err, result
+    port = wos.host_port("alpha")
+    assert wos.get("alpha-web", "/").body == b"not ready"
+    assert curl(other_host, V4, port, "/").stdout == b"not ready"
+    (wos.source / "ready").write_text("")
+    wos.ok("wait", cwd="alpha")
+    assert curl(other_host, V4, port, "/ready").returncode == 0
+    wos.down("alpha")
+    assert forwarders(wos) == [] and curl(other_host, V4, port).returncode == 7
