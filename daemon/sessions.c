@@ -219,6 +219,12 @@ static void session_cancelled(const struct session *session, struct operation *o
                      is_up ? NULL : "cancelled: the deployment was stopped");
 }
 
+/* The words of the API that a command's exit code depends on. */
+static const char *word_of(enum err_code code)
+{
+    return code == ERR_CONFIG ? "config-invalid" : code == ERR_USAGE ? "validation" : NULL;
+}
+
 static void session_on_done(void *arg, enum deployment_outcome outcome, enum err_code code,
                             const char *message)
 {
@@ -255,8 +261,7 @@ static void session_on_done(void *arg, enum deployment_outcome outcome, enum err
         return;
     }
     const char *failure = message == NULL ? "it failed without saying why" : message;
-    operation_finish(op, is_failure && code == ERR_CONFIG ? "config-invalid" : NULL,
-                     is_failure ? failure : NULL);
+    operation_finish(op, is_failure ? word_of(code) : NULL, is_failure ? failure : NULL);
 }
 
 static const struct deployment_ops session_deployment_ops = {

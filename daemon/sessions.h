@@ -42,7 +42,7 @@ struct session_up_request {
     bool no_tunnel;
     const char *const *services; /* NULL-terminated, or NULL */
     const char *target;          /* or NULL */
-    const struct deployment_argument *arguments;
+    const struct template_argument *arguments;
     size_t argument_count;
     const char *const *env; /* NULL-terminated "K=V", or NULL */
     const char *head;       /* the worktree's commit, or NULL */

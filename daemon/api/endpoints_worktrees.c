@@ -14,6 +14,7 @@
 #include "daemon/api/request.h"
 #include "daemon/api/summaries.h"
 #include "daemon/daemon.h"
+#include "daemon/deploy/selection.h"
 #include "daemon/projects.h"
 #include "daemon/sessions.h"
 
@@ -44,13 +45,19 @@ static char *missing_text(const struct worktree *wt, const char *path)
                          : "wos init writes one");
 }
 
-/* True when the worktree's deploy config can be deployed; else answered with every problem. */
-static bool config_is_good(struct api_request *r, const struct worktree *wt)
+/* True when the worktree's deploy config can be deployed, and declares what is asked for; else
+ * answered with every problem. */
+static bool config_is_good(struct api_request *r, const struct worktree *wt,
+                           const struct selection *selection)
 {
     autofree char *path = manifest_path(wt->source, wt->is_source);
     struct manifest *m = manifest_load(path);
+    struct err err = {.msg = ""};
     bool is_good = manifest_ok(m);
-    if (!is_good) {
+    if (is_good && selection_check(selection, m, &err) < 0) {
+        is_good = false;
+        reply_err(r, &err);
+    } else if (!is_good) {
         cJSON *extra = cJSON_CreateObject();
         (void)json_add_str(extra, "path", path);
         autofree char *text = m->missing ? missing_text(wt, path)
@@ -93,7 +100,7 @@ static void add_config(const struct worktree *wt, cJSON *detail)
 /* The lists that a session_up_request borrows. */
 struct up_lists {
     const char **services;
-    struct deployment_argument *arguments;
+    struct template_argument *arguments;
     char **env;
 };
 
@@ -165,7 +172,7 @@ static const char *up_maps(const cJSON *body, struct up_lists *lists, struct ses
         cJSON_ArrayForEach(item, arguments)
         {
             lists->arguments[up->argument_count++] =
-                (struct deployment_argument){item->string, item->valuestring};
+                (struct template_argument){item->string, item->valuestring};
         }
         up->arguments = lists->arguments;
     }
@@ -199,10 +206,14 @@ static void up_go_on(struct api_request *r, const struct worktree *wt)
     if (fault == NULL) {
         fault = up_maps(r->body, &lists, &up);
     }
+    const struct selection selection = {.services = up.services,
+                                        .target = up.target,
+                                        .arguments = up.arguments,
+                                        .argument_count = up.argument_count};
     if (fault != NULL) {
         reply_error(r, 400, "validation", fault, NULL);
     } else if (operations_active(r->d->operations, session_name(session)) != NULL ||
-               config_is_good(r, wt)) {
+               config_is_good(r, wt, &selection)) {
         /* A busy session is told so before anything about its config. */
         struct operation *op = session_up(session, &up, &err);
         reply_accepted(r, session_name(session), op, NULL, &err);

@@ -31,6 +31,7 @@
 #include "daemon/deploy/docker_events.h"
 #include "daemon/deploy/health.h"
 #include "daemon/deploy/manifest.h"
+#include "daemon/deploy/template.h"
 #include "daemon/deploy/worktree.h"
 #include "routing/route.h"
 
@@ -72,7 +73,8 @@ struct deployment_ops {
     /* A service ended by itself after `up`; status text "exit 3". */
     void (*on_crash)(void *arg, const char *service, const char *status);
     /* The operation is over. message: NULL on success; else a sentence, which may
-     * hold several lines (all problems of a deploy.yaml). code: ERR_CONFIG means exit 3. */
+     * hold several lines (all problems of a deploy.yaml). code: ERR_CONFIG means exit 3,
+     * ERR_USAGE 2. */
     void (*on_done)(void *arg, enum deployment_outcome outcome, enum err_code code,
                     const char *message);
 };
@@ -85,11 +87,6 @@ struct deployment_env {
     struct docker_events *docker_events; /* for the Docker modes */
 };
 
-struct deployment_argument {
-    const char *key;
-    const char *value;
-};
-
 /* Everything is copied by deployment_up. */
 struct deployment_request {
     const char *operation_id; /* recorded in last-up-failure.json; may be NULL */
@@ -97,7 +94,7 @@ struct deployment_request {
     bool no_tunnel;
     const char *const *services; /* NULL-terminated selection, or NULL: all */
     const char *target;          /* NULL, or a name in targets; not with services */
-    const struct deployment_argument *arguments;
+    const struct template_argument *arguments;
     size_t argument_count;
     const char *const *env; /* the caller's "K=V" list, or NULL: the daemon's */
     /* From config.json, read again for each operation. */

@@ -7,89 +7,28 @@
 #include "daemon/deploy/deployment_internal.h"
 #include "daemon/deploy/order.h"
 #include "daemon/deploy/ports.h"
+#include "daemon/deploy/selection.h"
 #include "daemon/store/store.h"
-
-static char *known_services(const struct manifest *m)
-{
-    struct buf text = {0};
-    for (size_t i = 0; i < m->service_count; i++) {
-        buf_printf(&text, "%s%s", i == 0 ? "" : ", ", m->services[i].name);
-    }
-    return buf_take(&text);
-}
-
-static const struct manifest_target *find_target(const struct manifest *m, const char *name)
-{
-    for (size_t i = 0; i < m->target_count; i++) {
-        if (strcmp(m->targets[i].name, name) == 0) {
-            return &m->targets[i];
-        }
-    }
-    return NULL;
-}
-
-static bool is_selected(const struct up *up, const struct manifest_target *target, const char *name)
-{
-    for (size_t i = 0; target != NULL && i < target->service_count; i++) {
-        if (strcmp(target->services[i], name) == 0) {
-            return true;
-        }
-    }
-    for (size_t i = 0; up->services != NULL && up->services[i] != NULL; i++) {
-        if (strcmp(up->services[i], name) == 0) {
-            return true;
-        }
-    }
-    return target == NULL && up->services == NULL;
-}
-
-static int up_check_selection(const struct up *up, struct err *err)
-{
-    const struct manifest *m = up->manifest;
-    autofree char *known = known_services(m);
-    if (up->target != NULL && up->services != NULL) {
-        return err_set(err, ERR_USAGE, "give either services or a target, not both");
-    }
-    if (up->target != NULL && find_target(m, up->target) == NULL) {
-        return err_set(err, ERR_USAGE, "no target named %s in %s", up->target, m->file);
-    }
-    for (size_t i = 0; up->services != NULL && up->services[i] != NULL; i++) {
-        if (manifest_find(m, up->services[i]) == NULL) {
-            return err_set(err, ERR_USAGE, "no service named %s; services: %s", up->services[i],
-                           known);
-        }
-    }
-    for (size_t i = 0; i < up->argument_count; i++) {
-        if (!manifest_has_argument(m, up->arguments[i].key)) {
-            return err_set(err, ERR_USAGE, "argument %s is not declared under arguments in %s",
-                           up->arguments[i].key, m->file);
-        }
-    }
-    if (m->mode == MANIFEST_COMPOSE &&
-        (up->target != NULL || up->services != NULL || up->argument_count > 0)) {
-        return err_set(err, ERR_USAGE,
-                       "mode compose starts every service of its file: services, a target and "
-                       "arguments cannot be given");
-    }
-    if (m->service_count == 0) {
-        return err_set(err, ERR_CONFIG, "%s declares no services under app.services", m->file);
-    }
-    return 0;
-}
 
 static int up_select(struct up *up, struct err *err)
 {
     const struct manifest *m = up->manifest;
-    if (up_check_selection(up, err) < 0) {
+    const struct selection selection = {.services = (const char *const *)up->services,
+                                        .target = up->target,
+                                        .arguments = up->arguments,
+                                        .argument_count = up->argument_count};
+    if (selection_check(&selection, m, err) < 0) {
         return -1;
     }
-    const struct manifest_target *target = up->target == NULL ? NULL : find_target(m, up->target);
+    if (m->service_count == 0) {
+        return err_set(err, ERR_CONFIG, "%s declares no services under app.services", m->file);
+    }
     up->selected = order_services(m, NULL, err);
     if (up->selected == NULL) {
         return -1;
     }
     for (size_t i = 0; i < m->service_count; i++) {
-        if (is_selected(up, target, up->selected[i]->name)) {
+        if (selection_has(&selection, m, up->selected[i]->name)) {
             up->selected[up->selected_count++] = up->selected[i];
         }
     }

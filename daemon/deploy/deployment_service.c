@@ -160,7 +160,7 @@ static struct up *up_again(const struct deployment *d)
 {
     const cJSON *arguments = json_get(json_get(d->state, "shell"), "runtimeArguments");
     size_t count = (size_t)cJSON_GetArraySize(arguments);
-    autofree struct deployment_argument *list = xcalloc(count + 1, sizeof *list);
+    autofree struct template_argument *list = xcalloc(count + 1, sizeof *list);
     autofree const char **env = environ_list(&d->action->environ);
     struct deployment_request request = {.arguments = list,
                                          .env = env,
@@ -171,7 +171,7 @@ static struct up *up_again(const struct deployment *d)
     {
         if (cJSON_IsString(item)) {
             list[request.argument_count++] =
-                (struct deployment_argument){item->string, item->valuestring};
+                (struct template_argument){item->string, item->valuestring};
         }
     }
     return up_new(&request);

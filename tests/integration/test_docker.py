@@ -400,8 +400,9 @@ def test_compose_mode_single_services_of_another_daemon(composed):
 
 
 def test_compose_mode_refuses_what_it_cannot_do(composed):
-    result = composed.run("up", "web", cwd="alpha")
-    assert result.code == 1 and "mode compose starts every service" in result.err, result
+    for args in (["web"], ["--target", "t"], ["--arg", "A=1"]):
+        result = composed.run("up", *args, cwd="alpha")
+        assert result.code == 2 and "mode compose starts every service" in result.err, result
     composed.deploy({"mode": "compose", "compose": {"config": "docker/compose.yml",
                                                     "expose": ["nobody:1"]}})
     result = composed.run("up", cwd="alpha")

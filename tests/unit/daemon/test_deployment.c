@@ -261,7 +261,7 @@ static void test_up_and_down(void **state)
                  "arguments: [WHO]\n",
                  self);
     assert_string_equal(deployment_status(w->d), "not_started");
-    const struct deployment_argument who = {"WHO", "me"};
+    const struct template_argument who = {"WHO", "me"};
     up_ok(w, (struct deployment_request){.arguments = &who, .argument_count = 1});
     assert_string_equal(buf_cstr(&w->steps),
                         "prepare:running prepare:done release-ports:running release-ports:done "
