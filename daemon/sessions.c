@@ -275,6 +275,13 @@ static const struct deployment_ops session_deployment_ops = {
 
 /* --- life --------------------------------------------------------------------------- */
 
+/* One whose state cannot be read may have anything. */
+static bool session_is_active(void *arg, const char *name)
+{
+    const struct session *session = sessions_find(arg, name);
+    return session == NULL || deployment_is_active(session->deployment);
+}
+
 struct sessions *sessions_new(struct daemon *d)
 {
     struct sessions *s = xcalloc(1, sizeof *s);
@@ -282,7 +289,9 @@ struct sessions *sessions_new(struct daemon *d)
     s->env = (struct deployment_env){.loop = d->loop,
                                      .fetch = d->fetch,
                                      .home = d->home,
-                                     .docker_events = docker_events_new(d->loop)};
+                                     .docker_events = docker_events_new(d->loop),
+                                     .is_active = session_is_active,
+                                     .arg = s};
     return s;
 }
 

@@ -330,6 +330,18 @@ bool deployment_is_busy(const struct deployment *d)
     return d->up != NULL || d->is_down || d->action != NULL;
 }
 
+bool deployment_is_active(const struct deployment *d)
+{
+    bool is_active = deployment_is_busy(d);
+    for (size_t i = 0; i < d->service_count; i++) {
+        const struct service_run *s = d->services[i];
+        bool is_over = s->state == SERVICE_CREATED || s->state == SERVICE_STOPPED ||
+                       s->state == SERVICE_EXITED;
+        is_active = is_active || service_is_running(s) || !is_over;
+    }
+    return is_active;
+}
+
 bool deployment_is_initialised(const struct deployment *d)
 {
     return d->initialised;

@@ -85,6 +85,9 @@ struct deployment_env {
     struct fetch_client *fetch;
     const char *home;                    /* WOS_HOME */
     struct docker_events *docker_events; /* for the Docker modes */
+    /* Has the session services that run, or an operation? NULL: all have. */
+    bool (*is_active)(void *arg, const char *session);
+    void *arg; /* of is_active */
 };
 
 /* Everything is copied by deployment_up. */
@@ -132,6 +135,7 @@ struct deployment_service_request {
     const char *domain;       /* as in struct deployment_request */
     const char *service_bind; /* likewise */
 };
+bool deployment_is_active(const struct deployment *d); /* as in struct deployment_env */
 bool deployment_has_service(const struct deployment *d, const char *service);
 int deployment_service(struct deployment *d, const struct deployment_service_request *request,
                        struct err *err);

@@ -1,6 +1,7 @@
 /* deployment_prepare: what an `up` is to do: manifest, selection, ports. Called
  * by deployment_up.c; loop thread. Reads deploy.yaml and state files. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/auto.h"
 #include "base/json.h"
@@ -114,6 +115,44 @@ static void make_services(struct deployment *d, bool deps)
     }
 }
 
+static bool is_other(void *arg, const char *session)
+{
+    const struct deployment *d = arg;
+    return strcmp(session, d->wt.session_name) != 0;
+}
+
+static bool is_active_other(void *arg, const char *session)
+{
+    const struct deployment *d = arg;
+    return is_other(arg, session) &&
+           (d->env.is_active == NULL || d->env.is_active(d->env.arg, session));
+}
+
+/* First without the ports of any other session, so that each finds its own again. Only when the
+ * range has no others left are those of sessions taken where nothing runs. */
+static int choose_ports(struct deployment *d, struct port_binding *bindings, size_t count,
+                        struct err *err)
+{
+    static store_wanted_fn *const passes[] = {is_other, is_active_other};
+    const struct manifest *m = d->up->manifest;
+    autofree struct port_set *reserved = xcalloc(1, sizeof(*reserved));
+    struct ports_request request = {.project = d->wt.project_name,
+                                    .start = m->port_start,
+                                    .end = m->port_end,
+                                    .dynamic = m->dynamic_ports,
+                                    .is_reserved = m->dynamic_ports ? port_is_reserved : NULL,
+                                    .arg = reserved};
+    int rc = -1;
+    for (size_t i = 0; rc < 0 && i < COUNT_OF(passes); i++) {
+        store_collect_ports(d->env.home, passes[i], d, reserved);
+        for (size_t k = 0; k < sizeof(reserved->bits); k++) {
+            reserved->bits[k] |= d->up->excluded.bits[k];
+        }
+        rc = ports_assign(&request, bindings, count, err);
+    }
+    return rc;
+}
+
 int up_assign_ports(struct deployment *d, struct err *err)
 {
     deployment_clear_services(d);
@@ -136,19 +175,7 @@ int up_assign_ports(struct deployment *d, struct err *err)
                                                    .previous_port = state_port(d, s->name, port)};
         }
     }
-    autofree struct port_set *reserved = xcalloc(1, sizeof(*reserved));
-    store_collect_ports(d->env.home, d->wt.session_name, reserved);
-    for (size_t i = 0; i < sizeof(reserved->bits); i++) {
-        reserved->bits[i] |= d->up->excluded.bits[i];
-    }
-    const struct manifest *m = d->up->manifest;
-    struct ports_request request = {.project = d->wt.project_name,
-                                    .start = m->port_start,
-                                    .end = m->port_end,
-                                    .dynamic = m->dynamic_ports,
-                                    .is_reserved = m->dynamic_ports ? port_is_reserved : NULL,
-                                    .arg = reserved};
-    if (ports_assign(&request, bindings, count, err) < 0) {
+    if (choose_ports(d, bindings, count, err) < 0) {
         return -1;
     }
     at = 0;

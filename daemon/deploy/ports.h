@@ -4,7 +4,7 @@
  * first free one from an offset that depends only on project, kind, service
  * and port, so that a worktree gets the same ports again and again. Static:
  * the declared port or an error. "Free" means: nobody listens on it on
- * 127.0.0.1, 0.0.0.0 or ::, and no other session has it recorded.
+ * 127.0.0.1, 0.0.0.0 or ::, and the caller has not reserved it for another session.
  */
 #ifndef WOS_DAEMON_DEPLOY_PORTS_H
 #define WOS_DAEMON_DEPLOY_PORTS_H
@@ -27,7 +27,7 @@ struct ports_request {
     const char *project;
     uint16_t start, end; /* inclusive */
     bool dynamic;
-    /* Recorded by another session; NULL: none is. */
+    /* For another session; NULL: none is. */
     bool (*is_reserved)(void *arg, uint16_t port);
     /* NULL: ports_can_bind. */
     bool (*can_bind)(void *arg, uint16_t port);

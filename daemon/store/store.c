@@ -176,12 +176,12 @@ static void port_set_add_state(struct port_set *set, const cJSON *state)
     }
 }
 
-void store_collect_ports(const char *home, const char *except, struct port_set *out)
+void store_collect_ports(const char *home, store_wanted_fn *wanted, void *arg, struct port_set *out)
 {
     *out = (struct port_set){0};
     char **names = store_list(home);
     for (size_t i = 0; names[i] != NULL; i++) {
-        if (except != NULL && strcmp(names[i], except) == 0) {
+        if (wanted != NULL && !wanted(arg, names[i])) {
             continue;
         }
         autojson cJSON *state = store_load_state(home, names[i], NULL);

@@ -45,8 +45,11 @@ void store_names_free(char **names);
 struct port_set {
     uint8_t bits[65536 / 8];
 };
-/* Sets the bit of every port that a session other than `except` has recorded. */
-void store_collect_ports(const char *home, const char *except, struct port_set *out);
+/* Sets the bit of every port that sessions have recorded: those of which `wanted` says so, NULL:
+ * all. */
+typedef bool store_wanted_fn(void *arg, const char *session);
+void store_collect_ports(const char *home, store_wanted_fn *wanted, void *arg,
+                         struct port_set *out);
 static inline bool port_set_has(const struct port_set *set, uint16_t port)
 {
     return (set->bits[port / 8] >> (port % 8) & 1) != 0;

@@ -287,6 +287,32 @@ def test_dependencies_start_first(wos):
     assert order == ["zz", "mm", "aa"]
 
 
+def test_ports_of_what_is_stopped_are_the_last_to_be_taken(wos):
+    """A range is not used up by worktrees that are down; what runs keeps its ports."""
+    app = harness.shell_app(web=harness.python_service("web"))
+    first, last = harness.free_port(), harness.free_port()
+    while last != first + 1:
+        first, last = last, harness.free_port()
+    app["host_ports"] = {"range": {"start": first, "end": last}}
+    wos.deploy(app)
+    gamma = wos.add_worktree("ports-gamma").name
+    wos.up("alpha")
+    wos.down("alpha")
+    wos.up("beta")
+    ports = {tree: wos.host_port(tree) for tree in ("alpha", "beta")}
+    assert sorted(ports.values()) == [first, last], "a free one is taken first"
+    wos.up("alpha")
+    assert wos.host_port("alpha") == ports["alpha"]
+    full = wos.run("up", cwd=gamma)
+    assert full.code == 1 and "no free port left in host_ports.range" in full.err, full
+    wos.down("beta")
+    wos.up(gamma)
+    assert wos.host_port(gamma) == ports["beta"] and wos.host_port("alpha") == ports["alpha"]
+    assert wos.get("alpha-web", "/hello").status == 200
+    full = wos.run("up", cwd="beta")
+    assert full.code == 1 and "no free port left in host_ports.range" in full.err, full
+
+
 def test_selection_and_target(wos):
     app = harness.shell_app(a=harness.python_service("a"), b=harness.python_service("b"),
                             c=harness.python_service("c"))

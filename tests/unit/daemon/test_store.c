@@ -60,6 +60,11 @@ static void test_state_round_trip(void **state)
     assert_int_equal(stat(dir, &st), -1);
 }
 
+static bool is_not(void *arg, const char *session)
+{
+    return strcmp(arg, session) != 0;
+}
+
 static void test_list_and_ports(void **state)
 {
     (void)state;
@@ -71,10 +76,10 @@ static void test_list_and_ports(void **state)
     assert_null(names[2]);
     store_names_free(names);
     struct port_set set;
-    store_collect_ports(home, "a", &set);
+    store_collect_ports(home, is_not, "a", &set);
     assert_true(port_set_has(&set, 20001));
     assert_false(port_set_has(&set, 20002));
-    store_collect_ports(home, NULL, &set);
+    store_collect_ports(home, NULL, NULL, &set);
     assert_true(port_set_has(&set, 20002));
     names = store_list("/nonexistent");
     assert_null(names[0]);
