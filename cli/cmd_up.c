@@ -217,7 +217,7 @@ const struct command cmd_up = {
     .name = "up",
     .args = "[a,b | --target NAME] [--force] [--no-tunnel] [--arg NAME=VALUE]... [-d]",
     .summary = "start this worktree's services and publish them at their names",
-    .help = "  a,b               only these services, and what they depend on\n"
+    .help = "  a,b               only these services, not those they depend on\n"
             "  --target NAME     only the services of a target of deploy.yaml\n"
             "  --force           run the first-run setup again\n"
             "  --no-tunnel       publish no names; templates fall back to localhost\n"

@@ -314,10 +314,11 @@ def test_ports_of_what_is_stopped_are_the_last_to_be_taken(wos):
 
 
 def test_selection_and_target(wos):
-    app = harness.shell_app(a=harness.python_service("a"), b=harness.python_service("b"),
-                            c=harness.python_service("c"))
+    app = harness.shell_app(a=harness.python_service("a"), c=harness.python_service("c"),
+                            b=harness.python_service("b", dependencies=["c"]))
     app["targets"] = {"two": ["b", "c"]}
     wos.deploy(app)
+    assert "only these services, not those they depend on\n" in wos.ok("up", "--help").out
     wos.up("alpha", "a,b")
     assert set(wos.service_pids("alpha")) == {"a", "b"}
     assert wos.get("alpha-c", "/").status == 404
