@@ -253,8 +253,9 @@ static void add_containers(struct follower *f, struct daemon *d,
     {
         const char *name = json_get_str(service, "service", "");
         if (only_service == NULL || strcmp(name, only_service) == 0) {
-            f->containers[f->container_count++] = container_log_new(
-                d, f->session, name, is_following, follower_on_lines, follower_on_container_end, f);
+            f->containers[f->container_count++] =
+                container_log_new(d, f->session, name, f->tail_lines, is_following,
+                                  follower_on_lines, follower_on_container_end, f);
         }
     }
     f->containers_left = f->container_count;

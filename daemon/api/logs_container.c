@@ -11,6 +11,7 @@
 enum {
     CONTAINER_LOG_MAGIC = 0x636c6f67,
     TAIL_LINES = 1000,
+    TAIL_LINES_MAX = 10000,
     LINE_MAX_BYTES = 32 << 10, /* a longer line is cut */
     NEXT_RUN_MS = 500,         /* between looks for the service's next run */
 };
@@ -20,6 +21,7 @@ struct container_log {
     struct daemon *d; /* borrowed */
     char *session;    /* owned */
     char *service;    /* owned */
+    unsigned tail_lines;
     bool follow;
     char *run;                      /* owned: which run was read last, or NULL */
     struct docker_command *command; /* owned while under way */
@@ -81,8 +83,8 @@ static void log_on_timer(void *arg)
     int rc = -1;
     if (session != NULL) {
         rc = compose_logs_plan(session_deployment(session), log->service,
-                               log->run == NULL ? TAIL_LINES : 0, log->follow, log->run != NULL,
-                               &argv, &env, &run, NULL);
+                               log->run == NULL ? log->tail_lines : 0, log->follow,
+                               log->run != NULL, &argv, &env, &run, NULL);
     }
     if (rc == 0 && (log->run == NULL || strcmp(log->run, run) != 0)) {
         free(log->run);
@@ -101,14 +103,19 @@ static void log_on_timer(void *arg)
 }
 
 struct container_log *container_log_new(struct daemon *d, const char *session, const char *service,
-                                        bool follow, container_log_lines_fn *on_lines,
+                                        size_t tail_lines, bool follow,
+                                        container_log_lines_fn *on_lines,
                                         container_log_end_fn *on_end, void *arg)
 {
     struct container_log *log = xcalloc(1, sizeof *log);
+    size_t lines = tail_lines == 0               ? TAIL_LINES
+                   : tail_lines > TAIL_LINES_MAX ? TAIL_LINES_MAX
+                                                 : tail_lines;
     *log = (struct container_log){.magic = CONTAINER_LOG_MAGIC,
                                   .d = d,
                                   .session = xstrdup(session),
                                   .service = xstrdup(service),
+                                  .tail_lines = (unsigned)lines,
                                   .follow = follow,
                                   .on_lines = on_lines,
                                   .on_end = on_end,

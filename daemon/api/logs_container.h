@@ -8,6 +8,7 @@
 #define WOS_DAEMON_API_LOGS_CONTAINER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/str.h"
 #include "daemon/daemon.h"
@@ -18,8 +19,10 @@ typedef void container_log_lines_fn(void *arg, const char *service, const char *
                                     struct str lines);
 typedef void container_log_end_fn(void *arg);
 
+/* `tail_lines` of what was written before, at most 10,000; 0: 1,000. */
 struct container_log *container_log_new(struct daemon *d, const char *session, const char *service,
-                                        bool follow, container_log_lines_fn *on_lines,
+                                        size_t tail_lines, bool follow,
+                                        container_log_lines_fn *on_lines,
                                         container_log_end_fn *on_end, void *arg);
 /* In on_end, but not from inside on_lines. NULL is allowed. */
 void container_log_free(struct container_log *log);

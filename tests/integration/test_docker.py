@@ -209,7 +209,14 @@ def test_logs(shop):
     assert shop.ok("logs", cwd="alpha").code == 0
     shop.engine.run("exec", ident, "sh", "-c", "echo so far > /proc/1/fd/1")
     until("the log", lambda: "so far" in shop.ok("logs", "db", cwd="alpha").out)
-    proc = shop.popen("logs", "db", "-f", cwd="alpha")
+    shop.engine.run("exec", ident, "sh", "-c", "for i in 1 2 3 4; do echo $i; done > /proc/1/fd/1")
+    until("the log", lambda: "4\n" in shop.ok("logs", "db", cwd="alpha").out)
+    lines = [line.split()[-1] for line in shop.ok("logs", "db", "-n", "2",
+                                                  cwd="alpha").out.splitlines()]
+    assert lines == ["3", "4"], lines
+    shop.engine.run("exec", ident, "sh", "-c", "echo so far > /proc/1/fd/1")
+    until("the log", lambda: shop.ok("logs", "db", cwd="alpha").out.endswith("so far\n"))
+    proc = shop.popen("logs", "db", "-f", "-n", "1", cwd="alpha")
     assert "so far" in proc.stdout.readline()
     shop.engine.run("exec", ident, "sh", "-c", "echo live one > /proc/1/fd/1")
     assert "live one" in proc.stdout.readline()
