@@ -14,7 +14,16 @@
 enum { TEXT_MAX = 1024 * 1024, DEPTH_MAX = 64, NODES_MAX = 50000, BYTES_MAX = 8 << 20 };
 
 /* Where in the file a node is. */
-enum role { ROLE_PLAIN, ROLE_ROOT, ROLE_SERVICES, ROLE_SERVICE, ROLE_EXTENDS, ROLE_INCLUDE };
+enum role {
+    ROLE_PLAIN,
+    ROLE_ROOT,
+    ROLE_SERVICES,
+    ROLE_SERVICE,
+    ROLE_EXTENDS,
+    ROLE_INCLUDE,
+    ROLE_ENVIRONMENT,
+    ROLE_ENV_FILE,
+};
 
 struct writer {
     yaml_document_t *doc; /* borrowed */
@@ -130,9 +139,15 @@ static enum role role_of_value(enum role role, const yaml_node_t *key)
     case ROLE_SERVICES:
         return ROLE_SERVICE;
     case ROLE_SERVICE:
-        return scalar_is(key, "extends") ? ROLE_EXTENDS : ROLE_PLAIN;
+        return scalar_is(key, "extends")       ? ROLE_EXTENDS
+               : scalar_is(key, "environment") ? ROLE_ENVIRONMENT
+               : scalar_is(key, "env_file")    ? ROLE_ENV_FILE
+                                               : ROLE_PLAIN;
     case ROLE_INCLUDE:
         return scalar_is(key, "path") ? ROLE_INCLUDE : ROLE_PLAIN;
+    case ROLE_ENV_FILE:
+        return scalar_is(key, "path") ? ROLE_ENV_FILE : ROLE_PLAIN;
+    case ROLE_ENVIRONMENT:
     case ROLE_EXTENDS:
     case ROLE_PLAIN:
         break;
@@ -144,6 +159,18 @@ static void note_file(struct writer *w, const yaml_node_t *name)
 {
     buf_printf(&w->base->others, "%s%s", w->base->others.len == 0 ? "" : ", ",
                (const char *)name->data.scalar.value);
+}
+
+static void note_setting(struct compose_base *base, const yaml_node_t *text, bool is_file)
+{
+    if (base->service_count > 0 && text->type == YAML_SCALAR_NODE) {
+        base->settings =
+            xrealloc(base->settings, (base->setting_count + 1) * sizeof(base->settings[0]));
+        base->settings[base->setting_count++] =
+            (struct compose_setting){.service = base->service_count - 1,
+                                     .text = xstrdup((const char *)text->data.scalar.value),
+                                     .is_file = is_file};
+    }
 }
 
 static void note_pair(struct writer *w, enum role role, const yaml_node_t *key,
@@ -159,6 +186,9 @@ static void note_pair(struct writer *w, enum role role, const yaml_node_t *key,
         base->services =
             xrealloc(base->services, (base->service_count + 1) * sizeof(base->services[0]));
         base->services[base->service_count++] = xstrdup((const char *)key->data.scalar.value);
+    }
+    if (role == ROLE_ENVIRONMENT && !scalar_is(key, "<<")) {
+        note_setting(base, key, false);
     }
 }
 
@@ -242,6 +272,8 @@ static int write_node(struct writer *w, int id, enum role role, int depth)
         }
         if (role == ROLE_INCLUDE) {
             note_file(w, node);
+        } else if (role == ROLE_ENVIRONMENT || role == ROLE_ENV_FILE) {
+            note_setting(w->base, node, role == ROLE_ENV_FILE);
         }
         return write_scalar(w, node, NULL);
     case YAML_MAPPING_NODE:
@@ -337,5 +369,9 @@ void compose_base_fini(struct compose_base *base)
         free(base->services[i]);
     }
     free(base->services);
+    for (size_t i = 0; i < base->setting_count; i++) {
+        free(base->settings[i].text);
+    }
+    free(base->settings);
     *base = (struct compose_base){0};
 }

@@ -15,11 +15,21 @@
 #include "base/err.h"
 #include "base/str.h"
 
+/* What a service's own environment is made of: "K=v" or "K", or the path of an env_file as it is
+ * written there. Not what `extends` adds. */
+struct compose_setting {
+    size_t service; /* in the list of services */
+    char *text;     /* owned */
+    bool is_file;
+};
+
 struct compose_base {
     struct buf text;
     char *version;   /* owned; NULL: the file has none */
     char **services; /* owned names, in the file's order */
     size_t service_count;
+    struct compose_setting *settings; /* owned */
+    size_t setting_count;
     bool has_include;  /* further services may come from other files */
     struct buf others; /* the files named by include and extends: "a.yml, b.yml" */
 };

@@ -125,11 +125,12 @@ static int plan_service(struct compose_run *c, const struct manifest_service *ms
     if (ms->is_dep) {
         return 0;
     }
-    environment_add_contract(d, s, &out->environment);
-    add_tunnel_names(s, &out->environment);
     out->workspace = d->wt.root;
     out->working_dir = container_dir(ms->cwd);
     out->env_file = ms->env_file == NULL ? NULL : path_join(d->wt.root, ms->env_file);
+    bool decides_hosts = out->env_file != NULL && envfile_names(out->env_file, ENVIRONMENT_HOSTS);
+    environment_add_contract(d, s, decides_hosts, &out->environment);
+    add_tunnel_names(s, &out->environment);
     if (out->env_file != NULL && !file_exists(out->env_file)) {
         return err_set(err, ERR_CONFIG, "service %s: env_file %s does not exist", ms->name,
                        out->env_file);
@@ -232,6 +233,25 @@ static int plan_generated(struct compose_run *c, struct err *err)
 
 /* --- mode compose -------------------------------------------------------------------- */
 
+/* Does the user's file decide which hosts Vite accepts? */
+static bool base_decides_hosts(const struct compose_run *c, const struct compose_base *base,
+                               const char *service)
+{
+    bool decides = false;
+    for (size_t i = 0; i < base->setting_count && !decides; i++) {
+        const struct compose_setting *setting = &base->settings[i];
+        if (strcmp(base->services[setting->service], service) != 0) {
+            continue;
+        }
+        autofree char *path = path_join(c->project_dir, setting->text);
+        struct str text = str_of(setting->text);
+        text.len = str_find(text, '=');
+        decides = setting->is_file ? envfile_names(path, ENVIRONMENT_HOSTS)
+                                   : str_eq(text, STR(ENVIRONMENT_HOSTS));
+    }
+    return decides;
+}
+
 static int plan_overlay(struct compose_run *c, const struct compose_base *base, struct err *err)
 {
     struct deployment *d = c->d;
@@ -246,7 +266,7 @@ static int plan_overlay(struct compose_run *c, const struct compose_base *base, 
         out->name = s->name;
         add_labels(d, s->name, s, &out->labels);
         service_add_ports(s, out);
-        environment_add_contract(d, s, &out->environment);
+        environment_add_contract(d, s, base_decides_hosts(c, base, s->name), &out->environment);
         add_tunnel_names(s, &out->environment);
     }
     int rc = plan_save(c, 1, &file, err);

@@ -62,13 +62,14 @@ int environment_expand(struct deployment *d, const struct manifest_pair *pairs, 
     return 0;
 }
 
-/* What wos itself promises a service: WOS_SERVICE_*, and that Vite accepts its
- * public name unless the service decides that itself. */
+/* What wos itself promises a service: WOS_SERVICE_*, and that Vite accepts its public name unless
+ * the service decides that itself. A container gets nothing of the caller's environment. */
 void environment_add_contract(const struct deployment *d, const struct service_run *s,
-                              struct envlist *own)
+                              bool decides_hosts, struct envlist *own)
 {
-    static const char vite[] = "__VITE_ADDITIONAL_SERVER_ALLOWED_HOSTS";
     const struct up *up = d->up;
+    bool is_inherited =
+        d->mode == MANIFEST_SHELL && envlist_get(&up->base_env, ENVIRONMENT_HOSTS) != NULL;
     if (s->port_count > 0) {
         const char *fallback = up->service_bind == NULL ? "localhost" : up->service_bind;
         const char *hostname = public_hostname(&s->ports[0]);
@@ -78,10 +79,10 @@ void environment_add_contract(const struct deployment *d, const struct service_r
         envlist_set(own, STR("WOS_SERVICE_HOSTNAME"),
                     str_of(hostname == NULL ? fallback : hostname));
     }
-    if (up->domain != NULL && envlist_get(own, vite) == NULL &&
-        envlist_get(&up->base_env, vite) == NULL) {
+    if (up->domain != NULL && !decides_hosts && !is_inherited &&
+        envlist_get(own, ENVIRONMENT_HOSTS) == NULL) {
         autofree char *value = xasprintf(".%s", up->domain);
-        envlist_set(own, str_of(vite), str_of(value));
+        envlist_set(own, STR(ENVIRONMENT_HOSTS), str_of(value));
     }
 }
 
@@ -98,6 +99,6 @@ int service_environment(struct deployment *d, const struct manifest_service *ms,
     if (environment_expand(d, ms->environment, ms->environment_count, where, own, err) < 0) {
         return -1;
     }
-    environment_add_contract(d, s, own);
+    environment_add_contract(d, s, false, own);
     return 0;
 }

@@ -240,12 +240,15 @@ void setup_save_begin(struct deployment *d);
 /* Ends the copying. Before the manifest is freed. NULL is allowed. */
 void setup_free(struct setup *s);
 
+/* The hosts that Vite's server answers. */
+#define ENVIRONMENT_HOSTS "__VITE_ADDITIONAL_SERVER_ALLOWED_HOSTS"
 /* The parts: a manifest's pairs with templates expanded (path names them in errors), and what
- * wos itself promises. */
+ * wos itself promises. decides_hosts: the service sets ENVIRONMENT_HOSTS somewhere else than in
+ * `own`, which must not set it again. */
 int environment_expand(struct deployment *d, const struct manifest_pair *pairs, size_t count,
                        const char *path, struct envlist *own, struct err *err);
 void environment_add_contract(const struct deployment *d, const struct service_run *s,
-                              struct envlist *own);
+                              bool decides_hosts, struct envlist *own);
 
 /* deployment_init.c: app.init_script, then those of the selected services, dependencies
  * first, as one shell line; malloc'ed. The others are initrun's callbacks with d. */

@@ -142,3 +142,24 @@ int envfile_load(const char *path, struct envlist *list, struct err *err)
     buf_fini(&text);
     return rc;
 }
+
+bool envfile_names(const char *path, const char *name)
+{
+    struct buf text = {0};
+    bool is_named = false;
+    if (file_read(path, ENVFILE_MAX, &text, NULL) == 0) {
+        struct str rest = buf_str(&text);
+        struct str line;
+        while (str_next(&rest, '\n', &line)) {
+            line = str_trim(line);
+            line.len -= line.len > 0 && line.ptr[line.len - 1] == '\r';
+            if (str_starts(line, STR("export "))) {
+                line = str_trim((struct str){line.ptr + 7, line.len - 7});
+            }
+            struct str key = {line.ptr, str_find(line, '=')};
+            is_named = is_named || str_eq(str_trim(key), str_of(name));
+        }
+    }
+    buf_fini(&text);
+    return is_named;
+}

@@ -29,6 +29,9 @@ void envlist_fini(struct envlist *list);
  * skipped, one pair of surrounding quotes is stripped. Errors are
  * "<file>:<line>: what". */
 int envfile_parse(struct str text, const char *file, struct envlist *list, struct err *err);
+/* Has the file a line for the name? Also one of the forms that only Compose takes: "export K=v",
+ * "K". False for a file that cannot be read. */
+bool envfile_names(const char *path, const char *name);
 /* Reads a file of at most 1 MiB. */
 int envfile_load(const char *path, struct envlist *list, struct err *err);
 

@@ -100,6 +100,8 @@ def first_up(wos, *args):
         raise
 
 
+HOSTS = "__VITE_ADDITIONAL_SERVER_ALLOWED_HOSTS"
+
 # Without a real v2, what is called like one.
 KINDS = ("v1", "v2" if engines.compose_missing("v2") is None else "plugin")
 
@@ -108,16 +110,20 @@ KINDS = ("v1", "v2" if engines.compose_missing("v2") is None else "plugin")
 def shop(engine, request):
     """Mode generated, up: web with a dependency, api, an init script."""
     wos = start(engine, request.param)
+    (wos.source / "api.env").write_text(HOSTS + "=of env_file\n")
     wos.deploy(generated(
         {"web": service(environment={"NAME": "web of ${NAME_ARG:-nobody}", "COST": "$5",
                                      "API": "${app.services.api.url[3001]}",
                                      "DB": "${deps.db.containerName}:${deps.db.hostPort[6000]}"},
                         dependencies=["api"]),
-         "api": service(3001, environment={"NAME": "api"}, cwd="sub", volumes=["keep:/keep"])},
+         "api": service(3001, environment={"NAME": "api"}, cwd="sub", volumes=["keep:/keep"],
+                        env_file="api.env")},
         app={"init_script": ["echo once >> /workspace/initialised", "mkdir -p /workspace/sub"]},
         deps={"db": {"image": engines.IMAGE, "ports": [6000], "environment": {"A": "b"}}},
         arguments=["NAME_ARG"]))
+    wos.extra[HOSTS] = "of the caller"
     first_up(wos, "--arg", "NAME_ARG=somebody")
+    del wos.extra[HOSTS]
     yield wos
     finish(wos)
 
@@ -142,7 +148,8 @@ def test_generated_environment(shop):
     assert env["WOS_SERVICE_PORT"] == str(shop.host_port())
     assert env["WOS_SERVICE_HOSTNAME"] == "alpha-web." + harness.DOMAIN
     assert env["WOS_SERVICE_HOSTNAME_3000"] == "alpha-web." + harness.DOMAIN
-    assert env["__VITE_ADDITIONAL_SERVER_ALLOWED_HOSTS"] == "." + harness.DOMAIN
+    assert env[HOSTS] == "." + harness.DOMAIN, "nothing of the caller's comes into a container"
+    assert HOSTS + "=of env_file\n" in shop.get("alpha-api", "/env").body.decode()
     assert env["PWD"] == "/workspace"
 
 
@@ -294,7 +301,7 @@ version: "3.8"
 x-common: &common
   image: %s
   ports: ["0.0.0.0:18999:3000"]
-  environment: &env {SHARED: "yes"}
+  environment: &env {SHARED: "yes", __VITE_ADDITIONAL_SERVER_ALLOWED_HOSTS: own}
 services:
   web:
     <<: *common
@@ -339,7 +346,7 @@ def test_compose_mode_publishes_what_is_exposed(composed):
     assert composed.get("alpha-web").body == b"web at here\n"
     env = composed.get("alpha-web", "/env").body.decode()
     assert "CALLER=somebody\n" in env
-    assert "SHARED=yes\n" in env and "NUMBER=010\n" in env
+    assert "SHARED=yes\n" in env and "NUMBER=010\n" in env and HOSTS + "=own\n" in env
     assert "WOS_SERVICE_PORT=%d\n" % composed.host_port() in env
     ident = composed.engine.container_id(composed.project(), "web")
     info = json.loads(composed.engine.run("inspect", ident).stdout)[0]

@@ -128,6 +128,33 @@ static void test_base(void **state)
         "    extends:\n      file: \"/w/docker/../base.yml\"\n      service: b\n");
 }
 
+/* What a service's environment is made of, wherever it is written. */
+static void test_base_settings(void **state)
+{
+    (void)state;
+    struct compose_base base = {0};
+    struct buf text = {0};
+    assert_int_equal(
+        compose_base_make(STR("x: &x {environment: {NO: 1}, env_file: no}\n"
+                              "e: &e {A: 1, B: {C: 2}}\n"
+                              "services:\n"
+                              "  a: {environment: {<<: [*e, {D: ~}], E: &v no}, env_file: f}\n"
+                              "  b: {environment: [G=1, H], labels: [I=1],\n"
+                              "      env_file: [g, {path: h, required: false}]}\n"
+                              "  c: {<<: {environment: {J: *v}}, build: {environment: [K]}}\n"),
+                          "c.yml", "/w", &base, NULL),
+        0);
+    for (size_t i = 0; i < base.setting_count; i++) {
+        const struct compose_setting *s = &base.settings[i];
+        buf_printf(&text, "%s%s:%s ", base.services[s->service], s->is_file ? " file" : "",
+                   s->text);
+    }
+    assert_string_equal(buf_cstr(&text),
+                        "a:A a:B a:D a:E a file:f b:G=1 b:H b file:g b file:h c:J ");
+    buf_fini(&text);
+    compose_base_fini(&base);
+}
+
 static void assert_base_error(const char *text, const char *expected)
 {
     struct compose_base base = {0};
@@ -305,10 +332,15 @@ static void test_wildcard_bind(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_file),          cmocka_unit_test(test_base),
-        cmocka_unit_test(test_base_errors),   cmocka_unit_test(test_published_ports_of_other_files),
-        cmocka_unit_test(test_containers),    cmocka_unit_test(test_conflict),
-        cmocka_unit_test(test_wildcard_bind), cmocka_unit_test(test_foreign_containers),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_base),
+        cmocka_unit_test(test_base_settings),
+        cmocka_unit_test(test_base_errors),
+        cmocka_unit_test(test_published_ports_of_other_files),
+        cmocka_unit_test(test_containers),
+        cmocka_unit_test(test_conflict),
+        cmocka_unit_test(test_wildcard_bind),
+        cmocka_unit_test(test_foreign_containers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

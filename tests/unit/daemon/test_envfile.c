@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -44,6 +45,21 @@ static void test_file(void **state)
     envlist_fini(&list);
 }
 
+static void test_names(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/wos-envfile-XXXXXX";
+    int fd = mkstemp(path);
+    static const char text[] = "#A=1\nno line\n B = 2\r\nexport C=3\nD\r\nEE=F=1";
+    assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
+    close(fd);
+    assert_true(envfile_names(path, "B") && envfile_names(path, "C") && envfile_names(path, "D"));
+    assert_true(envfile_names(path, "EE"));
+    assert_false(envfile_names(path, "A") || envfile_names(path, "E") || envfile_names(path, "F"));
+    unlink(path);
+    assert_false(envfile_names(path, "B"));
+}
+
 static void test_bad_lines(void **state)
 {
     (void)state;
@@ -63,7 +79,7 @@ static void test_bad_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_later_wins),
-                                       cmocka_unit_test(test_file),
+                                       cmocka_unit_test(test_names), cmocka_unit_test(test_file),
                                        cmocka_unit_test(test_bad_lines)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
