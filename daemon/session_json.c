@@ -70,11 +70,8 @@ cJSON *session_services_json(const struct session *session, cJSON **out_total)
 }
 
 /* Where an operation stopped: its last step, and the log channel that tells more. */
-static void add_failed_step(const struct session *session, cJSON *failure)
+static void add_failed_step(const char *step, cJSON *failure)
 {
-    const struct operation *op =
-        operations_latest(session_daemon(session)->operations, session_name(session));
-    const char *step = op == NULL ? NULL : operation_last_step(op);
     if (step != NULL) {
         (void)json_add_str(failure, "step", step);
         (void)json_add_str(failure, "channel",
@@ -91,14 +88,21 @@ static void add_failure(const struct session *session, cJSON *detail)
         (void)json_add_str(failure, "operationId", json_get_str(latest, "operationId", ""));
         (void)json_add_str(failure, "kind", json_get_str(latest, "kind", ""));
         (void)json_add_str(failure, "message", json_get_str(latest, "failureMessage", ""));
-        add_failed_step(session, failure);
+        const struct operation *op =
+            operations_latest(session_daemon(session)->operations, session_name(session));
+        add_failed_step(op == NULL ? NULL : operation_last_step(op), failure);
     } else if (latest == NULL) {
         autojson cJSON *stored =
             store_load_failure(session_daemon(session)->home, session_name(session));
         if (stored != NULL) {
+            const char *id = json_get_str(stored, "operationId", NULL);
             failure = cJSON_CreateObject();
+            if (id != NULL) {
+                (void)json_add_str(failure, "operationId", id);
+            }
             (void)json_add_str(failure, "kind", "up");
             (void)json_add_str(failure, "message", json_get_str(stored, "message", ""));
+            add_failed_step(json_get_str(stored, "step", NULL), failure);
         }
     }
     if (failure != NULL) {

@@ -157,7 +157,8 @@ static void up_finish_failed(struct deployment *d, enum err_code code, const cha
     if (!d->initialised) {
         d->failed_before = true;
         /* Only the status after a restart depends on the file. */
-        (void)store_save_failure(d->env.home, d->wt.session_name, message, up->operation_id, NULL);
+        (void)store_save_failure(d->env.home, d->wt.session_name, message, up->operation_id, step,
+                                 NULL);
     }
     bool drop = up->released && !up->services_started;
     if (up->services_started) {

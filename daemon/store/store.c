@@ -92,7 +92,7 @@ int store_remove(const char *home, const char *session, struct err *err)
 }
 
 int store_save_failure(const char *home, const char *session, const char *message,
-                       const char *operation_id, struct err *err)
+                       const char *operation_id, const char *step, struct err *err)
 {
     autojson cJSON *object = cJSON_CreateObject();
     autofree char *now = store_timestamp();
@@ -100,6 +100,9 @@ int store_save_failure(const char *home, const char *session, const char *messag
     json_add_str(object, "message", message);
     if (operation_id != NULL) {
         json_add_str(object, "operationId", operation_id);
+    }
+    if (step != NULL) {
+        json_add_str(object, "step", step);
     }
     autofree char *path = store_failure_path(home, session);
     return store_save_object(home, session, path, object, err);

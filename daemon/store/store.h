@@ -29,9 +29,10 @@ int store_save_state(const char *home, const char *session, const cJSON *state, 
 /* Removes the whole session directory. */
 int store_remove(const char *home, const char *session, struct err *err);
 
-/* last-up-failure.json {failedAt, message, operationId?}. */
+/* last-up-failure.json {failedAt, message, operationId?, step?}; operation_id and step may be NULL.
+ */
 int store_save_failure(const char *home, const char *session, const char *message,
-                       const char *operation_id, struct err *err);
+                       const char *operation_id, const char *step, struct err *err);
 void store_clear_failure(const char *home, const char *session);
 /* NULL when there is none; the caller frees. */
 cJSON *store_load_failure(const char *home, const char *session);

@@ -896,8 +896,18 @@ def test_streams_of_clients_that_went_are_forgotten(wos, api):
 
 
 def test_a_daemon_that_restarts_knows_its_projects(wos, api, alpha):
+    failing = repository(wos, "failing-init")
+    (failing / ".wos").mkdir()
+    config = harness.shell_app(web={"script": ["true"]})
+    config["app"]["init_script"] = ["exit 4"]
+    (failing / ".wos" / "deploy.yaml").write_text(json.dumps(config))
+    lines = api.operation(one(api.post("/worktrees/up", {"path": str(failing)}), 202))
+    assert lines[-1]["terminal"]["status"] == "failed"
+    reason = {**api.detail(failing)["failureContext"], "logTail": []}
+    assert (reason["step"], reason["channel"]) == ("init-script", "init")
     before = {(p["id"], p["sourcePath"]) for p in one(api.get("/projects"))["projects"]}
     wos.ok("restart")
+    assert {**api.detail(failing)["failureContext"], "logTail": []} == reason
     after = {(p["id"], p["sourcePath"]) for p in one(api.get("/projects"))["projects"]}
     assert before <= after, "and those of sessions that it finds"
     assert api.detail(alpha)["worktree"]["status"] in ("running", "running_partial")

@@ -90,9 +90,11 @@ static void test_failure_file(void **state)
 {
     (void)state;
     assert_null(store_load_failure(home, "f"));
-    assert_int_equal(store_save_failure(home, "f", "no port", "op-1", NULL), 0);
+    assert_int_equal(store_save_failure(home, "f", "no port", "op-1", "status", NULL), 0);
     autojson cJSON *failure = store_load_failure(home, "f");
     assert_string_equal(json_get_str(failure, "message", ""), "no port");
+    assert_string_equal(json_get_str(failure, "operationId", ""), "op-1");
+    assert_string_equal(json_get_str(failure, "step", ""), "status");
     assert_string_equal(json_get_str(failure, "operationId", ""), "op-1");
     assert_int_equal(strlen(json_get_str(failure, "failedAt", "")), 24);
     store_clear_failure(home, "f");
