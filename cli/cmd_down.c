@@ -38,7 +38,7 @@ static int down_run(struct cli *cli, int argc, char **argv)
         bool nothing = word != NULL && strcmp(word, "not-deployed") == 0;
         return nothing ? down_nothing(cli) : command_fail(cli, &err);
     }
-    if (follow_operation(cli, json_get_str(accepted, "operationId", ""), true, &err) < 0) {
+    if (follow_operation(cli, json_get_str(accepted, "operationId", ""), NULL, true, &err) < 0) {
         if (client_interrupted(cli->client)) {
             (void)err_set(&err, ERR_FAILED,
                           "no longer waiting; services are still being stopped (`wos status`)");

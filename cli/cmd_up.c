@@ -162,10 +162,9 @@ static int up_finish(struct cli *cli, const char *web_link)
 }
 
 /* Where the web UI shows this worktree; NULL without one. */
-static char *up_web_link(struct cli *cli, const cJSON *health)
+static char *up_web_link(const struct cli *cli, const cJSON *health, const cJSON *detail)
 {
-    autojson cJSON *detail = NULL;
-    if (follow_detail(cli, &detail, NULL) < 0) {
+    if (detail == NULL) {
         return NULL;
     }
     return print_web_link(json_get_str(health, "webUrl", NULL),
@@ -181,14 +180,17 @@ static int up_deploy(struct cli *cli, const cJSON *request, bool detach)
         client_call(cli->client, "POST", "/worktrees/up", request, &accepted, &err) < 0) {
         return command_fail(cli, &err);
     }
-    autofree char *web_link = up_web_link(cli, health);
+    autojson cJSON *detail = NULL;
+    (void)follow_detail(cli, &detail, NULL); /* for what is said beside: the up goes on without */
+    autofree char *web_link = up_web_link(cli, health, detail);
     if (detach) {
         cJSON *data = accepted;
         accepted = NULL;
         return up_detached(cli, data, web_link);
     }
     const char *id = json_get_str(accepted, "operationId", "");
-    if (follow_operation(cli, id, false, &err) < 0) {
+    const char *mode = json_get_str(json_get(detail, "projectConfig"), "mode", NULL);
+    if (follow_operation(cli, id, mode, false, &err) < 0) {
         return client_interrupted(cli->client) ? up_interrupted(cli, web_link)
                                                : command_fail(cli, &err);
     }

@@ -51,7 +51,7 @@ static int remove_run(struct cli *cli, bool force)
         add_changes(cli, &err);
         return command_fail(cli, &err);
     }
-    if (follow_operation(cli, json_get_str(accepted, "operationId", ""), true, &err) < 0) {
+    if (follow_operation(cli, json_get_str(accepted, "operationId", ""), NULL, true, &err) < 0) {
         return command_fail(cli, &err);
     }
     if (!cli->json) {

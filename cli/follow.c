@@ -12,13 +12,14 @@
 
 struct follow {
     bool quiet;
+    bool is_docker;
     bool ended; /* the terminal line was seen */
     bool succeeded;
     char *reason; /* owned: of a failure event, not printed yet */
     struct err failure;
 };
 
-static const char *step_label(const char *id)
+static const char *step_label(const struct follow *follow, const char *id)
 {
     static const struct {
         const char *id;
@@ -32,6 +33,9 @@ static const char *step_label(const char *id)
         {"status", "Collect service status"},
         {"healthcheck", "App-port healthchecks"},
     };
+    if (follow->is_docker && strcmp(id, "compose-up") == 0) {
+        return "docker compose up";
+    }
     for (size_t i = 0; i < COUNT_OF(labels); i++) {
         if (strcmp(labels[i].id, id) == 0) {
             return labels[i].label;
@@ -41,9 +45,9 @@ static const char *step_label(const char *id)
 }
 
 /* The first line of the message only: all of it comes as the reason of the failure. */
-static void follow_step(const cJSON *event)
+static void follow_step(const struct follow *follow, const cJSON *event)
 {
-    const char *label = step_label(json_get_str(event, "id", "?"));
+    const char *label = step_label(follow, json_get_str(event, "id", "?"));
     const char *state = json_get_str(event, "state", "");
     const char *message = json_get_str(event, "message", NULL);
     if (strcmp(state, "running") == 0) {
@@ -87,7 +91,7 @@ static void follow_event(struct follow *follow, const cJSON *event)
 {
     const char *type = json_get_str(event, "type", "");
     if (strcmp(type, "step") == 0) {
-        follow_step(event);
+        follow_step(follow, event);
     } else if (strcmp(type, "log") == 0) {
         follow_log(event);
     } else if (strcmp(type, "retry") == 0) {
@@ -128,9 +132,11 @@ static bool follow_on_line(void *arg, const cJSON *line)
     return false;
 }
 
-int follow_operation(struct cli *cli, const char *operation_id, bool quiet, struct err *err)
+int follow_operation(struct cli *cli, const char *operation_id, const char *mode, bool quiet,
+                     struct err *err)
 {
-    struct follow follow = {.quiet = quiet || cli->json};
+    struct follow follow = {.quiet = quiet || cli->json,
+                            .is_docker = mode != NULL && strcmp(mode, "shell") != 0};
     autofree char *path = xasprintf("/operations/%s/events", operation_id);
     if (client_catch_interrupt(cli->client, err) < 0) {
         return -1;

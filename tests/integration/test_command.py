@@ -203,7 +203,10 @@ def test_up_tells_the_steps_and_ends_with_the_table(fake):
                           "[clone 1/2] copying node_modules...\n▸ Start services\n")
     assert result.out == "from init\n" + TABLE + (
         "Open in web UI: http://127.0.0.1:4949/worktree?path=%2Frepo%2Fmain\n")
-    request, = fake.sent("POST", "/worktrees/up")
+    for mode in ("generated", "compose"):
+        fake.on("GET", "/worktrees", {**DETAIL, "projectConfig": {"mode": mode}})
+        assert fake.run("up").err.endswith("\n▸ docker compose up\n")
+    request = fake.sent("POST", "/worktrees/up")[0]
     assert request["services"] == ["web", "api"]
     assert request["arguments"] == {"MODE": "a=b", "EMPTY": ""}
     assert request["force"] is True and request["noTunnel"] is False

@@ -1000,7 +1000,7 @@ def begun(wos, proc, mark):
     return False
 
 
-@pytest.mark.parametrize("mark", ["Prepare", "Release", "Init script", "Start services",
+@pytest.mark.parametrize("mark", ["Prepare", "Release", "Init script", "docker compose up",
                                   "Collect", "healthchecks"])
 def test_down_during_up(own, mark):
     own.deploy(generated({"web": {"script": [SLOW], "ports": [3000]}},
@@ -1019,8 +1019,8 @@ def test_down_during_up(own, mark):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("again, mark", [
-    (True, "Prepare"), (True, "Release"), (False, "Init script"), (False, "Start services"),
-    (True, "Start services"), (True, "Collect"), (False, "healthchecks")])
+    (True, "Prepare"), (True, "Release"), (False, "Init script"), (False, "docker compose up"),
+    (True, "docker compose up"), (True, "Collect"), (False, "healthchecks")])
 def test_daemon_killed_during_up(own, mark, again):
     """kill -9 at every step, then start: nothing is lost, nothing runs that nobody knows."""
     own.deploy(generated({"web": {"script": [SLOW], "ports": [3000]}, "api": service(3001)},
