@@ -63,6 +63,9 @@ static int help_run(struct cli *cli, int argc, char **argv)
         (void)err_set(&err, ERR_USAGE, "there is no command '%s'", argv[argc - 1]);
         return command_fail(cli, &err);
     }
+    if (about != NULL) {
+        return command_explain(cli, about);
+    }
     if (cli->json) {
         cJSON *data = about == NULL ? help_list() : help_item(about);
         if (about != NULL) {
@@ -70,7 +73,7 @@ static int help_run(struct cli *cli, int argc, char **argv)
         }
         return command_succeed(cli, data);
     }
-    command_print_help(about);
+    command_print_help(NULL);
     return command_succeed(cli, NULL);
 }
 

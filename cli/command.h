@@ -66,5 +66,7 @@ extern const struct command *const commands[];
 const struct command *command_find(const char *name);
 /* The page of one command on stdout; the list of all for NULL. */
 void command_print_help(const struct command *command);
+/* `--help` and `help COMMAND`: the page of one, with --json its parts; the exit code. */
+int command_explain(struct cli *cli, const struct command *command);
 
 #endif

@@ -13,6 +13,7 @@
 #include "base/auto.h"
 #include "base/build.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/slip.h"
 #include "cli/args.h"
 #include "cli/client.h"
@@ -58,6 +59,20 @@ static void command_unknown(const char *name, struct err *err)
     (void)err_set(err, ERR_USAGE, "unknown command: %s%s%s%s", name,
                   nearest == NULL ? "" : "; did you mean wos ", nearest == NULL ? "" : nearest,
                   nearest == NULL ? "" : "?");
+}
+
+int command_explain(struct cli *cli, const struct command *command)
+{
+    if (cli->json) {
+        cJSON *data = cJSON_CreateObject();
+        json_add_str(data, "name", command->name);
+        json_add_str(data, "args", command->args);
+        json_add_str(data, "summary", command->summary == NULL ? "internal" : command->summary);
+        json_add_str(data, "help", command->help);
+        return command_succeed(cli, data);
+    }
+    command_print_help(command);
+    return command_succeed(cli, NULL);
 }
 
 void command_print_help(const struct command *command)
@@ -183,12 +198,11 @@ static int run(int argc, char **argv)
         command_unknown(name, &err);
         return usage_error(&err, argc, argv);
     }
+    struct cli cli = {.command = command, .json = globals.json};
     if (globals.help) {
-        command_print_help(command);
-        return EXIT_DONE;
+        return command_explain(&cli, command);
     }
     (void)build_id(); /* before any thread exists */
-    struct cli cli = {.command = command, .json = globals.json};
     int code = cli_open(&cli, &globals, &err) < 0 ? command_fail(&cli, &err)
                                                   : command->run(&cli, globals.argc, globals.argv);
     cli_close(&cli);

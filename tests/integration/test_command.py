@@ -126,6 +126,10 @@ def test_every_command_explains_itself_with_an_example(fake):
     for name in COMMANDS:
         result = fake.run(name, "--help")
         assert result.code == 0 and "Example" in result.out and "] %s" % name in result.out
+        whole = fake.run(name, "--help", "--json").json
+        assert (whole["success"], whole["command"]) == (True, name), whole
+        assert whole["data"]["name"] == name and whole["data"]["help"] in result.out
+    assert fake.run("help", "up", "--json").data["name"] == "up"
     assert fake.server.seen == []
 
 
