@@ -116,14 +116,55 @@ export function states({ options, base, seen, look, card, ask }) {
             await page.getByRole('dialog').waitFor();
             await page.keyboard.press('Escape');
             await page.getByRole('dialog').waitFor({ state: 'detached' });
-            seen.back = (await focused()).trim();
+            seen.back = [(await focused()).trim()];
+            await page.keyboard.press('Enter');
+            const field = page.getByLabel('Directory of a git repository');
+            await field.fill('/some/where');
+            const box = await field.boundingBox(); /* a selection that ends beside the dialog */
+            await page.mouse.move(box.x + 60, box.y + 10);
+            await page.mouse.down();
+            await page.mouse.move(10, box.y + 10);
+            await page.mouse.up();
+            seen.dragged = await page.getByRole('dialog').count();
+            await page.getByRole('button', { name: 'Cancel' }).focus();
+            await page.keyboard.press('Enter');
+            await page.getByRole('dialog').waitFor({ state: 'detached' });
+            seen.back.push((await focused()).trim());
+            await page.keyboard.press('Enter');
+            await page.getByRole('dialog').waitFor();
+            await page.mouse.click(10, 400);
+            await page.getByRole('dialog').waitFor({ state: 'detached' });
+            seen.back.push((await focused()).trim());
             await tabTo('alpha');
             await page.keyboard.press('Enter');
             await page.getByRole('heading', { name: 'alpha' }).waitFor();
-            seen.heading = await page.evaluate(() => document.title);
+            await page.waitForFunction(() => document.activeElement.id === 'main');
+            seen.title = await page.title();
             seen.outline = await page.evaluate(() => [...document.querySelectorAll('button, a, input, select')]
                 .filter((e) => !e.textContent.trim() && !e.getAttribute('aria-label') && !e.labels?.length
                     && e.getClientRects().length > 0).map((e) => e.outerHTML));
+            /* Backwards through the settings on a phone: no field gets the focus below the bar. */
+            await page.setViewportSize({ width: 390, height: 844 });
+            await page.goto(`${base}/settings`);
+            await page.getByLabel('tunnel.limits.resetsMax', { exact: true }).focus();
+            seen.below = [];
+            for (let i = 0; i < 25; i++) {
+                await page.keyboard.press('Shift+Tab');
+                seen.below.push(await page.evaluate(() => document.activeElement.getBoundingClientRect().top
+                    - document.querySelector('.sticky').getBoundingClientRect().bottom));
+            }
+        },
+
+        /* Colours of the reader's own, and the narrowest of screens. */
+        async narrow({ page }) {
+            await page.setViewportSize({ width: 320, height: 640 });
+            await page.emulateMedia({ forcedColors: 'active' });
+            await page.goto(`${base}/`);
+            await page.locator('.card .dot').first().waitFor();
+            seen.nav = await page.getByRole('navigation', { name: 'Pages' }).evaluate((n) => n.scrollWidth - n.clientWidth);
+            seen.dots = await page.locator('.card .dot').evaluateAll((all) => all.map((d) =>
+                getComputedStyle(d).backgroundColor !== getComputedStyle(document.body).backgroundColor));
+            await look(page, 'forced', ['desktop', 'phone-dark']);
         },
     };
 }

@@ -141,6 +141,7 @@ const scenarios = {
         await page.goto(options.url);
         await page.getByRole('link', { name: 'alpha', exact: true }).click();
         const log = page.getByRole('log');
+        await page.getByRole('button', { name: 'Shell in web' }).waitFor();
         await log.locator('.logline span', { hasText: /^green$/ }).first().waitFor();
         seen.escapes = (await log.textContent()).includes('\u001b');
         await look(page, 'worktree');
@@ -194,6 +195,7 @@ const scenarios = {
             return [...document.querySelectorAll('.panel')].every((p) =>
                 f.compareDocumentPosition(p) & Node.DOCUMENT_POSITION_FOLLOWING);
         });
+        await page.locator('.steps li', { hasText: 'init script' }).waitFor();
         seen.steps = await page.locator('.steps li').allTextContents();
         await look(page, 'failure');
         await ask('repair');
@@ -393,6 +395,10 @@ const scenarios = {
                 (p) => fetch(`/ui/v1${p}`).then((r) => r.status))
                 .concat(['/daemon/stop', '/daemon/restart', '/auth/connect'].map(
                     (p) => fetch(`/ui/v1${p}`, { method: 'POST' }).then((r) => r.status)))));
+        await card(page, 'alpha').getByRole('link', { name: 'alpha', exact: true }).click();
+        await page.getByRole('button', { name: 'Restart web' }).waitFor();
+        seen.shells = await page.getByRole('button', { name: /^Shell in/ }).count();
+        await look(page, 'worktree-outside', ['desktop', 'phone-dark']);
         await page.goto(`${base}/edge`);
         await page.getByRole('heading', { name: 'Routes' }).waitFor();
         /* A second device by the one-time link. */

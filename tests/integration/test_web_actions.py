@@ -140,8 +140,16 @@ def test_a_page_that_does_not_arrive_whole(ui):
 
 def test_by_keyboard(ui):
     seen = browse(ui, "keyboard")
-    assert seen["skip"] == "Skip to the page" and seen["back"] == "Add a project"
-    assert seen["outline"] == []
+    assert seen["skip"] == "Skip to the page" and seen["back"] == ["Add a project"] * 3
+    assert seen["outline"] == [] and seen["dragged"] == 1
+    assert seen["title"] == "alpha – wos"
+    assert min(seen["below"]) >= 0, seen["below"]
+
+
+def test_a_narrow_screen_with_colours_of_its_own(ui):
+    seen = browse(ui, "narrow")
+    assert seen["nav"] <= 0
+    assert seen["dots"] and all(seen["dots"]), seen["dots"]
 
 
 # --- attacks --------------------------------------------------------------------------------------

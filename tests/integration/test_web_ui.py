@@ -150,7 +150,7 @@ def test_logs(ui):
         seen_on = "rgb(20, 23, 28)" if back == "rgba(0, 0, 0, 0)" else back
         assert contrast(colour, seen_on) >= 4.5, (text, colour, back)
     assert seen["silent"][0].endswith("-silent.log") and seen["silent"][1] == "", seen["silent"]
-    assert seen["title"] == "Worktree – wos"
+    assert seen["title"] == "alpha – wos"
 
 
 def test_start_fail_repair_stop(ui):
@@ -275,6 +275,7 @@ def test_from_outside(ui):
     assert cookie["sameSite"] == "Lax" and cookie["path"] == "/" and seen["script"] == ""
     assert "Settings" not in seen["pages"]
     assert seen["forbidden"] == [403] * 8
+    assert seen["shells"] == 0
     assert "connect" not in seen["address"]
     assert "used already" in seen["second"]
     assert seen["sameTab"] == seen["address"] == ui.url("wos", "/")

@@ -1,10 +1,11 @@
 /* The web UI: who is asking (login or not), the frame around the pages, and which page it is. */
 import { render } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { ApiError, call, get, isOffline, useLoaded } from './api';
 import { Board } from './board';
 import { Devices } from './devices';
 import { Edge } from './edge';
+import { basename } from './format';
 import { Login } from './login';
 import { Empty, Note } from './parts';
 import { useLocation } from './router';
@@ -37,6 +38,19 @@ function Page({ at, isPublic }: { at: URL; isPublic: boolean }) {
     }
 }
 
+/* For one of many tabs: which it is. */
+function titleOf(at: URL, pages: string[][]): string {
+    const tree = basename(at.searchParams.get('path') ?? '');
+    switch (at.pathname) {
+    case '/worktree':
+        return tree || 'Worktree';
+    case '/terminal':
+        return tree ? `Terminal of ${tree}` : 'Terminal';
+    default:
+        return pages.find(([path]) => path === at.pathname)?.[1] ?? 'No such page';
+    }
+}
+
 function Frame({ isPublic }: { isPublic: boolean }) {
     const at = useLocation();
     const health = useLoaded(() => get('/health'), 'health');
@@ -44,11 +58,15 @@ function Frame({ isPublic }: { isPublic: boolean }) {
     if (!isPublic) {
         pages.push(['/settings', 'Settings']);
     }
-    const name = pages.find(([path]) => path === at.pathname)?.[1]
-        ?? (at.pathname === '/terminal' ? 'Terminal' : 'Worktree');
+    const where = at.pathname + at.search;
+    const isMoved = useRef(false);
     useEffect(() => {
-        document.title = `${name} – wos`;
-    }, [name]);
+        document.title = `${titleOf(at, pages)} – wos`;
+        if (isMoved.current) { /* what had the focus is gone with its page */
+            document.getElementById('main')!.focus({ preventScroll: true });
+        }
+        isMoved.current = true;
+    }, [where]);
     const signOut = () => call('POST', '/auth/logout').finally(() => location.assign('/'));
     return <>
         <a class="skip" href="#main">Skip to the page</a>

@@ -87,15 +87,20 @@ export function Icon({ name }: { name: keyof typeof ICONS }) {
         <path d={ICONS[name]} /></svg>;
 }
 
-/* A modal dialog that Escape and a click beside it close. */
+/* A modal dialog that Escape and a click beside it close: one that begins there too, so that a selection
+ * dragged out of a field does not. However it goes, the focus is where it was before. */
 export function Dialog({ title, onClose, children }:
 { title: string; onClose: () => void; children: ComponentChildren }) {
     const ref = useRef<HTMLDialogElement>(null);
+    const isBeside = useRef(false);
     useEffect(() => {
+        const before = document.activeElement as HTMLElement | null;
         ref.current!.showModal();
+        return () => before?.focus(); /* no browser does it for a dialog that is taken away open */
     }, []);
     return <dialog ref={ref} aria-label={title} onClose={onClose}
-        onClick={(e) => e.target === ref.current && ref.current!.close()}>
+        onMouseDown={(e) => { isBeside.current = e.target === ref.current; }}
+        onClick={(e) => e.target === ref.current && isBeside.current && ref.current!.close()}>
         <div class="dialog">
             <header><h2>{title}</h2>
                 <button type="button" class="icon" aria-label="Close" onClick={() => ref.current!.close()}>

@@ -1,7 +1,7 @@
 /* The terminals of a worktree, as tabs: open, rename, close, and the one that is shown. */
 import type { ComponentType } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import { ApiError, call, get, useLoaded } from './api';
+import { ApiError, call, get, useLoaded, type Loaded } from './api';
 import { basename } from './format';
 import { Action, Await, Dialog, Dot, Empty, ErrorNote, Icon } from './parts';
 import { go, worktreeHref } from './router';
@@ -17,14 +17,14 @@ export async function openTerminal(path: string, service?: string) {
     go(terminalHref(path, shell.id));
 }
 
-/* A link to the terminals of a worktree; nothing where this client may not have any. */
-export function TerminalLink({ path }: { path: string }) {
-    const loaded = useLoaded(() => get<{ terminals: Shell[] }>(`/terminals?path=${encodeURIComponent(path)}`),
+/* Those of a worktree; 403 where this client may not have any. */
+export function useTerminals(path: string): Loaded<{ terminals: Shell[] }> {
+    return useLoaded(() => get<{ terminals: Shell[] }>(`/terminals?path=${encodeURIComponent(path)}`),
         `terminals ${path}`);
-    if (loaded.data === undefined) {
-        return null;
-    }
-    const count = loaded.data.terminals.length;
+}
+
+/* A link to the terminals of a worktree. */
+export function TerminalLink({ path, count }: { path: string; count: number }) {
     return <a class="button" href={terminalHref(path)}>
         <Icon name="terminal" />Terminal{count > 0 && ` (${count})`}</a>;
 }
@@ -129,8 +129,7 @@ function Page({ path, id, all, reload }: { path: string; id: string | null; all:
 }
 
 export function Terminals({ path, id }: { path: string; id: string | null }) {
-    const loaded = useLoaded(() => get<{ terminals: Shell[] }>(`/terminals?path=${encodeURIComponent(path)}`),
-        `terminals ${path}`);
+    const loaded = useTerminals(path);
     return <Await of={loaded}>{(data) => <Page path={path} id={id} all={data.terminals}
         reload={loaded.reload} />}</Await>;
 }

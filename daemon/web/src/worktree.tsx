@@ -1,5 +1,5 @@
 /* One worktree: what runs, what is under way, what failed, its logs; start and stop. */
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { ApiError, call, get, useLoaded } from './api';
 import { Address, Label, serviceState } from './board';
 import { ago, basename, bytes, statusWord } from './format';
@@ -7,7 +7,7 @@ import { EditWorktree, FormDialog, RemoveWorktree } from './changes';
 import { Comments } from './comments';
 import { LogBuffer, Logs, LogText } from './logs';
 import { Action, Await, Dot, Empty, ErrorNote, Icon, Pill } from './parts';
-import { openTerminal, TerminalLink } from './terminals';
+import { openTerminal, TerminalLink, useTerminals } from './terminals';
 import { ProgressView, stepName, useProgress } from './progress';
 import type { Detail, WorkflowStatus } from './types';
 
@@ -76,8 +76,9 @@ function Failure({ of, failedStep }: { of: Detail; failedStep?: string }) {
     </section>;
 }
 
-function ServiceRow({ name, of, canAct, reload, onError }:
-{ name: string; of: Detail; canAct: boolean; reload: () => void; onError: OnError }) {
+function ServiceRow({ name, of, canAct, hasShells, reload, onError }: {
+    name: string; of: Detail; canAct: boolean; hasShells: boolean; reload: () => void; onError: OnError;
+}) {
     const service = of.services.find((s) => s.service === name)!;
     const usage = service.resourceUsage;
     const health = of.appPortHealthchecks.find((h) => h.service === name && h.state !== 'disabled');
@@ -95,9 +96,9 @@ function ServiceRow({ name, of, canAct, reload, onError }:
         <span class="addresses">{of.tunnels.filter((t) => t.service === name).map((t) =>
             <Address key={t.containerPort} of={t} />)}</span>
         <span class="actions">
-            <Action kind="icon" disabled={service.state !== 'running'} onError={onError}
+            {hasShells && <Action kind="icon" disabled={service.state !== 'running'} onError={onError}
                 run={() => openTerminal(of.worktree.path, name)} label={`Shell in ${name}`}>
-                <Icon name="terminal" /></Action>
+                <Icon name="terminal" /></Action>}
             <Action kind="icon" disabled={!canAct} run={act('restart')} onError={onError}
                 label={`Restart ${name}`}><Icon name="restart" /></Action>
             <Action kind="icon" disabled={!canAct || service.state === 'stopped'} run={act('stop')}
@@ -171,12 +172,18 @@ function Page({ of, reload }: { of: Detail; reload: () => void }) {
     const progress = useProgress(operation?.operationId);
     const services = of.services.map((s) => s.service);
     const statuses = useLoaded(() => get<{ statuses: WorkflowStatus[] }>('/statuses'), 'statuses');
+    const terminals = useTerminals(of.worktree.path);
+    const shells = terminals.error?.status === 403 ? undefined : terminals.data?.terminals;
+    const name = of.worktree.displayName ?? basename(of.worktree.path);
+    useEffect(() => {
+        document.title = `${name} – wos`;
+    }, [name]);
     const label = statuses.data?.statuses.find((s) => s.id === of.worktree.workflowStatusId);
     return <>
         <p class="crumb"><a href="/">Worktrees</a></p>
-        <div class="title work"><h1 class="clip">{of.worktree.displayName ?? basename(of.worktree.path)}</h1>
+        <div class="title work"><h1 class="clip">{name}</h1>
             <Pill status={of.worktree.status} />{label !== undefined && <Label of={label} />}<span class="grow" />
-            <TerminalLink path={of.worktree.path} />
+            {shells !== undefined && <TerminalLink path={of.worktree.path} count={shells.length} />}
             <Actions of={of} reload={reload} onError={setError} /></div>
         <Facts of={of} />
         {of.worktree.note && <p class="note-text">{of.worktree.note}</p>}
@@ -186,7 +193,7 @@ function Page({ of, reload }: { of: Detail; reload: () => void }) {
             failedStep={progress?.steps.find((s) => s.state === 'failed')?.id} />}
         {services.length > 0 && <section class="panel" aria-label="Services"><h2>Services</h2>
             <ul class="rows">{services.map((name) => <ServiceRow key={name} name={name} of={of}
-                canAct={of.activeOperation === undefined} reload={reload} onError={setError} />)}</ul></section>}
+                canAct={of.activeOperation === undefined} hasShells={shells !== undefined} reload={reload} onError={setError} />)}</ul></section>}
         {operation !== undefined && <ProgressView key={operation.operationId} operation={operation}
             progress={progress} />}
         {services.length > 0 ? <Logs session={of.worktree.sessionName} services={services} />
