@@ -12,6 +12,7 @@
 struct event {
     uint64_t id;
     char *session; /* owned; NULL: of none */
+    char *type;    /* owned */
     struct buf frame;
 };
 
@@ -44,7 +45,9 @@ static void drop_oldest(struct events *events)
     events->bytes -= event->frame.len;
     buf_fini(&event->frame);
     free(event->session);
+    free(event->type);
     event->session = NULL;
+    event->type = NULL;
     events->head = (events->head + 1) % EVENTS_HISTORY_MAX;
     events->count--;
 }
@@ -112,13 +115,14 @@ static bool is_wanted(const char *wanted, const char *session)
 void events_emit(struct events *events, const struct event_about *about, cJSON *event)
 {
     struct buf frame = {0};
+    char *type = xstrdup(json_get_str(event, "type", ""));
     frame_write(&frame, ++events->newest, about, event);
     while (events->count == EVENTS_HISTORY_MAX ||
            (events->count > 0 && events->bytes + frame.len > EVENTS_BYTES_MAX)) {
         drop_oldest(events);
     }
     struct event *slot = &events->ring[(events->head + events->count) % EVENTS_HISTORY_MAX];
-    *slot = (struct event){.id = events->newest, .frame = frame};
+    *slot = (struct event){.id = events->newest, .type = type, .frame = frame};
     if (about != NULL && about->session != NULL) {
         slot->session = xstrdup(about->session);
     }
@@ -127,7 +131,7 @@ void events_emit(struct events *events, const struct event_about *about, cJSON *
     for (struct watcher *w = events->watchers; w != NULL;) {
         struct watcher *next = w->next;
         if (is_wanted(w->session, slot->session)) {
-            w->on_frame(w->arg, buf_str(&slot->frame));
+            w->on_frame(w->arg, slot->type, buf_str(&slot->frame));
         }
         w = next;
     }
@@ -144,7 +148,7 @@ void events_watch(struct events *events, uint64_t after, const char *session,
     for (size_t i = 0; i < events->count; i++) {
         const struct event *event = &events->ring[(events->head + i) % EVENTS_HISTORY_MAX];
         if (event->id > after && is_wanted(session, event->session)) {
-            on_frame(arg, buf_str(&event->frame));
+            on_frame(arg, event->type, buf_str(&event->frame));
         }
     }
     events->watchers = w;

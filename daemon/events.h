@@ -34,9 +34,9 @@ void events_emit(struct events *events, const struct event_about *about, cJSON *
 /* The number of the newest, 0 when there was none. */
 uint64_t events_newest(const struct events *events);
 
-/* One frame, with its empty line at the end; borrowed for the call. A watcher may
- * unwatch itself from inside. */
-typedef void events_frame_fn(void *arg, struct str frame);
+/* One frame, with its empty line at the end, and what type of event it is; borrowed for the call. A
+ * watcher may unwatch itself from inside. */
+typedef void events_frame_fn(void *arg, const char *type, struct str frame);
 /* Every later event of `session` (NULL: all), after those kept with numbers above `after`,
  * which are delivered from inside this call. */
 void events_watch(struct events *events, uint64_t after, const char *session,

@@ -4,6 +4,7 @@
 
 #include "base/auto.h"
 #include "daemon/api/api.h"
+#include "daemon/api/guard.h"
 #include "daemon/api/request.h"
 #include "daemon/daemon.h"
 #include "daemon/events.h"
@@ -12,15 +13,16 @@ enum { KEEPALIVE_MS = 15000 };
 
 /* One reader. */
 struct event_reader {
-    struct stream *stream; /* owned until its end */
-    struct events *events; /* borrowed */
+    struct stream *stream;  /* owned until its end */
+    const struct daemon *d; /* borrowed */
+    bool is_public;         /* by the public name: not all types */
     struct loop_timer timer;
     bool is_ending; /* too far behind; it comes back with its Last-Event-ID */
 };
 
 static void reader_free(struct event_reader *reader)
 {
-    events_unwatch(reader->events, reader);
+    events_unwatch(reader->d->events, reader);
     loop_timer_fini(&reader->timer);
     free(reader);
 }
@@ -30,10 +32,23 @@ static void reader_on_close(void *arg)
     reader_free(arg);
 }
 
-static void reader_on_frame(void *arg, struct str frame)
+/* What a client by the public name could not ask for either: config.json, the certificates' jobs,
+ * and terminals where they are off for it. */
+static bool reader_may_have(const struct event_reader *reader, struct str type)
+{
+    if (!reader->is_public) {
+        return true;
+    }
+    if (str_starts(type, STR("terminal."))) {
+        return guard_terminal_is_open(reader->d, true);
+    }
+    return !str_starts(type, STR("certificate.")) && !str_starts(type, STR("config."));
+}
+
+static void reader_on_frame(void *arg, const char *type, struct str frame)
 {
     struct event_reader *reader = arg;
-    if (reader->is_ending) {
+    if (reader->is_ending || !reader_may_have(reader, str_of(type))) {
         return;
     }
     if (stream_is_behind(reader->stream)) {
@@ -79,12 +94,13 @@ static void handle_events(struct api_request *r)
     uint64_t after = start_of(r);
     autofree char *session =
         request_query(r, "session") == NULL ? NULL : xstrdup(request_query(r, "session"));
-    reader->events = r->d->events;
+    reader->d = r->d;
+    reader->is_public = r->is_public;
     loop_timer_init(&reader->timer, r->d->loop, reader_on_timer, reader);
     loop_timer_set(&reader->timer, KEEPALIVE_MS);
     reader->stream = stream_open_as(r, "text/event-stream", reader_on_close, reader);
     stream_send(reader->stream, STR(": open\n\n"), false); /* so that the head goes out */
-    events_watch(reader->events, after, session, reader_on_frame, reader);
+    events_watch(r->d->events, after, session, reader_on_frame, reader);
 }
 
 const struct api_endpoint api_event_endpoints[] = {

@@ -491,6 +491,34 @@ def test_from_outside_only_when_enabled(ui, api, cookie):
     assert len(api.get("/terminals").json["terminals"]) == 1
 
 
+def types_for(ui, headers, last):
+    """The types of all events up to the number `last`, as this client gets them."""
+    with Events(ui.web_port, "/events", headers) as events:
+        return {e[1] for e in events.until(lambda e: e[0] >= last)}
+
+
+def test_events_tell_the_outside_only_what_it_may_ask_for(ui, api):
+    host = {"Host": ui.host("wos")}
+    login = api.post("/auth/login", {"secret": SECRET}, headers=host)
+    host["Cookie"] = login.headers["set-cookie"].partition(";")[0]
+    project = api.get("/projects").json["projects"][0]["id"]
+    with Events(ui.web_port, "/events?history=0") as events:
+        opened(ui, api, title="a name of mine")
+        ui.ok("config", "set", "tunnel.hsts", "60")
+        ui.ok("config", "unset", "tunnel.hsts")
+        api.call("PATCH", "/projects/" + project, {"colorSlot": 5})
+        last = list(events.until(lambda e: e[1] == "project.updated"))[-1][0]
+    here = types_for(ui, {}, last)
+    closed = {t for t in here if t.startswith(("terminal.", "certificate.", "config."))}
+    assert {"terminal.started", "config.changed", "certificate.activated"} <= closed
+    assert types_for(ui, host, last) == here - closed
+    ui.ok("config", "set", ENABLED, "true")
+    try:
+        assert types_for(ui, host, last) == here - {t for t in closed if not t.startswith("terminal.")}
+    finally:
+        ui.ok("config", "set", ENABLED, "false")
+
+
 def said(ws, test):
     """Until a message passes; what came meanwhile, without the heads of output."""
     text = b""

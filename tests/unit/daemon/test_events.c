@@ -19,7 +19,7 @@ struct seen {
     struct buf text;
 };
 
-static void on_frame(void *arg, struct str frame)
+static void on_frame(void *arg, const char *type, struct str frame)
 {
     struct seen *seen = arg;
     struct str rest = frame;
@@ -31,6 +31,7 @@ static void on_frame(void *arg, struct str frame)
     seen->first = seen->count == 0 ? id : seen->first;
     seen->last = id;
     seen->count++;
+    assert_non_null(memmem(frame.ptr, frame.len, type, strlen(type)));
     assert_true(str_ends(frame, STR("\n\n")));
     buf_fini(&seen->text);
     seen->text = (struct buf){0};
