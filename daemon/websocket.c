@@ -13,7 +13,7 @@
 
 #include "base/auto.h"
 #include "base/loop.h"
-#include "daemon/api/access.h"
+#include "daemon/api/caller.h"
 #include "daemon/api/request.h"
 #include "daemon/daemon.h"
 
@@ -73,8 +73,7 @@ static bool handshake_is_good(struct api_request *r)
         reply_error(r, 426, "upgrade-required", "the WebSocket version must be 13", NULL);
     } else if (!key_is_good(request_header(r, "Sec-WebSocket-Key")) || !request_is_http11(r)) {
         reply_error(r, 400, "validation", "this is no WebSocket handshake (RFC 6455, 4.2.1)", NULL);
-    } else if (!access_origin_is_ours(request_header(r, "Origin"), request_header(r, "Host")) ||
-               !access_fetch_is_ours(request_header(r, "Sec-Fetch-Site"))) {
+    } else if (!caller_page_is_ours(r)) {
         reply_error(r, 403, "forbidden", "requests from pages of other origins are refused", NULL);
     } else {
         return true;

@@ -43,19 +43,18 @@ enum access_who access_classify(const struct config *c, const char *host, const 
     return access_is_loopback(parsed.name) ? ACCESS_LOCAL : ACCESS_NOBODY;
 }
 
-bool access_origin_is_ours(const char *origin, const char *host)
+bool access_origin_is_ours(const char *origin, const char *host, bool is_tls)
 {
     if (origin == NULL) {
         return true;
     }
-    const char *authority = strstr(origin, "://");
+    struct str scheme = is_tls ? STR("https://") : STR("http://");
     struct host from;
     struct host to;
-    if (authority == NULL || host == NULL || !host_parse(str_of(authority + 3), &from) ||
-        !host_parse(str_of(host), &to)) {
+    if (!str_starts(str_of(origin), scheme) || host == NULL ||
+        !host_parse(str_of(origin + scheme.len), &from) || !host_parse(str_of(host), &to)) {
         return false; /* "null" too: a sandboxed page is nobody's */
     }
-    bool is_tls = str_starts(str_of(origin), STR("https://"));
     uint16_t usual = is_tls ? 443 : 80;
     uint16_t from_port = from.port != 0 ? from.port : usual;
     uint16_t to_port = to.port != 0 ? to.port : usual;

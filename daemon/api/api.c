@@ -280,16 +280,13 @@ static bool request_is_allowed(struct mount *m, struct api_request *r)
         }
         return true;
     }
-    const char *host = request_header(r, "Host");
     enum access_who who = claimed(m, r);
     if (who == ACCESS_NOBODY) {
         reply_error(r, 403, "forbidden", "this Host is not one of the web listener's names", NULL);
         return false;
     }
     judge_peer(m->api, r, who);
-    if (method_of(r->http) != API_GET &&
-        (!access_origin_is_ours(request_header(r, "Origin"), host) ||
-         !access_fetch_is_ours(request_header(r, "Sec-Fetch-Site")))) {
+    if (method_of(r->http) != API_GET && !caller_page_is_ours(r)) {
         reply_error(r, 403, "forbidden", "requests from pages of other origins are refused", NULL);
         return false;
     }

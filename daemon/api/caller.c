@@ -110,6 +110,14 @@ struct caller caller_of(const struct api_request *r)
     return out;
 }
 
+bool caller_page_is_ours(const struct api_request *r)
+{
+    struct caller caller = caller_of(r);
+    return access_origin_is_ours(request_header(r, "Origin"), request_header(r, "Host"),
+                                 caller.is_tls) &&
+           access_fetch_is_ours(request_header(r, "Sec-Fetch-Site"));
+}
+
 const struct sockaddr *caller_sockaddr(const struct caller *c)
 {
     return c->address.ss_family == 0 ? NULL : (const struct sockaddr *)(const void *)&c->address;

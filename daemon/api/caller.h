@@ -23,6 +23,9 @@ struct caller caller_of(const struct api_request *r);
 /* NULL when not known. */
 const struct sockaddr *caller_sockaddr(const struct caller *c);
 
+/* False for a page of another origin (access.h), by the request's Origin and Sec-Fetch-Site. */
+bool caller_page_is_ours(const struct api_request *r);
+
 /* The connection's descriptor, -1 when it is gone. */
 int caller_descriptor(const struct api_request *r);
 /* Its two ends, an IPv4-mapped address as the IPv4 one that it is; false when not known. */

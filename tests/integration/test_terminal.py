@@ -535,6 +535,7 @@ def test_from_outside(ui, api, cookie, enabled, http):
                       {"path": str(ui.trees["alpha"])}).json
     ours = ("Origin", "https://%s:%d" % (ui.host("wos"), ui.port))
     for bad in (("Origin", "https://%s:%d" % (ui.host("alpha-web"), ui.port)),
+                ("Origin", ours[1].replace("https", "http")), ("Origin", ours[1].replace("https", "ftp")),
                 ("Origin", "null"), ("Sec-Fetch-Site", "same-site")):
         with attach(ui, terminal, http, cookie, bad) as ws:
             assert not ws.open and ws.answer.status == 403, bad

@@ -104,6 +104,19 @@ def test_our_own_page_may(ui):
     assert answer.status == 200
 
 
+@pytest.mark.parametrize("http", ["h1", "h2"])
+def test_the_scheme_is_a_part_of_the_origin(ui, fresh, http):
+    """A page that came in the clear under the same name and port may be anybody's."""
+    own = ui.url("wos", "")
+    for origin, status in ((own, 200), (own.replace("https:", "http:"), 403), (own.replace("https:", "ftp:"), 403)):
+        answer = public(ui, "POST", "/ui/v1/auth/login", [("Origin", origin)], {"secret": SECRET}, http)
+        assert answer.status == status, (origin, answer.body)
+    own = "127.0.0.1:%d" % ui.web_port
+    for scheme, status in (("http", 200), ("https", 403), ("ftp", 403)):
+        answer = local(ui, "POST", "/ui/v1/auth/connect", [("Origin", scheme + "://" + own), JSON], b"{}")
+        assert answer.status == status, (scheme, answer.body)
+
+
 def test_no_page_may_read_across_origins(ui):
     for method in ("GET", "OPTIONS"):
         answer = local(ui, method, "/ui/v1/status/all", [

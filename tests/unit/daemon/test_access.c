@@ -59,16 +59,27 @@ static void test_beyond_loopback_nobody_is_local(void **state)
 static void test_origins(void **state)
 {
     (void)state;
-    assert_true(access_origin_is_ours(NULL, "127.0.0.1:4949"));
-    assert_true(access_origin_is_ours("http://127.0.0.1:4949", "127.0.0.1:4949"));
-    assert_true(access_origin_is_ours("https://wos.example.com", "wos.example.com:443"));
-    static const char *const foreign[] = {
-        "null",           "",          "http://localhost:4949", "http://127.0.0.1:4950",
-        "http://a.test",  "file://",   "127.0.0.1:4949",        "http://127.0.0.1",
-        "https://[::1]:", "http://x y"};
+    assert_true(access_origin_is_ours(NULL, "127.0.0.1:4949", false));
+    assert_true(access_origin_is_ours("http://127.0.0.1:4949", "127.0.0.1:4949", false));
+    assert_true(access_origin_is_ours("https://wos.example.com", "wos.example.com:443", true));
+    static const char *const foreign[] = {"ftp://127.0.0.1:4949",
+                                          "HTTP://127.0.0.1:4949",
+                                          "https://127.0.0.1:4949",
+                                          "null",
+                                          "",
+                                          "http://localhost:4949",
+                                          "http://127.0.0.1:4950",
+                                          "http://a.test",
+                                          "file://",
+                                          "127.0.0.1:4949",
+                                          "http://127.0.0.1",
+                                          "https://[::1]:",
+                                          "http://x y"};
     for (size_t i = 0; i < COUNT_OF(foreign); i++) {
-        assert_false(access_origin_is_ours(foreign[i], "127.0.0.1:4949"));
+        assert_false(access_origin_is_ours(foreign[i], "127.0.0.1:4949", false));
     }
+    assert_false(access_origin_is_ours("http://wos.example.com:443", "wos.example.com:443", true));
+    assert_true(access_origin_is_ours("http://wos.example.com", "wos.example.com", false));
     assert_true(access_fetch_is_ours(NULL) && access_fetch_is_ours("same-origin") &&
                 access_fetch_is_ours("none"));
     assert_false(access_fetch_is_ours("same-site") || access_fetch_is_ours("cross-site") ||
