@@ -153,6 +153,9 @@ export function states({ options, base, seen, look, card, ask }) {
                 seen.below.push(await page.evaluate(() => document.activeElement.getBoundingClientRect().top
                     - document.querySelector('.sticky').getBoundingClientRect().bottom));
             }
+            await page.getByRole('link', { name: 'Worktrees' }).click();
+            await page.locator('.card').first().waitFor();
+            await page.waitForFunction(() => document.documentElement.style.scrollPaddingTop === '');
         },
 
         /* Colours of the reader's own, and the narrowest of screens. */

@@ -131,11 +131,12 @@ function isAbout(of: Wrong, key: SettingKey): boolean {
 function useRoomFor(bar: { current: HTMLElement | null }) {
     useEffect(() => {
         const root = document.documentElement;
+        const it = bar.current!;
         const watch = new ResizeObserver(() => {
-            const sticks = getComputedStyle(bar.current!).position === 'sticky';
-            root.style.scrollPaddingTop = sticks ? `${bar.current!.offsetHeight + 8}px` : '';
+            const sticks = getComputedStyle(it).position === 'sticky';
+            root.style.scrollPaddingTop = sticks ? `${it.offsetHeight + 8}px` : '';
         });
-        watch.observe(bar.current!);
+        watch.observe(it);
         return () => {
             watch.disconnect();
             root.style.scrollPaddingTop = '';
