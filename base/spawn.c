@@ -34,6 +34,7 @@ struct plan {
     struct subprocess_fd *moves; /* owned: fd -1 = /dev/null */
     size_t move_count;
     int first_free; /* above every target */
+    pid_t parent;   /* who starts it */
     int report_fd;
 };
 
@@ -75,6 +76,7 @@ static void plan_init(struct plan *plan, const struct subprocess_spec *spec)
     *plan = (struct plan){.spec = spec, .argv = (char *const *)(uintptr_t)spec->argv};
     plan->program = spec->program != NULL ? spec->program : spec->argv[0];
     plan->env = spec->env == NULL ? environ : (char *const *)(uintptr_t)spec->env;
+    plan->parent = getpid();
     plan_candidates(plan);
     plan->move_count = 3 + spec->fd_count;
     plan->moves = xcalloc(plan->move_count, sizeof *plan->moves);
@@ -168,7 +170,8 @@ static void child_main(struct plan *plan)
     if (sigprocmask(SIG_SETMASK, &none, NULL) != 0) {
         child_fail(plan, STAGE_SETUP);
     }
-    if (plan->spec->dies_with_us && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
+    if (plan->spec->dies_with_us && (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 ||
+                                     getppid() != plan->parent)) { /* it has died already */
         child_fail(plan, STAGE_SETUP);
     }
     child_fds(plan);

@@ -90,7 +90,7 @@ static void log_on_timer(void *arg)
         free(log->run);
         log->run = run;
         run = NULL;
-        log->command = docker_run(log->d->loop, docker_args_argv(&argv), docker_args_argv(&env),
+        log->command = docker_ask(log->d->loop, docker_args_argv(&argv), docker_args_argv(&env),
                                   NULL, log_on_output, log_on_done, log);
     } else if (log->follow) {
         loop_timer_set(&log->timer, NEXT_RUN_MS);

@@ -127,7 +127,7 @@ static void caches_next(struct compose_caches *s)
     }
     if (s->at < COUNT_OF(questions)) {
         loop_timer_set(&s->timer, ANSWER_MS);
-        s->command = docker_run(c->d->env.loop, questions[s->at].words, envlist_array(&s->env),
+        s->command = docker_ask(c->d->env.loop, questions[s->at].words, envlist_array(&s->env),
                                 home, NULL, caches_on_done, s);
         return;
     }

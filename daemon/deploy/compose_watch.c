@@ -202,7 +202,7 @@ static void ps_on_done(void *arg, const struct docker_result *result)
         containers_fini(&c->found);
         look_finish(c, NULL);
     } else {
-        c->look = docker_run(c->d->env.loop, docker_args_argv(&args), envlist_array(&c->env), NULL,
+        c->look = docker_ask(c->d->env.loop, docker_args_argv(&args), envlist_array(&c->env), NULL,
                              NULL, inspect_on_done, c);
     }
     docker_args_fini(&args);
@@ -214,7 +214,7 @@ static void look_begin(struct compose_run *c)
     const char *const argv[] = {c->tool.docker, "ps",       "--all", "--quiet",
                                 "--no-trunc",   "--filter", filter,  NULL};
     loop_timer_clear(&c->look_timer);
-    c->look = docker_run(c->d->env.loop, argv, envlist_array(&c->env), NULL, NULL, ps_on_done, c);
+    c->look = docker_ask(c->d->env.loop, argv, envlist_array(&c->env), NULL, NULL, ps_on_done, c);
 }
 
 void compose_look(struct compose_run *c, compose_fn *looked)

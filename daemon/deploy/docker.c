@@ -107,21 +107,38 @@ static void command_on_not_started(void *arg)
     command_end(c, -1);
 }
 
-struct docker_command *docker_run(struct loop *loop, const char *const *argv,
-                                  const char *const *env, const char *cwd,
-                                  docker_output_fn *on_output, docker_done_fn *on_done, void *arg)
+static struct docker_command *command_new(struct loop *loop, const struct subprocess_spec *spec,
+                                          docker_output_fn *on_output, docker_done_fn *on_done,
+                                          void *arg)
 {
     struct docker_command *c = xcalloc(1, sizeof(*c));
     *c = (struct docker_command){
         .magic = COMMAND_MAGIC, .on_output = on_output, .on_done = on_done, .arg = arg};
     loop_timer_init(&c->timer, loop, command_on_not_started, c);
     struct err err = {0};
-    c->run = initrun_exec(loop, argv, cwd, env, command_on_output, command_on_exit, c, &err);
+    c->run = initrun_exec(loop, spec, command_on_output, command_on_exit, c, &err);
     if (c->run == NULL) {
         buf_add_text(&c->err_tail, err.msg);
         loop_timer_set(&c->timer, 0);
     }
     return c;
+}
+
+struct docker_command *docker_run(struct loop *loop, const char *const *argv,
+                                  const char *const *env, const char *cwd,
+                                  docker_output_fn *on_output, docker_done_fn *on_done, void *arg)
+{
+    const struct subprocess_spec spec = {.argv = argv, .env = env, .cwd = cwd, .stdin_fd = -1};
+    return command_new(loop, &spec, on_output, on_done, arg);
+}
+
+struct docker_command *docker_ask(struct loop *loop, const char *const *argv,
+                                  const char *const *env, const char *cwd,
+                                  docker_output_fn *on_output, docker_done_fn *on_done, void *arg)
+{
+    const struct subprocess_spec spec = {
+        .argv = argv, .env = env, .cwd = cwd, .stdin_fd = -1, .dies_with_us = true};
+    return command_new(loop, &spec, on_output, on_done, arg);
 }
 
 void docker_command_stop(struct docker_command *c)
@@ -260,7 +277,7 @@ static void search_ask(struct docker_search *s)
     const char *const engine[] = {s->docker, "version", "--format", "{{.Server.Version}}", NULL};
     const char *const *const questions[] = {
         [SEARCH_PLUGIN] = plugin, [SEARCH_V1] = old, [SEARCH_ENGINE] = engine};
-    s->command = docker_run(s->loop, questions[s->stage], s->env, NULL, NULL, search_on_done, s);
+    s->command = docker_ask(s->loop, questions[s->stage], s->env, NULL, NULL, search_on_done, s);
 }
 
 struct docker_search *docker_find(struct loop *loop, const char *const *env,

@@ -66,9 +66,15 @@ struct docker_result {
 typedef void docker_output_fn(void *arg, bool is_stderr, struct str chunk);
 typedef void docker_done_fn(void *arg, const struct docker_result *result);
 
-/* on_output may be NULL. on_done comes once, from the loop, unless cancelled; a program that
- * cannot be started is told there too. */
+/* For what changes something: it goes on when the daemon is killed, and the caller writes down
+ * which process it is. on_output may be NULL. on_done comes once, from the loop, unless cancelled;
+ * a program that cannot be started is told there too. */
 struct docker_command *docker_run(struct loop *loop, const char *const *argv,
+                                  const char *const *env, const char *cwd,
+                                  docker_output_fn *on_output, docker_done_fn *on_done, void *arg);
+/* The same for what only looks, or follows: it ends with the daemon, however that happens. What a
+ * script in its place has started does not: such a script is to exec. */
+struct docker_command *docker_ask(struct loop *loop, const char *const *argv,
                                   const char *const *env, const char *cwd,
                                   docker_output_fn *on_output, docker_done_fn *on_done, void *arg);
 /* SIGTERM, later SIGKILL to the whole group; on_done comes. */

@@ -97,7 +97,7 @@ static void stream_begin(void *arg)
         "--filter", "event=unpause",
         "--format", "{{index .Actor.Attributes \"com.docker.compose.project\"}}",
         NULL};
-    s->command = docker_run(s->hub->loop, argv, envlist_array(&s->env), NULL, stream_on_output,
+    s->command = docker_ask(s->hub->loop, argv, envlist_array(&s->env), NULL, stream_on_output,
                             stream_on_done, s);
     tell(s, STR_NONE); /* what happened before the events come */
 }

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/auto.h"
-#include "base/subprocess.h"
 
 #define INITRUN_MAGIC 0x494e4954u
 enum { READ_MAX = 16384, READS_PER_TURN = 8 };
@@ -107,9 +106,9 @@ static int stream_open(struct initrun *run, struct loop *loop, size_t index, int
     return 0;
 }
 
-struct initrun *initrun_exec(struct loop *loop, const char *const *argv, const char *cwd,
-                             const char *const *env, initrun_output_fn *on_output,
-                             initrun_done_fn *on_done, void *arg, struct err *err)
+struct initrun *initrun_exec(struct loop *loop, const struct subprocess_spec *spec,
+                             initrun_output_fn *on_output, initrun_done_fn *on_done, void *arg,
+                             struct err *err)
 {
     int out[2];
     int errors[2];
@@ -133,13 +132,10 @@ struct initrun *initrun_exec(struct loop *loop, const char *const *argv, const c
     int rc = stream_open(run, loop, 0, out[0], err);
     rc = stream_open(run, loop, 1, errors[0], err) < 0 ? -1 : rc;
     if (rc == 0) {
-        struct subprocess_spec spec = {.argv = argv,
-                                       .env = env,
-                                       .cwd = cwd,
-                                       .stdin_fd = -1,
-                                       .stdout_fd = out[1],
-                                       .stderr_fd = errors[1]};
-        run->process = subprocess_start(loop, &spec, initrun_on_exit, run, err);
+        struct subprocess_spec own = *spec;
+        own.stdout_fd = out[1];
+        own.stderr_fd = errors[1];
+        run->process = subprocess_start(loop, &own, initrun_on_exit, run, err);
     }
     (void)close(out[1]);
     (void)close(errors[1]);
@@ -155,7 +151,8 @@ struct initrun *initrun_start(struct loop *loop, const char *script, const char 
                               initrun_done_fn *on_done, void *arg, struct err *err)
 {
     const char *const argv[] = {"sh", "-lc", script, NULL};
-    return initrun_exec(loop, argv, cwd, env, on_output, on_done, arg, err);
+    const struct subprocess_spec spec = {.argv = argv, .env = env, .cwd = cwd, .stdin_fd = -1};
+    return initrun_exec(loop, &spec, on_output, on_done, arg, err);
 }
 
 void initrun_stop(struct initrun *run, uint32_t grace_ms)

@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/str.h"
+#include "base/subprocess.h"
 
 struct initrun;
 
@@ -25,9 +26,10 @@ typedef void initrun_done_fn(void *arg, int status);
 struct initrun *initrun_start(struct loop *loop, const char *script, const char *cwd,
                               const char *const *env, initrun_output_fn *on_output,
                               initrun_done_fn *on_done, void *arg, struct err *err);
-struct initrun *initrun_exec(struct loop *loop, const char *const *argv, const char *cwd,
-                             const char *const *env, initrun_output_fn *on_output,
-                             initrun_done_fn *on_done, void *arg, struct err *err);
+/* The spec's stdout_fd and stderr_fd are not looked at. */
+struct initrun *initrun_exec(struct loop *loop, const struct subprocess_spec *spec,
+                             initrun_output_fn *on_output, initrun_done_fn *on_done, void *arg,
+                             struct err *err);
 /* SIGTERM to the group, SIGKILL after grace_ms; on_done comes. */
 void initrun_stop(struct initrun *run, uint32_t grace_ms);
 pid_t initrun_pid(const struct initrun *run, uint64_t *out_start_ticks);

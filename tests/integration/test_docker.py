@@ -249,7 +249,13 @@ def test_restart_of_the_daemon_keeps_routes(shop):
 
 
 def test_killed_daemon_finds_containers_again(shop):
+    """What only looked ends with it, whatever the state says of it."""
+    follower = shop.popen("logs", "web", "-f", cwd="alpha")
+    until("the log is followed", lambda: [
+        line for line in shop.processes().values() if "--follow" in line])
     os.kill(shop.daemon_pid(), signal.SIGKILL)
+    assert follower.wait(60) != 0
+    until("nobody asks the engine", lambda: at_work(shop, daemon=-1) == [])
     shop.ok("start")
     until("running again", lambda: shop.detail()["worktree"]["status"] == "running")
     shop.wait_route("alpha-web")
@@ -971,10 +977,21 @@ PAUSE = "trap 'exit 0' TERM; sleep %s & wait"
 SLOW = PAUSE % 1 + "; " + SERVE.format(port=3000)
 
 
-def at_work(wos):
-    """Docker commands of this home that still run (its event watchers do not count)."""
-    return [line for line in wos.processes().values()
-            if "docker" in line.replace(str(harness.BIN), "wos") and " events " not in line]
+def parent(pid):
+    try:
+        with open("/proc/%d/stat" % pid, encoding="ascii", errors="replace") as stat:
+            return int(stat.read().rsplit(")", 1)[1].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def at_work(wos, daemon=None):
+    """Docker commands of this home that still run (its daemon's one event watcher does not count)."""
+    daemon = daemon or wos.daemon_pid()
+    found = {pid: line for pid, line in wos.processes().items()
+             if "docker" in line.replace(str(harness.BIN), "wos")}
+    watchers = [pid for pid, line in found.items() if " events " in line and parent(pid) == daemon]
+    return [line for pid, line in found.items() if pid not in watchers[:1]]
 
 
 def agrees(wos, project, tree="alpha"):
