@@ -309,7 +309,7 @@ static int daemon_start(struct daemon *d, struct err *err)
     d->statuses = statuses_new(d->home);
     d->gitfacts = gitfacts_new(d->loop, daemon_on_gitfacts, d);
     d->usage = usage_new();
-    d->terminals = terminals_new(d->loop);
+    d->terminals = terminals_new(d->loop, d->home);
     d->shells = shells_new(d);
     d->publisher = publisher_new(d->loop, d->config, daemon_on_snapshot, d);
     publisher_on_fault(d->publisher, daemon_on_fault, d);

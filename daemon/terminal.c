@@ -16,8 +16,11 @@
 #include "base/auto.h"
 #include "base/file.h"
 #include "base/subprocess.h"
+#include "daemon/deploy/envlist.h"
+#include "daemon/deploy/runid.h"
 #include "daemon/terminal_ends.h"
 #include "daemon/terminal_internal.h"
+#include "daemon/terminal_left.h"
 
 enum {
     READ_MAX = 16384,
@@ -90,11 +93,12 @@ void terminal_hang_up(struct terminal *t)
         return;
     }
     (void)subprocess_signal(t->process, SIGHUP, NULL); /* where it fails, a stop reaches all */
-    hangup_run(&t->hangup, t->owner->loop);
+    (void)hangup_run(&t->hangup, t->owner->loop);      /* it has said so */
 }
 
 void terminal_free(struct terminal *t)
 {
+    terminal_left_remove(t);
     for (size_t i = 0; i < TERMINALS_MAX; i++) {
         if (t->owner->items[i] == t) {
             tell(t, TERMINAL_REMOVED);
@@ -115,6 +119,7 @@ void terminal_free(struct terminal *t)
     scrollback_fini(&t->replay);
     hangup_fini(&t->hangup);
     free(t->session);
+    free(t->run_id);
     t->magic = 0;
     free(t);
 }
@@ -277,6 +282,7 @@ static void terminal_on_exit(void *arg, int status)
     t->status = status;
     subprocess_release(t->process);
     t->process = NULL;
+    terminal_left_remove(t);
     loop_timer_set(&t->pump, 0);
 }
 
@@ -368,6 +374,27 @@ static void make_id(char out[33])
     }
 }
 
+/* One without a terminal is told by no SIGHUP that the daemon is gone. */
+static struct subprocess *program_start(struct terminal *t, const struct terminal_spec *spec,
+                                        const int ends[3], struct err *err)
+{
+    struct envlist env = {0};
+    envlist_add_all(&env, spec->env != NULL ? spec->env : (const char *const *)environ);
+    envlist_set(&env, STR(RUNID_VARIABLE),
+                str_of(t->run_id)); /* not that of the service beside it */
+    const struct subprocess_spec sub = {.argv = spec->argv,
+                                        .env = envlist_array(&env),
+                                        .cwd = spec->cwd,
+                                        .stdin_fd = ends[0],
+                                        .stdout_fd = ends[1],
+                                        .stderr_fd = ends[2],
+                                        .dies_with_us = spec->use_pipes,
+                                        .stdin_is_terminal = !spec->use_pipes};
+    struct subprocess *process = subprocess_start(t->owner->loop, &sub, terminal_on_exit, t, err);
+    envlist_fini(&env);
+    return process;
+}
+
 struct terminal *terminal_open(struct terminals *ts, const struct terminal_spec *spec,
                                struct err *err)
 {
@@ -384,6 +411,7 @@ struct terminal *terminal_open(struct terminals *ts, const struct terminal_spec 
     struct terminal *t = xcalloc(1, sizeof(*t));
     *t = (struct terminal){.magic = TERMINAL_MAGIC,
                            .owner = ts,
+                           .run_id = runid_new(),
                            .session = spec->session == NULL ? NULL : xstrdup(spec->session),
                            .use_pipes = spec->use_pipes,
                            .status = -1,
@@ -399,19 +427,14 @@ struct terminal *terminal_open(struct terminals *ts, const struct terminal_spec 
     loop_timer_init(&t->linger, ts->loop, terminal_on_linger, t);
     loop_timer_init(&t->rest, ts->loop, terminal_on_rest, t);
     terminal_watch(t, &ends);
-    struct subprocess_spec sub = {.argv = spec->argv,
-                                  .env = spec->env,
-                                  .cwd = spec->cwd,
-                                  .stdin_fd = ends.child[0],
-                                  .stdout_fd = ends.child[1],
-                                  .stderr_fd = ends.child[2],
-                                  .stdin_is_terminal = !spec->use_pipes};
-    t->process = subprocess_start(ts->loop, &sub, terminal_on_exit, t, err);
+    terminal_left_write(t);
+    t->process = program_start(t, spec, ends.child, err);
     terminal_ends_close(ends.child);
     if (t->process == NULL) {
         terminal_free(t);
         return NULL;
     }
+    terminal_left_write(t);
     loop_timer_set(&t->linger, t->linger_ms);
     *slot = t;
     return t;

@@ -16,8 +16,9 @@
  *
  * A terminal ends by itself: keep_ms after its program has ended and nobody is attached any more,
  * or after linger_ms without any attachment (SIGHUP to its session, later SIGKILL). Then
- * its id is unknown. Clients never free it. All on the loop's thread; callbacks come from the
- * loop, never from inside a call, and terminal_detach may be called in them.
+ * its id is unknown. The next daemon ends what runs when this one is killed. Clients never free it.
+ * All on the loop's thread; callbacks come from the loop, never from inside a call, and
+ * terminal_detach may be called in them.
  */
 #ifndef WOS_DAEMON_TERMINAL_H
 #define WOS_DAEMON_TERMINAL_H
@@ -48,7 +49,7 @@ struct terminal_spec {
     const char *const *argv;   /* argv[0] is looked up in PATH of env */
     const char *const *env;    /* "K=V"; NULL: the daemon's */
     const char *cwd;           /* NULL: the daemon's */
-    const char *const *hangup; /* or NULL: run beside each SIGHUP that ends it, with env and cwd */
+    const char *const *hangup; /* or NULL: run beside each SIGHUP that ends it; written down */
     const char *session;       /* whose it is; copied; may be NULL */
     uint16_t cols;             /* 0: TERMINAL_COLS */
     uint16_t rows;             /* 0: TERMINAL_ROWS */
@@ -78,7 +79,8 @@ enum terminal_change { TERMINAL_ATTACHED, TERMINAL_DETACHED, TERMINAL_EXITED, TE
 /* REMOVED: the last time t is seen. Nothing may be done to t in it. */
 typedef void terminal_change_fn(void *arg, const struct terminal *t, enum terminal_change change);
 
-struct terminals *terminals_new(struct loop *loop);
+/* With a home, what a daemon that was killed left in its terminals is ended (terminal_left.h). */
+struct terminals *terminals_new(struct loop *loop, const char *home);
 /* Ends every program: those with a terminal have 300 ms after SIGHUP. */
 void terminals_free(struct terminals *ts);
 /* At most one observer; NULL ends it. */

@@ -50,10 +50,10 @@ static void hangup_on_exit(void *arg, int status)
     (void)status; /* never called: it is let go at once */
 }
 
-void hangup_run(struct hangup *h, struct loop *loop)
+bool hangup_run(struct hangup *h, struct loop *loop)
 {
     if (h->argv == NULL) {
-        return;
+        return true;
     }
     const struct subprocess_spec spec = {.argv = (const char *const *)h->argv,
                                          .env = (const char *const *)h->env,
@@ -65,7 +65,9 @@ void hangup_run(struct hangup *h, struct loop *loop)
     struct subprocess *process = subprocess_start(loop, &spec, hangup_on_exit, NULL, &err);
     if (process == NULL) {
         log_warn("terminal", "what ran in it may go on", LOG_STR("error", err.msg));
+        return false;
     }
     subprocess_release(process);
     hangup_fini(h);
+    return true;
 }

@@ -4,6 +4,8 @@
 #ifndef WOS_DAEMON_TERMINAL_HANGUP_H
 #define WOS_DAEMON_TERMINAL_HANGUP_H
 
+#include <stdbool.h>
+
 #include "base/loop.h"
 
 /* Zeroed: nothing is run. */
@@ -17,7 +19,8 @@ struct hangup {
 void hangup_init(struct hangup *h, const char *const *argv, const char *const *env,
                  const char *cwd);
 void hangup_fini(struct hangup *h);
-/* Starts it, the first time. Nobody waits for it: it may end after the daemon. */
-void hangup_run(struct hangup *h, struct loop *loop);
+/* Starts it, the first time. Nobody waits for it: it may end after the daemon. False when it cannot
+ * be started, which is said in the log: it may be tried again. */
+bool hangup_run(struct hangup *h, struct loop *loop);
 
 #endif

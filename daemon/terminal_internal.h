@@ -34,6 +34,7 @@ struct terminal {
     uint32_t magic;
     struct terminals *owner; /* borrowed */
     char id[33];
+    char *run_id;  /* owned: what its processes carry (deploy/runid.h); the id above opens it */
     char *session; /* owned or NULL */
     bool use_pipes;
     struct subprocess *process; /* owned; NULL once it ended */
@@ -59,7 +60,9 @@ struct terminal {
 };
 
 struct terminals {
-    struct loop *loop; /* borrowed */
+    struct loop *loop;           /* borrowed */
+    char *dir;                   /* owned: of terminal_left.h, or NULL */
+    struct terminals_left *left; /* owned; NULL without dir */
     struct terminal *items[TERMINALS_MAX];
     terminal_change_fn *on_change;
     void *arg; /* borrowed */

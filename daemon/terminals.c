@@ -6,18 +6,24 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/file.h"
 #include "base/subprocess.h"
 #include "daemon/terminal_internal.h"
+#include "daemon/terminal_left.h"
 
 enum {
     FREE_GRACE_MS = 300, /* the daemon ends */
     FREE_STEP_MS = 10,
 };
 
-struct terminals *terminals_new(struct loop *loop)
+struct terminals *terminals_new(struct loop *loop, const char *home)
 {
     struct terminals *ts = xcalloc(1, sizeof(*ts));
     ts->loop = loop;
+    if (home != NULL) {
+        ts->dir = path_join(home, "terminals");
+        ts->left = terminals_left_new(ts, ts->dir);
+    }
     return ts;
 }
 
@@ -67,6 +73,8 @@ void terminals_free(struct terminals *ts)
             terminal_free(ts->items[i]);
         }
     }
+    terminals_left_free(ts->left);
+    free(ts->dir);
     free(ts);
 }
 

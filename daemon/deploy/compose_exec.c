@@ -39,10 +39,29 @@ static const char HANGUP[] =
     " grep -q \"$mark\" \"$p/environ\" && kill \"-$1\" \"${p#/proc/}\"; done; };"
     " tell HUP; sleep 2; tell KILL";
 
-static char **hangup_plan(const char *docker, const char *container, const char *mark)
+/* What leads to the engine; it may be written down, as nothing else of the environment may. */
+static const char *const engine_variables[] = {"PATH",
+                                               "HOME",
+                                               "DOCKER_HOST",
+                                               "DOCKER_CONTEXT",
+                                               "DOCKER_CONFIG",
+                                               "DOCKER_CERT_PATH",
+                                               "DOCKER_TLS_VERIFY"};
+
+/* Complete in itself: the next daemon may have to run it. */
+static char **hangup_plan(const struct deployment *d, const char *container, const char *mark)
 {
     struct docker_args args = {0};
-    const char *const words[] = {docker, "exec", container, "sh", "-c", HANGUP, mark, NULL};
+    const char *const words[] = {
+        d->compose->tool.docker, "exec", container, "sh", "-c", HANGUP, mark, NULL};
+    docker_args_add(&args, "env");
+    for (size_t i = 0; i < COUNT_OF(engine_variables); i++) {
+        const char *value = envlist_get(&d->compose->env, engine_variables[i]);
+        if (value != NULL) {
+            autofree char *item = xasprintf("%s=%s", engine_variables[i], value);
+            docker_args_add(&args, item);
+        }
+    }
     docker_args_add_all(&args, words);
     (void)docker_args_argv(&args); /* NULL at the end */
     return args.items;
@@ -73,7 +92,7 @@ int compose_exec_plan(const struct deployment *d, const char *service, const cha
     *out = (struct exec_plan){.argv = argv.items,
                               .env = env.items,
                               .cwd = xstrdup(d->wt.root),
-                              .hangup = hangup_plan(docker, s->container, mark)};
+                              .hangup = hangup_plan(d, s->container, mark)};
     return 0;
 }
 

@@ -19,8 +19,8 @@ struct exec_plan {
     char **argv; /* owned, NULL-terminated */
     char **env;  /* owned, NULL-terminated */
     char *cwd;   /* owned */
-    /* NULL, or what ends the command where signals to its process do not reach all of it; the
-     * same env and cwd. Owned, NULL-terminated. */
+    /* NULL, or what ends the command where signals to its process do not reach all of it; it works
+     * in any environment and directory, and holds no secrets. Owned, NULL-terminated. */
     char **hangup;
 };
 

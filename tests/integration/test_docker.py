@@ -249,14 +249,20 @@ def test_restart_of_the_daemon_keeps_routes(shop):
 
 
 def test_killed_daemon_finds_containers_again(shop):
-    """What only looked ends with it, whatever the state says of it."""
+    """What only looked ends with it, whatever the state says of it; what ran in a container ends
+    with the next start."""
     follower = shop.popen("logs", "web", "-f", cwd="alpha")
     until("the log is followed", lambda: [
         line for line in shop.processes().values() if "--follow" in line])
+    command = shop.popen("exec", "web", "--", "sh", "-c", "trap '' HUP; sleep 1023; true",
+                         cwd="alpha")
+    until("the command runs", lambda: "sleep 1023" in run_in(shop, "web"))
     os.kill(shop.daemon_pid(), signal.SIGKILL)
-    assert follower.wait(60) != 0
+    assert follower.wait(60) != 0 and command.wait(60) != 0
     until("nobody asks the engine", lambda: at_work(shop, daemon=-1) == [])
+    assert "sleep 1023" in run_in(shop, "web")
     shop.ok("start")
+    until("the command ended", lambda: "1023" not in " ".join(run_in(shop, "web")))
     until("running again", lambda: shop.detail()["worktree"]["status"] == "running")
     shop.wait_route("alpha-web")
 

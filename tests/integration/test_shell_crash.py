@@ -1,6 +1,7 @@
 """kill -9 of the daemon at every step of up and down; then state, processes and routes agree."""
 import json
 import os
+import pty
 import signal
 import subprocess
 
@@ -123,6 +124,32 @@ def test_crash_while_an_init_script_runs(victim):
     stuck.unlink()
     victim.up("beta", "--force")
     victim.down("beta")
+
+
+def test_crash_while_commands_run_beside_a_service(victim):
+    """Those of wos exec, whom they started, and one that does not mind its terminal's end."""
+    victim.ok("start")
+    victim.up("beta")
+    stubborn = "trap '' HUP; (sleep 1003; :) & sleep 1004; :"
+    clients = [victim.popen("exec", "web", "--", "sh", "-c", stubborn, cwd="beta"),
+               victim.popen("exec", "web", "--", "sleep", "1005", cwd="beta")]
+    master, slave = pty.openpty()
+    clients.append(subprocess.Popen(
+        [str(harness.BIN), "exec", "web", "--", "sh", "-c", stubborn], cwd=victim.trees["beta"],
+        env=victim.env(), stdin=slave, stdout=slave, stderr=slave))
+    harness.until("they run", lambda: sorted(
+        line for line in victim.processes().values() if line.startswith("sleep 100"))
+        == ["sleep 1003", "sleep 1003", "sleep 1004", "sleep 1004", "sleep 1005"])
+    os.kill(victim.daemon_pid(), signal.SIGKILL)
+    for client in clients:
+        assert client.wait(60) != 0
+    os.close(master)
+    os.close(slave)
+    victim.ok("start")
+    check_agreement(victim, "beta")
+    assert set(pids(victim, "beta")) == {"web", "db"}
+    victim.down("beta")
+    assert not service_processes(victim)
 
 
 def test_forged_pid_is_never_signalled(victim):

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,7 +13,10 @@
 #include <cmocka.h>
 
 #include "base/auto.h"
-#include "daemon/terminal.h"
+#include "base/file.h"
+#include "base/process.h"
+#include "daemon/terminal_internal.h"
+#include "daemon/terminal_left.h"
 
 struct watcher {
     struct buf out;
@@ -83,7 +87,7 @@ static int set_up(void **state)
     struct world *w = xcalloc(1, sizeof(*w));
     (void)signal(SIGPIPE, SIG_IGN);
     w->loop = loop_new(NULL);
-    w->ts = terminals_new(w->loop);
+    w->ts = terminals_new(w->loop, NULL);
     *state = w;
     return 0;
 }
@@ -348,6 +352,75 @@ static void test_detach_in_callback_and_linger(void **state)
     assert_int_equal(w->a.exits, 0);
 }
 
+static void read_all(const char *path, struct buf *out)
+{
+    buf_consume(out, out->len);
+    (void)file_read(path, 1000, out, NULL);
+}
+
+/* A daemon that opens two terminals and is killed. Their programs do not mind their end, nor do
+ * those they start. */
+static void be_killed(const char *home, const char *said, const char *hung)
+{
+    struct terminals *ts = terminals_new(loop_new(NULL), home);
+    autofree char *script =
+        xasprintf("trap \"\" HUP; (sleep 600; :) & echo $$ $! end >> %s; wait; :", said);
+    const char *const argv[] = {"sh", "-c", script, NULL};
+    const char *const hangup[] = {"sh", "-c", "printf x >> \"$0\"", hung, NULL};
+    struct terminal_spec spec = {.argv = argv, .hangup = hangup, .use_pipes = true};
+    (void)terminal_open(ts, &spec, NULL);
+    spec.use_pipes = false;
+    struct terminal *t = terminal_open(ts, &spec, NULL);
+    t->process = NULL; /* as before its number was written down */
+    terminal_left_write(t);
+    struct buf text = {0};
+    while (strstr(buf_cstr(&text), "end\n") == NULL ||
+           strstr(strstr(buf_cstr(&text), "end\n") + 1, "end\n") == NULL) {
+        (void)usleep(1000);
+        read_all(said, &text);
+    }
+    (void)kill(getpid(), SIGKILL);
+}
+
+/* The next daemon ends what they left, whom they started, and what only a hangup reaches. */
+static void test_a_killed_daemon_leaves_nothing(void **state)
+{
+    struct world *w = *state;
+    char home[] = "/tmp/wos-left-XXXXXX";
+    assert_non_null(mkdtemp(home));
+    autofree char *said = path_join(home, "said");
+    autofree char *hung = path_join(home, "hung");
+    autofree char *dir = path_join(home, "terminals");
+    pid_t killed = fork();
+    assert_true(killed >= 0);
+    if (killed == 0) {
+        be_killed(home, said, hung);
+    }
+    assert_int_equal(waitpid(killed, NULL, 0), killed);
+    assert_int_equal(rmdir(dir), -1); /* they are written down there */
+    struct terminals *next = terminals_new(w->loop, home);
+    while (rmdir(dir) < 0) {
+        loop_turn(w->loop, true);
+    }
+    struct buf text = {0};
+    while (text.len < 2) {
+        (void)usleep(1000);
+        read_all(hung, &text);
+    }
+    assert_string_equal(buf_cstr(&text), "xx");
+    read_all(said, &text);
+    int pids[4];
+    assert_int_equal(
+        sscanf(buf_cstr(&text), "%d %d end %d %d end", &pids[0], &pids[1], &pids[2], &pids[3]), 4);
+    for (size_t i = 0; i < COUNT_OF(pids); i++) {
+        struct process_info info = {.state = 'Z'};
+        assert_true(!process_read(pids[i], &info) || info.state == 'Z');
+    }
+    buf_fini(&text);
+    terminals_free(next);
+    assert_int_equal(path_remove_all(home, NULL), 0);
+}
+
 static void test_limits_and_errors(void **state)
 {
     struct world *w = *state;
@@ -391,7 +464,7 @@ static void test_hangup(void **state)
     terminal_end(closed);
     run_until_gone(w, id);
     terminals_free(w->ts);
-    w->ts = terminals_new(w->loop);
+    w->ts = terminals_new(w->loop, NULL);
     struct stat st = {0};
     while (st.st_size < 2) {
         assert_int_equal(fstat(fd, &st), 0);
@@ -414,6 +487,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_end_is_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_detach_in_callback_and_linger, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_hangup, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_killed_daemon_leaves_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_limits_and_errors, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
