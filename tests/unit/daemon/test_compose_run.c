@@ -273,11 +273,11 @@ static void test_what_was_left_at_work_ends_without_descriptors(void **state)
     wait_container(w, SERVICE_RUNNING);
     deployment_free(w->d);
     w->d = NULL;
-    const pid_t events = leave_at_work(w, "id-of-events", "events");
-    const pid_t command = leave_at_work(w, "id-of-command", NULL);
+    const pid_t events = leave_at_work(w, "none", "events");
+    autofree char *id = xasprintf("%s-command", w->root); /* all the machine is searched for it */
+    const pid_t command = leave_at_work(w, id, NULL);
     autojson cJSON *state_before = store_load_state(w->home, "tree", NULL);
-    assert_string_equal(json_get_str(json_get(state_before, "docker"), "runId", ""),
-                        "id-of-command");
+    assert_string_equal(json_get_str(json_get(state_before, "docker"), "runId", ""), id);
     struct rlimit before = restore_in_want(w);
     for (int i = 0; i < 3; i++) {
         loop_turn(w->env.loop, true);
@@ -285,7 +285,7 @@ static void test_what_was_left_at_work_ends_without_descriptors(void **state)
     assert_int_equal(state_save(w->d, NULL), 0);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     autojson cJSON *after = store_load_state(w->home, "tree", NULL);
-    assert_string_equal(json_get_str(json_get(after, "docker"), "runId", ""), "id-of-command");
+    assert_string_equal(json_get_str(json_get(after, "docker"), "runId", ""), id);
     assert_int_equal(json_get_int(json_get(json_get(after, "docker"), "events"), "pid", 0), events);
     while (process_members(events, NULL, NULL) > 0 || process_members(command, NULL, NULL) > 0) {
         loop_turn(w->env.loop, true);

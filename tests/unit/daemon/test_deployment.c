@@ -537,9 +537,16 @@ static void test_a_service_that_ends_while_its_forwarder_is_stopped(void **state
     assert_string_equal(deployment_status(w->d), "stopped");
 }
 
-/* What a daemon that died just then started: in a session of its own, with an id. */
-static pid_t start_carrier(struct world *w, const char *id)
+/* Of this test alone: all processes of the machine are searched for it. */
+static char *id_of(const struct world *w, const char *what)
 {
+    return xasprintf("%s-%s", w->root, what);
+}
+
+/* What a daemon that died just then started: in a session of its own, with an id. */
+static pid_t start_carrier(struct world *w, const char *what)
+{
+    autofree char *id = id_of(w, what);
     autofree char *variable = xasprintf(RUNID_VARIABLE "=%s", id);
     const char *const env[] = {variable, "PATH=/usr/bin:/bin", NULL};
     const char *const argv[] = {"sleep", "1000", NULL};
@@ -567,19 +574,25 @@ static struct unrecorded make_unrecorded(struct world *w)
     deployment_free(w->d);
     w->d = NULL;
     assert_int_equal(kill(-known, SIGKILL), 0);
+    while (process_start_ticks(known) != 0) { /* its descriptor would be free later */
+        loop_turn(w->env.loop, true);
+    }
     autojson cJSON *state = store_load_state(w->home, "tree", NULL);
     cJSON *shell = cJSON_GetObjectItemCaseSensitive(state, "shell");
     cJSON *services = cJSON_DetachItemFromObjectCaseSensitive(shell, "services");
     cJSON *entry = cJSON_GetObjectItemCaseSensitive(services, "a");
     cJSON_DeleteItemFromObjectCaseSensitive(entry, "pid");
-    (void)json_add_str(entry, "runId", "id-of-a");
+    autofree char *of_a = id_of(w, "a");
+    autofree char *of_init = id_of(w, "init");
+    autofree char *of_forward = id_of(w, "forward");
+    (void)json_add_str(entry, "runId", of_a);
     cJSON_DeleteItemFromObjectCaseSensitive(shell, "launching");
     assert_true(cJSON_AddItemToObject(shell, "launching", services));
-    (void)json_add_str(shell, "initRunId", "id-of-init");
-    (void)json_add_str(cJSON_AddObjectToObject(shell, "forward"), "runId", "id-of-forward");
+    (void)json_add_str(shell, "initRunId", of_init);
+    (void)json_add_str(cJSON_AddObjectToObject(shell, "forward"), "runId", of_forward);
     assert_int_equal(store_save_state(w->home, "tree", state, NULL), 0);
-    return (struct unrecorded){start_carrier(w, "id-of-a"), start_carrier(w, "id-of-init"),
-                               start_carrier(w, "id-of-forward")};
+    return (struct unrecorded){start_carrier(w, "a"), start_carrier(w, "init"),
+                               start_carrier(w, "forward")};
 }
 
 /* One descriptor is left, which is enough for the file. */
@@ -593,17 +606,22 @@ static struct rlimit restore_in_want(struct world *w)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
     w->d = deployment_restore(&w->env, "tree", &w->health, &ops, w, NULL);
     assert_non_null(w->d);
+    const struct rlimit none = {STDERR_FILENO + 1, before.rlim_max}; /* whatever is closed now */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
     return before;
 }
 
 static void assert_ids_are_saved(const struct world *w)
 {
     autojson cJSON *state = store_load_state(w->home, "tree", NULL);
+    autofree char *of_a = id_of(w, "a");
+    autofree char *of_init = id_of(w, "init");
+    autofree char *of_forward = id_of(w, "forward");
     const cJSON *shell = json_get(state, "shell");
     assert_string_equal(json_get_str(json_get(json_get(shell, "launching"), "a"), "runId", ""),
-                        "id-of-a");
-    assert_string_equal(json_get_str(shell, "initRunId", ""), "id-of-init");
-    assert_string_equal(json_get_str(json_get(shell, "forward"), "runId", ""), "id-of-forward");
+                        of_a);
+    assert_string_equal(json_get_str(shell, "initRunId", ""), of_init);
+    assert_string_equal(json_get_str(json_get(shell, "forward"), "runId", ""), of_forward);
 }
 
 /* Out of descriptors nobody is found: nobody is forgotten for that. */
@@ -615,9 +633,10 @@ static void test_a_restore_without_descriptors_forgets_nobody(void **state)
     for (int i = 0; i < 3; i++) {
         loop_turn(w->env.loop, true);
     }
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before),
+                     0); /* first: a failed test needs them too */
     assert_ids_are_saved(w);
     assert_string_equal(deployment_status(w->d), "running");
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     while (service_pid(w, "a") != run.service || process_members(run.init, NULL, NULL) > 0) {
         loop_turn(w->env.loop, true);
     }
