@@ -87,7 +87,9 @@ static char **launch_environment(const char *home)
     char **env = xcalloc(count + 2, sizeof *env);
     size_t used = 0;
     for (size_t i = 0; i < count; i++) {
-        if (strncmp(environ[i], "WOS_HOME=", 9) != 0) {
+        /* From within a service: the daemon is no process of that service. */
+        if (strncmp(environ[i], "WOS_HOME=", 9) != 0 &&
+            strncmp(environ[i], "WOS_RUN_ID=", 11) != 0) {
             env[used++] = environ[i];
         }
     }

@@ -69,6 +69,7 @@ struct service_run {
     char *cwd;        /* owned */
     char *command;    /* owned: the shell line */
     char **env_keys;  /* owned, NULL-terminated: names that wos set */
+    char *mark;       /* owned: the run id of what runs, or of what it left behind; or NULL */
     char *run_id;     /* owned: of the start that is about to be made (runid.h), or NULL */
     bool launched;    /* during an up: its start was asked for */
     bool is_starting; /* and is not answered yet: readiness_on_started */
@@ -152,6 +153,8 @@ struct deployment {
     struct loop_timer forward_again; /* it died: the next one */
     uint64_t forward_started_ms;
     unsigned forward_deaths;       /* soon after their start, in a row */
+    loop_fn *strays_ended;         /* what goes on then: deployment_strays.c */
+    uint64_t strays_kill_ms;       /* 0: none were looked for yet */
     struct health_settings health; /* for the monitor */
     struct loop_timer monitor;
     unsigned calm_rounds; /* of the monitor: nothing was different since */
@@ -187,6 +190,9 @@ void deployment_publish(struct deployment *d, void (*on_published)(struct deploy
 void deployment_withdraw(struct deployment *d, enum route_state state,
                          void (*on_withdrawn)(struct deployment *d));
 
+/* deployment_strays.c: ends what the stopped services left outside of their groups; `on_ended`
+ * comes later, by the deployment's timer. */
+void strays_end(struct deployment *d, loop_fn *on_ended);
 /* deployment_forward.c: serviceBind where services are processes. Says what does not work in
  * the log; the state is the caller's to save. */
 void forward_start(struct deployment *d);
@@ -223,6 +229,8 @@ void service_action_checked(struct deployment *d);
  * is left, or it was started. */
 void deployment_service_stopped(struct deployment *d, const struct err *err);
 void deployment_service_started(struct deployment *d, const struct err *err);
+/* … the same as stopped, after what the service left behind was ended. */
+void deployment_service_gone(struct deployment *d);
 /* The service's process ended, because it was asked to or by itself; true when that was expected or
  * is told now. For runners that watch processes. */
 bool deployment_service_exited(struct deployment *d, const struct service_run *s, bool was_asked);

@@ -217,6 +217,11 @@ static void action_on_stopped(void *arg)
     deployment_service_stopped(arg, NULL);
 }
 
+void deployment_service_gone(struct deployment *d)
+{
+    strays_end(d, action_on_stopped);
+}
+
 bool deployment_service_exited(struct deployment *d, const struct service_run *s, bool was_asked)
 {
     if (!service_action_is_of(d, s)) {
@@ -226,7 +231,7 @@ bool deployment_service_exited(struct deployment *d, const struct service_run *s
         return true; /* which ends the action */
     }
     if (was_asked) {
-        deployment_continue(d, action_on_stopped, 0);
+        deployment_service_gone(d);
         return true;
     }
     if (!d->action->is_checking) {

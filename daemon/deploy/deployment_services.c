@@ -54,6 +54,7 @@ void service_run_free(struct service_run *s)
     free(s->command);
     free_strings(s->env_keys);
     free(s->run_id);
+    free(s->mark);
     s->magic = 0;
     free(s);
 }

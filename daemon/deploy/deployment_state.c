@@ -140,6 +140,7 @@ static void forget_process(cJSON *entry)
     if (cJSON_GetObjectItemCaseSensitive(entry, "startTicks") != NULL) {
         state_set(entry, "startTicks", cJSON_CreateNumber(0));
     }
+    cJSON_DeleteItemFromObjectCaseSensitive(entry, "mark");
 }
 
 /* After a boot other processes have the pids, with start times that may fit: none of the file's

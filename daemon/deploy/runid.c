@@ -29,7 +29,20 @@ struct look {
 };
 
 /* A process that has ended, or is another user's, carries nothing. */
-static bool carries(pid_t pid, const char *wanted, struct look *look)
+static bool is_wanted(struct str item, const char *const *ids, size_t count)
+{
+    struct str name = STR(RUNID_VARIABLE "=");
+    bool found = false;
+    if (str_starts(item, name)) {
+        struct str id = {item.ptr + name.len, item.len - name.len};
+        for (size_t i = 0; !found && i < count; i++) {
+            found = str_eq(id, str_of(ids[i]));
+        }
+    }
+    return found;
+}
+
+static bool carries(pid_t pid, const char *const *ids, size_t count, struct look *look)
 {
     autofree char *path = xasprintf("/proc/%d/environ", (int)pid);
     struct buf text = {0};
@@ -39,7 +52,7 @@ static bool carries(pid_t pid, const char *wanted, struct look *look)
         struct str rest = buf_str(&text);
         struct str item;
         while (!found && rest.len > 0 && str_next(&rest, '\0', &item)) {
-            found = str_eq(item, str_of(wanted));
+            found = is_wanted(item, ids, count);
         }
     } else {
         look->is_unknown = look->is_unknown || process_is_want(errno);
@@ -48,14 +61,14 @@ static bool carries(pid_t pid, const char *wanted, struct look *look)
     return found;
 }
 
-static void look_at(pid_t pid, const char *wanted, int signo, struct look *look)
+static void look_at(pid_t pid, const char *const *ids, size_t count, int signo, struct look *look)
 {
     struct process_info info;
     if (!process_read(pid, &info)) {
         look->is_unknown = look->is_unknown || process_is_want(errno);
         return;
     }
-    if (info.state == 'Z' || info.state == 'X' || !carries(pid, wanted, look)) {
+    if (info.state == 'Z' || info.state == 'X' || !carries(pid, ids, count, look)) {
         return;
     }
     look->count++;
@@ -67,17 +80,16 @@ static void look_at(pid_t pid, const char *wanted, int signo, struct look *look)
     }
 }
 
-/* Signals those who carry the id, with signo 0 nobody. */
-static struct look look_for(const char *id, int signo)
+/* Signals those who carry one of the ids, with signo 0 nobody. */
+static struct look look_for(const char *const *ids, size_t count, int signo)
 {
-    autofree char *wanted = xasprintf(RUNID_VARIABLE "=%s", id);
     struct look look = {0};
     DIR *dir = opendir("/proc");
     look.is_unknown = dir == NULL;
     for (struct dirent *e = dir == NULL ? NULL : readdir(dir); e != NULL; e = readdir(dir)) {
         uint64_t pid = 0;
         if (str_to_u64(str_of(e->d_name), &pid) && pid <= INT32_MAX && (pid_t)pid != getpid()) {
-            look_at((pid_t)pid, wanted, signo, &look);
+            look_at((pid_t)pid, ids, count, signo, &look);
         }
     }
     if (dir != NULL) {
@@ -88,7 +100,7 @@ static struct look look_for(const char *id, int signo)
 
 enum process_answer runid_find_leader(const char *id, struct process_info *out_leader)
 {
-    struct look look = look_for(id, 0);
+    struct look look = look_for(&id, 1, 0);
     if (look.leader.pid == 0) {
         return look.is_unknown ? PROCESS_UNKNOWN : PROCESS_NONE;
     }
@@ -98,11 +110,17 @@ enum process_answer runid_find_leader(const char *id, struct process_info *out_l
 
 enum process_answer runid_kill(const char *id)
 {
-    struct look look = look_for(id, SIGKILL);
+    struct look look = look_for(&id, 1, SIGKILL);
     /* Some may be forking while they are looked at. */
     for (int i = 1; i < KILL_ROUNDS && look.count > 0 && !look.is_unknown; i++) {
         (void)usleep(1000);
-        look = look_for(id, SIGKILL);
+        look = look_for(&id, 1, SIGKILL);
     }
     return look.is_unknown ? PROCESS_UNKNOWN : PROCESS_NONE;
+}
+
+enum process_answer runid_signal(const char *const *ids, size_t count, int signo)
+{
+    struct look look = look_for(ids, count, signo);
+    return look.is_unknown ? PROCESS_UNKNOWN : look.count > 0 ? PROCESS_FOUND : PROCESS_NONE;
 }

@@ -84,7 +84,7 @@ static void service_on_exit(void *arg, int status)
     }
     /* While the forwarder of serviceBind is waited for, shell_stop is still to come. */
     if (d->on_stopped != NULL && d->forward_stopped == NULL && !deployment_has_processes(d)) {
-        deployment_continue(d, deployment_on_stopped, 0);
+        strays_end(d, deployment_on_stopped);
     }
 }
 
@@ -126,7 +126,8 @@ static int service_spawn(struct deployment *d, const struct manifest_service *ms
         return -1;
     }
     fault_point("launch.spawned");
-    free(s->run_id);
+    free(s->mark);
+    s->mark = s->run_id;
     s->run_id = NULL;
     s->pid = subprocess_pid(s->process);
     s->start_ticks = subprocess_start_ticks(s->process);
@@ -237,7 +238,7 @@ static void shell_stop(struct deployment *d)
         }
     }
     if (!deployment_has_processes(d)) {
-        deployment_continue(d, deployment_on_stopped, 0);
+        strays_end(d, deployment_on_stopped);
     }
 }
 
@@ -245,7 +246,7 @@ static void shell_service_stop(struct deployment *d, struct service_run *s)
 {
     if (s->process == NULL) {
         s->state = SERVICE_STOPPED;
-        deployment_service_stopped(d, NULL);
+        deployment_service_gone(d);
         return;
     }
     /* What ended by itself may have left something behind, which is being stopped. */
@@ -306,6 +307,9 @@ static cJSON *service_json(const struct deployment *d, const struct service_run 
     if (s->run_id != NULL) {
         json_add_str(service, "runId", s->run_id);
     }
+    if (s->mark != NULL) {
+        json_add_str(service, "mark", s->mark);
+    }
     return service;
 }
 
@@ -351,7 +355,12 @@ static enum process_answer service_seek(void *arg, struct process_info *out_lead
     if (answer == PROCESS_UNKNOWN) {
         return answer; /* the id stays in the file */
     }
-    free(s->run_id);
+    if (answer == PROCESS_FOUND) {
+        free(s->mark);
+        s->mark = s->run_id;
+    } else {
+        free(s->run_id);
+    }
     s->run_id = NULL;
     if (answer == PROCESS_FOUND) {
         s->pid = out_leader->pid;
@@ -367,6 +376,8 @@ static void restore_service(struct deployment *d, const cJSON *entry)
 {
     struct service_run *s = state_restore_service(d, entry);
     const char *id = json_get_str(entry, "runId", NULL);
+    const char *mark = json_get_str(entry, "mark", NULL);
+    s->mark = mark == NULL ? NULL : xstrdup(mark);
     s->pid = (pid_t)json_get_int(entry, "pid", 0);
     s->start_ticks = (uint64_t)json_get_int(entry, "startTicks", 0);
     if (id != NULL) {

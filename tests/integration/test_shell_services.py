@@ -136,3 +136,27 @@ def test_a_deployment_whose_task_is_done_runs_after_a_restart_of_the_daemon(wos)
     wos.ok("wait", "--timeout", "30", cwd="alpha")
     wos.ok("restart")
     wos.ok("wait", "--timeout", "30", cwd="alpha")
+
+
+def test_down_leaves_nothing_that_left_its_group(wos):
+    """What put itself into a session of its own goes too: of one service alone, after restarts of
+    the daemon, and when the service itself has ended before."""
+    script = "setsid -f sh -c 'trap \"\" TERM; while :; do sleep 2001; done'; setsid -f sleep 2002"
+    wos.deploy(harness.shell_app(
+        web=harness.python_service("web"), ended={"script": [script]},
+        runs={"script": [script + "; exec sleep 2003"]},
+        apart={"script": ["setsid -f sleep 2004; exec sleep 2005"]}))
+
+    def asleep():
+        return sorted(line for line in wos.processes().values() if line.startswith("sleep 200"))
+
+    wos.up("alpha")
+    harness.until("all of them", lambda: len(asleep()) == 7)
+    wos.ok("restart")
+    api = Api(wos.web_port)
+    api.done(ask(wos, "stop", "apart"))
+    assert not {"sleep 2004", "sleep 2005"} & set(asleep())
+    assert len(asleep()) == 5, "the others' go on"
+    wos.down("alpha")
+    assert asleep() == []
+    assert not [line for line in wos.processes().values() if "trap" in line]
