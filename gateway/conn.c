@@ -211,12 +211,21 @@ static enum tls_result receive(struct conn *c, size_t *out_len)
     return TLS_EOF;
 }
 
+/* Nothing came of what was read, and more is there: in the next turn, others come first. */
+static void read_on(struct conn *c)
+{
+    if (c->can_read) {
+        conn_mark_again(c);
+    }
+}
+
 static bool handshake(struct conn *c)
 {
     struct worker *w = c->worker;
     enum tls_result result = tls_handshake(c);
     conn_mark_dirty(c);
     if (result == TLS_AGAIN) {
+        read_on(c);
         return false;
     }
     if (result != TLS_OK) {
@@ -264,6 +273,9 @@ bool conn_start_tls(struct conn *c, const char *data, size_t len)
 static void end_of_input(struct conn *c, enum tls_result result)
 {
     c->error = c->error == 0 ? c->send_error : c->error; /* a reset, told to whoever sent first */
+    if (c->tls_flood && c->is_front) {
+        account_refusal(c->worker, (const struct sockaddr *)&c->peer, REFUSED_TLS, NULL);
+    }
     if (result == TLS_ERROR || c->error != 0) {
         conn_mark_dirty(c);
         c->answer_follows = false;
@@ -288,6 +300,7 @@ static void read_open(struct conn *c)
             deliver(c, c->worker->plain, len);
         }
         if (result == TLS_AGAIN) {
+            read_on(c);
             return;
         }
         if (result != TLS_OK) {

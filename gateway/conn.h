@@ -100,10 +100,12 @@ struct conn {
     bool killed;             /* by the worker, which ends */
     bool failed;             /* conn_out_of_memory */
     bool tls_resumed;        /* front: of the handshake */
+    bool tls_flood;          /* more messages of TLS itself than anybody needs: it ends */
     bool is_idle;            /* in the worker's list of client connections without a request */
     bool is_resting;         /* … for so long that it was told CONN_REST */
     bool progress;           /* some bytes left since the last CONN_BLOCKED */
     uint16_t port;           /* dialled */
+    uint32_t tls_handled;    /* messages of TLS itself, since … (tls.c) */
     uint32_t wide_answers;   /* front: of h2c services, those with a large window */
     int error;               /* errno, or negative for TLS */
     int send_error;          /* errno of a sending that failed; reading goes on to the end */
@@ -133,6 +135,8 @@ struct conn {
     struct limit_cell *address_cell; /* shared: its address is counted there; may be NULL */
     uint64_t bytes_in;
     uint64_t bytes_out;
+    uint64_t tls_handled_ms;  /* … this time and … */
+    uint64_t tls_handled_at;  /* … this many bytes in and out */
     uint64_t acked_seen;      /* bytes the peer had acknowledged when last asked */
     uint64_t linger_until_ms; /* when a lingering connection is cut at the latest */
     struct sockaddr_in6 peer; /* or a sockaddr_in in its first bytes */

@@ -33,8 +33,13 @@ const char *exchange_deny_name(enum exchange_deny deny)
 const char *refused_reason_name(enum refused_reason reason)
 {
     static const char *const names[REFUSED_COUNT] = {
-        [REFUSED_HANDSHAKE] = "handshake", [REFUSED_TIMEOUT] = "timeout", [REFUSED_PROXY] = "proxy",
-        [REFUSED_ADDRESS] = "address",     [REFUSED_LIMIT] = "limit",     [REFUSED_HTTP2] = "http2",
+        [REFUSED_HANDSHAKE] = "handshake",
+        [REFUSED_TIMEOUT] = "timeout",
+        [REFUSED_PROXY] = "proxy",
+        [REFUSED_ADDRESS] = "address",
+        [REFUSED_LIMIT] = "limit",
+        [REFUSED_HTTP2] = "http2",
+        [REFUSED_TLS] = "tls",
     };
     CHECK(reason < REFUSED_COUNT);
     return names[reason];

@@ -35,6 +35,7 @@ enum refused_reason {
     REFUSED_ADDRESS,   /* too many connections of one address */
     REFUSED_LIMIT,     /* too many connections in all */
     REFUSED_HTTP2,     /* its frames break HTTP/2, or are a flood */
+    REFUSED_TLS,       /* a flood of messages of TLS itself */
     REFUSED_COUNT
 };
 const char *refused_reason_name(enum refused_reason reason); /* "handshake", … */

@@ -10,12 +10,23 @@
 #include "certs/certset.h"
 #include "certs/tlspeer.h"
 
+enum {
+    CALL_BYTES = 4 * WORKER_RX_SIZE, /* received in one call: OpenSSL goes on until it has data */
+    HANDLED_MAX = 64,                /* messages OpenSSL deals with by itself … */
+    HANDLED_MS = 10000,              /* … in this time … */
+    HANDLED_BYTES = 1 << 20, /* … or among so many bytes, in or out, whichever is over first */
+};
+
 static int bio_read(BIO *bio, char *data, int cap)
 {
     struct worker *w = BIO_get_data(bio);
     struct conn *c = w->bio_conn;
     CHECK(c != NULL && c->magic == CONN_MAGIC && cap >= 0);
     BIO_clear_retry_flags(bio);
+    if (c->tls_flood) {
+        BIO_set_retry_read(bio); /* tls_read says what it is */
+        return -1;
+    }
     size_t saved = wbuf_len(&c->cipher_in);
     if (saved > 0) {
         size_t n = saved < (size_t)cap ? saved : (size_t)cap;
@@ -24,7 +35,7 @@ static int bio_read(BIO *bio, char *data, int cap)
         return (int)n;
     }
     if (w->rx_pos == w->rx_len) {
-        if (!c->can_read) {
+        if (!c->can_read || w->bio_received >= CALL_BYTES) {
             BIO_set_retry_read(bio);
             return -1;
         }
@@ -46,6 +57,7 @@ static int bio_read(BIO *bio, char *data, int cap)
         w->rx_pos = 0;
         w->rx_len = (size_t)n;
         c->bytes_in += (uint64_t)n;
+        w->bio_received += (size_t)n;
     }
     size_t left = w->rx_len - w->rx_pos;
     size_t n = left < (size_t)cap ? left : (size_t)cap;
@@ -96,6 +108,31 @@ BIO *tls_bio_new(struct worker *w)
     return bio;
 }
 
+/* An alert was sent or came, or a handshake or one message after it (a key update, a try to
+ * renegotiate) is dealt with. SSL_read handles any number of those before it returns, and answers
+ * each: nobody needs many. */
+static void on_info(const SSL *ssl, int where, int value)
+{
+    (void)value;
+    if ((where & (SSL_CB_EXIT | SSL_CB_ALERT)) == 0) {
+        return;
+    }
+    const struct worker *w = BIO_get_data(SSL_get_rbio(ssl));
+    struct conn *c = w->bio_conn;
+    CHECK(c != NULL && c->magic == CONN_MAGIC && c->ssl == ssl);
+    if (c->state != CONN_OPEN) {
+        return;
+    }
+    uint64_t now = loop_now_ms(w->loop);
+    uint64_t moved = c->bytes_in + c->bytes_out;
+    if (now - c->tls_handled_ms >= HANDLED_MS || moved - c->tls_handled_at >= HANDLED_BYTES) {
+        c->tls_handled_ms = now;
+        c->tls_handled_at = moved;
+        c->tls_handled = 0;
+    }
+    c->tls_flood = c->tls_flood || ++c->tls_handled > HANDLED_MAX;
+}
+
 bool tls_attach(struct conn *c, SSL_CTX *ctx, bool server)
 {
     c->ssl = SSL_new(ctx);
@@ -105,6 +142,7 @@ bool tls_attach(struct conn *c, SSL_CTX *ctx, bool server)
     /* SSL_set_bio takes one reference when both ends are the same BIO. */
     CHECK(BIO_up_ref(c->worker->bio) == 1);
     SSL_set_bio(c->ssl, c->worker->bio, c->worker->bio);
+    SSL_set_info_callback(c->ssl, on_info);
     if (server) {
         SSL_set_accept_state(c->ssl);
     } else {
@@ -119,6 +157,7 @@ bool tls_attach(struct conn *c, SSL_CTX *ctx, bool server)
 static void begin_call(struct conn *c)
 {
     c->worker->bio_conn = c;
+    c->worker->bio_received = 0;
     if (ERR_peek_error() != 0) {
         ERR_clear_error();
     }
@@ -129,6 +168,10 @@ static enum tls_result result_of(struct conn *c, int ret)
     switch (SSL_get_error(c->ssl, ret)) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:
+        if (c->tls_flood) {
+            c->error = EPROTO;
+            return TLS_ERROR;
+        }
         return c->got_eof ? TLS_EOF : TLS_AGAIN;
     case SSL_ERROR_ZERO_RETURN:
         return TLS_EOF;

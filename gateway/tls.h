@@ -20,7 +20,8 @@ BIO *tls_bio_new(struct worker *w);
 /* Gives the connection its SSL; false when out of memory. */
 bool tls_attach(struct conn *c, SSL_CTX *ctx, bool server);
 enum tls_result tls_handshake(struct conn *c);
-/* Up to `cap` plain bytes. */
+/* Up to `cap` plain bytes. TLS_ERROR also for a flood of messages of TLS itself (c->tls_flood).
+ * TLS_AGAIN with c->can_read: other connections come first, then more of this one. */
 enum tls_result tls_read(struct conn *c, char *data, size_t cap, size_t *out_len);
 /* Encrypts all of it into c->out. */
 enum tls_result tls_write(struct conn *c, const char *data, size_t len);
