@@ -82,8 +82,7 @@ static void back_failed(struct back_h1 *b, uint16_t status, const char *text)
     }
 }
 
-/* `x` has lost its connection by the service's doing. Only a kept one may have been closed
- * by a service that never saw the request. */
+/* Only a kept connection may have been closed by a service that never saw the request. */
 static void retry_or_fail(const struct back_h1 *b, struct exchange *x, const char *text)
 {
     if (b->reused && !b->answered && exchange_can_repeat(x)) {
@@ -328,32 +327,34 @@ static bool accept_is_right(struct exchange *x, const struct head *h)
     return accept != NULL && str_eq(accept->value, expected);
 }
 
-/* A head is there. False when b is gone. */
-static bool on_head(struct back_h1 *b, struct head *h)
+/* A head is there. b may be gone after it. */
+static void on_head(struct back_h1 *b, struct head *h)
 {
     struct exchange *x = b->x;
     struct head_fault fault = head_check_response(h);
     if (fault.status != 0) {
         back_failed(b, 502, fault.why);
-        return false;
+        return;
     }
-    if (h->status == 101) {
+    /* RFC 8441 5: passed on, a 2xx would tell the client that its WebSocket is open. */
+    bool opens = h->status / 100 == 2 && x->request.protocol.len > 0;
+    if (h->status == 101 || opens) {
         struct str asked = x->request.is_h2 ? STR("websocket") : x->request.upgrade;
-        bool legal = b->is_upgrade && str_eq_nocase(h->upgrade, asked);
+        bool legal = !opens && b->is_upgrade && str_eq_nocase(h->upgrade, asked);
         if (!legal || (x->ws_key[0] != '\0' && !accept_is_right(x, h))) {
-            back_failed(b, 502, "switched protocols without being asked");
-            return false;
+            back_failed(b, 502, opens ? "did not switch protocols" : "switched protocols unasked");
+        } else {
+            start_tunnel(b);
         }
-        start_tunnel(b);
-        return true;
+        return;
     }
     if (h->status < 200) {
         if (++b->interims > worker_limits(x->worker)->interims_max) {
             back_failed(b, 502, "too many 1xx answers");
-            return false;
+        } else {
+            exchange_response_interim(x, h);
         }
-        exchange_response_interim(x, h);
-        return b->conn != NULL && b->x == x;
+        return;
     }
     uint64_t length;
     enum h1_framing framing = h1_response_framing(x->request.method, h, &length);
@@ -364,7 +365,6 @@ static bool on_head(struct back_h1 *b, struct head *h)
     h1_body_init(&b->body, framing, length);
     conn_set_deadline(b->conn, worker_limits(x->worker)->tunnel_idle_timeout_ms);
     exchange_response_head(x, b->body.done);
-    return b->conn != NULL && b->x == x;
 }
 
 static size_t read_head(struct back_h1 *b, const char *data, size_t len)
@@ -383,7 +383,7 @@ static size_t read_head(struct back_h1 *b, const char *data, size_t len)
     case H1_DONE:
         break;
     }
-    (void)on_head(b, h);
+    on_head(b, h);
     return used;
 }
 

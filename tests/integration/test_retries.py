@@ -189,6 +189,22 @@ def test_a_connection_that_refused_an_upgrade_is_not_used_again(http):
         assert [n for n, _ in numbers] == [1, 2]
 
 
+def test_an_answer_to_a_websocket_over_http2_opens_it_only_with_101():
+    """Any 2xx would tell the client that it is open (RFC 9113 8.5, RFC 8441 5); others pass."""
+    said = [b"HTTP/1.1 %s\r\nContent-Length: 2\r\n\r\nno" % line
+            for line in (b"200 OK", b"202 Accepted", b"302 Found", b"404 Not Found", b"503 Busy")]
+    said.insert(2, b"HTTP/1.1 204 No Content\r\n\r\n")
+    rest = list(said)
+    with RawService(lambda peer, head: peer.send(rest.pop(0)) and None) as service, \
+            Edge(["raw=%d" % service.port]) as edge:
+        got = []
+        for _ in said:
+            with edge.ws(edge.host("raw"), http="h2") as ws:
+                got.append((ws.answer.status, ws.answer.text))
+        assert [status for status, _ in got] == [502, 502, 502, 302, 404, 503]
+        assert "did not switch protocols" in got[0][1] and got[4][1] == "no"
+
+
 @pytest.mark.skipif(not shutil.which("ss"), reason="ss of iproute2 tells a socket's congestion control")
 def test_connections_to_services_use_reno_and_clients_the_default(stage):
     with open("/proc/sys/net/ipv4/tcp_congestion_control", encoding="ascii") as f:
