@@ -446,7 +446,9 @@ void conn_flush(struct conn *c)
         }
     }
     if (c->state == CONN_FLUSHING && !c->shut_write) {
-        tls_send_close_notify(c);
+        if (!c->is_cut) {
+            tls_send_close_notify(c);
+        }
         c->shut_write = true;
     }
     if (!send_out(c) || c->state == CONN_GONE || c->state == CONN_LINGER) {

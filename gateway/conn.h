@@ -90,6 +90,7 @@ struct conn {
     bool try_v6;    /* dialling: ::1 not tried yet */
     bool is_v6;     /* dialled: connected to ::1 */
     bool shut_write;
+    bool is_cut; /* by the owner, before conn_close: it ends in the middle of a message */
     bool alpn_h2;
     bool ticket_queued;      /* TLS 1.3, this turn: the handshake is done and its ticket in out */
     bool answer_follows;     /* … and may wait there for the answer: see conn_await_answer */
@@ -197,6 +198,7 @@ void conn_resume(struct conn *c, enum conn_pause why);
 void conn_set_deadline(struct conn *c, uint64_t after_ms);
 /* Sends what is queued, then FIN; reading goes on. */
 void conn_shutdown_write(struct conn *c);
+/* Sends what is queued, then ends: with close_notify, unless c->is_cut. */
 void conn_close(struct conn *c);
 void conn_abort(struct conn *c);
 /* conn_abort with a reset, so that the peer cannot take it for a proper end. */

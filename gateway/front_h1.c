@@ -34,6 +34,7 @@ struct front_h1 {
     bool in_head;        /* the first byte of it came */
     bool close_after;    /* this answer is the last */
     bool chunked;        /* the answer is sent chunked */
+    bool framed;         /* so, or with its length: an end before its end is seen */
 };
 
 static const struct front_ops front_ops;
@@ -89,6 +90,7 @@ static void next_request(struct front_h1 *f)
     f->in_head = false;
     f->head_seen = 0;
     f->chunked = false;
+    f->framed = false;
     admit_set_idle(c, true);
     if (c->blocked) { /* CONN_BLOCKED was told while the answer was under way */
         conn_pause(c, CONN_PAUSE_WRITE);
@@ -115,11 +117,13 @@ static char *put_framing(struct front_h1 *f, char *to, const struct head *h, boo
     } else if (h->content_length != LENGTH_NONE) {
         to = str_put(to, STR("content-length: "));
         to = str_put(u64_put(to, (uint64_t)h->content_length), STR("\r\n"));
+        f->framed = true;
     } else if (!end) {
         f->chunked = !old;
         f->close_after = f->close_after || old;
         if (f->chunked) {
             to = str_put(to, STR("transfer-encoding: chunked\r\n"));
+            f->framed = true;
         }
     }
     if (f->close_after) {
@@ -255,7 +259,12 @@ static void front_abort(struct exchange *x)
     struct front_h1 *f = x->front_owner;
     CHECK(f->magic == FRONT_MAGIC && f->x == x);
     f->x = NULL;
-    front_leave(f, false); /* without the last chunk or close_notify: visibly cut */
+    /* Without its last byte, last chunk or close_notify it is visibly cut. A reset would take what
+     * is on its way with it, earlier answers too (RFC 9112 9.6): it is for what nothing else tells
+     * from a proper end, and for what has to end at once. */
+    const bool shows = f->framed || f->conn->ssl != NULL;
+    f->conn->is_cut = x->aborted == ABORT_SERVICE && shows;
+    front_leave(f, f->conn->is_cut);
 }
 
 static void front_want(struct exchange *x, bool more)

@@ -226,6 +226,36 @@ def test_reset_is_no_end(http):
                     pass
 
 
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_a_cut_answer_leaves_the_one_before_it_whole(tls, tmp_path):
+    """A pipeline whose second answer is cut while the client has hardly read of the first."""
+    size, log = 200000, tmp_path / "access.log"
+    endings = {"/length": b"Content-Length: 9\r\n\r\nhalf",
+               "/chunked": b"Transfer-Encoding: chunked\r\n\r\n9\r\nhalf"}
+
+    def reply(peer, head):
+        path = head.split(" ")[1]
+        if path in endings:
+            peer.send(HEAD + endings[path])
+            return Peer.CLOSE
+        peer.send(HEAD + b"Content-Length: %d\r\n\r\n" % size + b"x" * size)
+        return None
+    with RawService(reply) as service, \
+            Edge(["raw=%d" % service.port], tls=tls, limits={"access_log": log}) as edge:
+        for number, path in enumerate(endings, 1):
+            with edge.open("raw") as client:
+                client.channel.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+                client.send_head("GET", "/whole")
+                client.send_head("GET", path)
+                harness.until("it is cut", lambda: log.exists() and number == log.read_text().count(
+                    '"aborted":"service"'))
+                whole = client.read_body(client.read_head())
+                assert whole.status == 200 and len(whole.body) == size
+                with pytest.raises(Closed) as error:
+                    client.read_body(client.read_head())
+                assert error.value.partial == b"half"
+
+
 @pytest.mark.parametrize("http", HTTP)
 def test_early_answer_without_close(http):
     """It answers at once, and never reads the body: the connection is not kept."""
