@@ -23,8 +23,8 @@ static int bio_read(BIO *bio, char *data, int cap)
     struct conn *c = w->bio_conn;
     CHECK(c != NULL && c->magic == CONN_MAGIC && cap >= 0);
     BIO_clear_retry_flags(bio);
-    if (c->tls_flood) {
-        BIO_set_retry_read(bio); /* tls_read says what it is */
+    if (!w->bio_reads || c->tls_flood) {
+        BIO_set_retry_read(bio);
         return -1;
     }
     size_t saved = wbuf_len(&c->cipher_in);
@@ -154,9 +154,10 @@ bool tls_attach(struct conn *c, SSL_CTX *ctx, bool server)
 
 /* Results are told by what the error queue holds. Mostly nothing, and looking is cheaper than
  * emptying it. */
-static void begin_call(struct conn *c)
+static void begin_call(struct conn *c, bool reads)
 {
     c->worker->bio_conn = c;
+    c->worker->bio_reads = reads;
     c->worker->bio_received = 0;
     if (ERR_peek_error() != 0) {
         ERR_clear_error();
@@ -190,7 +191,7 @@ static enum tls_result result_of(struct conn *c, int ret)
 
 enum tls_result tls_handshake(struct conn *c)
 {
-    begin_call(c);
+    begin_call(c, true);
     int ret = SSL_do_handshake(c->ssl);
     if (ret == 1) {
         const unsigned char *alpn = NULL;
@@ -228,7 +229,7 @@ enum tls_result tls_read(struct conn *c, char *data, size_t cap, size_t *out_len
     if (has_nothing(c)) {
         return TLS_AGAIN;
     }
-    begin_call(c);
+    begin_call(c, true);
     while (got < cap) {
         int ret = SSL_read(c->ssl, data + got, (int)(cap - got));
         if (ret <= 0) {
@@ -249,7 +250,7 @@ enum tls_result tls_read(struct conn *c, char *data, size_t cap, size_t *out_len
 
 enum tls_result tls_write(struct conn *c, const char *data, size_t len)
 {
-    begin_call(c);
+    begin_call(c, false);
     while (len > 0) {
         int piece = len < CONN_RECORD ? (int)len : CONN_RECORD;
         int ret = SSL_write(c->ssl, data, piece);
@@ -266,7 +267,7 @@ enum tls_result tls_write(struct conn *c, const char *data, size_t len)
 void tls_send_close_notify(struct conn *c)
 {
     if (c->ssl != NULL && SSL_is_init_finished(c->ssl)) {
-        begin_call(c);
+        begin_call(c, false);
         (void)SSL_shutdown(c->ssl); /* only queues the alert; the peer's is not awaited */
         ERR_clear_error();
     }

@@ -2,8 +2,9 @@
  *
  * One BIO per worker serves all its connections: worker->bio_conn says whose
  * call is running. Reading takes what the conn has left over, then the bytes
- * of this turn's recv; writing appends to the conn's out buffer and so never
- * blocks. All records of a turn leave in one send.
+ * of this turn's recv, in calls that read alone: SSL_write, too, would read on behind half a
+ * message, and take what waits there of another connection. Writing appends to the conn's out
+ * buffer and so never blocks. All records of a turn leave in one send.
  */
 #ifndef WOS_GATEWAY_TLS_H
 #define WOS_GATEWAY_TLS_H

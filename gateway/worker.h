@@ -78,6 +78,7 @@ struct worker {
 
     BIO *bio;              /* owned: one pair of ends for all SSLs of this worker */
     struct conn *bio_conn; /* whose SSL call is running */
+    bool bio_reads;        /* it may: else rx is another's, whose bytes wait there */
     size_t bio_received;   /* bytes it has taken from its socket */
     char *rx;              /* owned: bytes of the recv in progress */
     size_t rx_pos;

@@ -1,15 +1,19 @@
-"""Messages that OpenSSL deals with by itself, and answers, before SSL_read returns."""
+"""Messages that OpenSSL deals with by itself, before SSL_read returns or in the middle of SSL_write."""
 import contextlib
+import os
 import re
+import signal
 import ssl
 
 import pytest
 
+import h2wire
 import harness
 from clients import Http1
 from rawservice import RawService
-from service_edge import SANITIZED, ServiceEdge
-from tlsrecords import Records
+from service_edge import SANITIZED, ServiceEdge, make_cert
+from test_bad_upstreams import stop_gateway
+from tlsrecords import HANDSHAKE, Records, Service
 
 pytestmark = pytest.mark.release
 
@@ -85,3 +89,33 @@ def test_key_updates_among_data_are_no_flood(edge):
     harness.until("a line about it", lambda: '"in":%d' % (piece * count) in edge.access.read_text())
     line = [s for s in edge.access.read_text().splitlines() if '"method":"POST"' in s][-1]
     assert '"status":200' in line and '"aborted"' not in line, line
+
+
+def test_half_a_key_update_of_a_service_takes_no_bytes_of_the_client(tmp_path):
+    """Behind half a message SSL_write reads for the rest of it. What then lay ready for decryption
+    was the client's: its next record could not be read."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    make_cert(tmp_path, "service", "DNS:localhost", ca=None)
+    context.load_cert_chain(tmp_path / "service.pem", tmp_path / "service.key")
+
+    def talk(peer):
+        service = Service(peer.sock, context)
+        interim = service.data(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+        service.sock.sendall(interim + service.record(HANDSHAKE, b"\x18\0\0\x01"))
+        peer.wait_gone()
+
+    with RawService(talk=talk) as half, RawService(reply) as whole, \
+            ServiceEdge(["half=https-insecure:%d" % half.port, "raw=%d" % whole.port]) as edge, \
+            h2wire.Wire(edge.port, edge.host("half"), ca=edge.ca, path="/", post="/") as w:
+        w.start()
+        w.headers(1, w.post())
+        w.until(lambda: w.stream(1).heads, "the interim answer")
+        assert dict(w.stream(1).heads[0])[":status"] == "103"
+        stop_gateway(edge)
+        for _ in range(12):
+            w.data(1, b"x" * 16384)
+        w.channel.flush()
+        os.kill(edge.gateway, signal.SIGCONT)
+        w.until(lambda: w.stream(1).reset or w.stream(1).ended, "the end of the stream")
+        w.alive()

@@ -1,15 +1,16 @@
-"""A TLS client that says record by record what it likes, once its handshake is done.
+"""TLS that says record by record what it likes, once its handshake is done: a client, or a service.
 
     client = Records(port, "app.wos.localhost", ssl.TLSVersion.TLSv1_3)
     client.sock.sendall(client.data(b"GET / ...") + client.key_update(requested=True))
 
-Its own keys come from the key log of Python's TLS; AES-128-GCM is libcrypto's. What is received
+    service = Service(sock, context)  # TLS 1.3, of a connection that was accepted
+
+Its own keys come from the key log of Python's TLS; AES-GCM is libcrypto's. What is received
 stays encrypted.
 """
 import contextlib
 import ctypes
 import ctypes.util
-import hashlib
 import hmac
 import socket
 import ssl
@@ -19,16 +20,17 @@ import tempfile
 HANDSHAKE, APPLICATION = 22, 23
 
 _crypto = ctypes.CDLL(ctypes.util.find_library("crypto"))
-for _name in ("EVP_aes_128_gcm", "EVP_CIPHER_CTX_new"):
+for _name in ("EVP_aes_128_gcm", "EVP_aes_256_gcm", "EVP_CIPHER_CTX_new"):
     getattr(_crypto, _name).restype = ctypes.c_void_p
 
 
 class Gcm:
-    """AES-128-GCM under one key."""
+    """AES-GCM under one key."""
 
     def __init__(self, key):
         self.ctx = ctypes.c_void_p(_crypto.EVP_CIPHER_CTX_new())
-        cipher = ctypes.c_void_p(_crypto.EVP_aes_128_gcm())
+        kind = _crypto.EVP_aes_128_gcm if len(key) == 16 else _crypto.EVP_aes_256_gcm
+        cipher = ctypes.c_void_p(kind())
         assert _crypto.EVP_EncryptInit_ex(self.ctx, cipher, None, key, None) == 1
 
     def __del__(self):
@@ -57,47 +59,25 @@ def prf(secret, label, seed, size):
 
 
 def expand(secret, label, size):
-    """HKDF-Expand-Label without a context (RFC 8446 7.1); one block is enough."""
+    """HKDF-Expand-Label without a context (RFC 8446 7.1); one block is enough. The suite's hash has
+    the secret's length."""
     label = b"tls13 " + label
     info = struct.pack(">HB", size, len(label)) + label + b"\0"
-    return hmac.digest(secret, info + b"\1", hashlib.sha256)[:size]
+    return hmac.digest(secret, info + b"\1", "sha%d" % (len(secret) * 8))[:size]
 
 
-class Records:
-    def __init__(self, port, host, version, small=False):
-        """small: the socket takes little of what comes while nobody reads."""
-        self.sock = socket.socket()
-        self.sock.settimeout(60)
-        if small:
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        self.sock.connect(("127.0.0.1", port))
-        self.is_13 = version == ssl.TLSVersion.TLSv1_3
-        self.received = b""
-        keys = self._handshake(host, version)
-        if self.is_13:
-            self._use(bytes.fromhex(keys["CLIENT_TRAFFIC_SECRET_0"][1]))
-        else:
-            client, master = map(bytes.fromhex, keys["CLIENT_RANDOM"])
-            server = self.received[11:43]  # the random of ServerHello, the first record
-            block = prf(master, b"key expansion", server + client, 40)
-            self.gcm, self.iv = Gcm(block[:16]), block[32:36]
-            self.sequence = 1  # 0 was Finished
+class Sealed:
+    """What both have: the socket, and the keys of this side."""
 
-    def __enter__(self):
-        return self
+    def __init__(self, sock, is_13):
+        self.sock, self.is_13, self.received = sock, is_13, b""
 
-    def __exit__(self, *_):
-        self.sock.close()
-
-    def _handshake(self, host, version):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        context.minimum_version = context.maximum_version = version
+    def _handshake(self, context, **keys):
+        """Returns the secrets by their label, and the object of Python's TLS."""
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         with tempfile.NamedTemporaryFile(prefix="wos-keys-") as log:
             context.keylog_filename = log.name
-            tls = context.wrap_bio(incoming, outgoing, server_hostname=host)
+            tls = context.wrap_bio(incoming, outgoing, **keys)
             done = False
             while not done:
                 with contextlib.suppress(ssl.SSLWantReadError):
@@ -110,12 +90,14 @@ class Records:
                     incoming.write(data)
                     self.received += data
             lines = log.read().decode().splitlines()
-        assert tls.cipher()[0] in ("TLS_AES_128_GCM_SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256")
+        suite = tls.cipher()[0]
+        assert "GCM" in suite, suite
+        self.key_size = 32 if "256_GCM" in suite else 16
         return {line.split()[0]: line.split()[1:] for line in lines if line[0] != "#"}
 
     def _use(self, secret):
         self.secret, self.sequence = secret, 0
-        self.gcm, self.iv = Gcm(expand(secret, b"key", 16)), expand(secret, b"iv", 12)
+        self.gcm, self.iv = Gcm(expand(secret, b"key", self.key_size)), expand(secret, b"iv", 12)
 
     def record(self, kind, text):
         """One encrypted record."""
@@ -133,10 +115,48 @@ class Records:
     def data(self, text):
         return self.record(APPLICATION, text)
 
+
+class Service(Sealed):
+    def __init__(self, sock, context):
+        super().__init__(sock, True)
+        context.num_tickets = 0  # which would be the first records
+        keys = self._handshake(context, server_side=True)
+        self._use(bytes.fromhex(keys["SERVER_TRAFFIC_SECRET_0"][1]))
+
+
+class Records(Sealed):
+    def __init__(self, port, host, version, small=False):
+        """small: the socket takes little of what comes while nobody reads."""
+        sock = socket.socket()
+        sock.settimeout(60)
+        if small:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(("127.0.0.1", port))
+        super().__init__(sock, version == ssl.TLSVersion.TLSv1_3)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.minimum_version = context.maximum_version = version
+        keys = self._handshake(context, server_hostname=host)
+        if self.is_13:
+            self._use(bytes.fromhex(keys["CLIENT_TRAFFIC_SECRET_0"][1]))
+        else:
+            client, master = map(bytes.fromhex, keys["CLIENT_RANDOM"])
+            server = self.received[11:43]  # the random of ServerHello, the first record
+            block = prf(master, b"key expansion", server + client, 40)
+            self.gcm, self.iv = Gcm(block[:16]), block[32:36]
+            self.sequence = 1  # 0 was Finished
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sock.close()
+
     def key_update(self, requested):
         """TLS 1.3: as a record; what follows is under the next key."""
         out = self.record(HANDSHAKE, b"\x18\0\0\x01" + bytes([requested]))
-        self._use(expand(self.secret, b"traffic upd", 32))
+        self._use(expand(self.secret, b"traffic upd", len(self.secret)))
         return out
 
     def renegotiation(self):
