@@ -36,30 +36,74 @@ static struct template_port *template_ports(const struct deployment *d, size_t *
     return ports;
 }
 
-int environment_expand(struct deployment *d, const struct manifest_pair *pairs, size_t count,
-                       const char *path, struct envlist *own, struct err *err)
+/* The same before they have numbers and names. */
+static struct template_port *declared_ports(const struct deployment *d, size_t *out_count)
 {
-    struct template_scope scope = {.manifest = d->up->manifest,
+    size_t count = 0;
+    for (size_t i = 0; i < d->up->selected_count; i++) {
+        count += d->up->selected[i]->port_count;
+    }
+    struct template_port *ports = xcalloc(count + 1, sizeof(*ports));
+    count = 0;
+    for (size_t i = 0; i < d->up->selected_count; i++) {
+        const struct manifest_service *ms = d->up->selected[i];
+        for (size_t j = 0; j < ms->port_count; j++) {
+            ports[count++] =
+                (struct template_port){.service = ms->name, .container_port = ms->ports[j].port};
+        }
+    }
+    *out_count = count;
+    return ports;
+}
+
+/* Everything but the ports. */
+static struct template_scope scope_of(const struct deployment *d)
+{
+    return (struct template_scope){.manifest = d->up->manifest,
                                    .project = d->wt.project_name,
                                    .arguments = d->up->arguments,
                                    .argument_count = d->up->argument_count,
                                    .service_bind = d->up->service_bind};
-    autofree struct template_port *ports = template_ports(d, &scope.port_count);
-    scope.ports = ports;
+}
+
+static int pairs_expand(const struct template_scope *scope, const struct manifest_pair *pairs,
+                        size_t count, const char *path, struct envlist *own, struct err *err)
+{
     for (size_t i = 0; i < count; i++) {
         const struct manifest_pair *pair = &pairs[i];
         struct buf value = {0};
-        int rc = template_expand(str_of(pair->value), &scope, &value, err);
+        int rc = template_expand(str_of(pair->value), scope, &value, err);
         if (rc == 0) {
             envlist_set(own, str_of(pair->key), str_of(buf_cstr(&value)));
         }
         buf_fini(&value);
         if (rc < 0) {
-            return err_wrap(err, "%s:%d:%d: %s.environment.%s", d->up->manifest->file, pair->line,
+            return err_wrap(err, "%s:%d:%d: %s.environment.%s", scope->manifest->file, pair->line,
                             pair->column, path, pair->key);
         }
     }
     return 0;
+}
+
+int environment_check(struct deployment *d, const struct manifest_pair *pairs, size_t count,
+                      const char *path, struct err *err)
+{
+    struct envlist unused = {0};
+    struct template_scope scope = scope_of(d);
+    autofree struct template_port *ports = declared_ports(d, &scope.port_count);
+    scope.ports = ports;
+    int rc = pairs_expand(&scope, pairs, count, path, &unused, err);
+    envlist_fini(&unused);
+    return rc;
+}
+
+int environment_expand(struct deployment *d, const struct manifest_pair *pairs, size_t count,
+                       const char *path, struct envlist *own, struct err *err)
+{
+    struct template_scope scope = scope_of(d);
+    autofree struct template_port *ports = template_ports(d, &scope.port_count);
+    scope.ports = ports;
+    return pairs_expand(&scope, pairs, count, path, own, err);
 }
 
 /* What wos itself promises a service: WOS_SERVICE_*, and that Vite accepts its public name unless

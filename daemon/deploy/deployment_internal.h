@@ -179,6 +179,8 @@ void up_exclude_port(struct deployment *d, uint16_t port);
 /* Stops what was started, then up_fail. */
 void up_fail_launch(struct deployment *d, const struct err *err);
 void up_free(struct deployment *d);
+/* Clones, caches or init scripts are going to run, and may make files that are not there yet. */
+bool up_will_make_files(const struct deployment *d);
 
 /* deployment_withdraw.c. Asks the core to publish the ports as they are; one of the two
  * functions is called, the first at once or later. */
@@ -252,7 +254,9 @@ void setup_free(struct setup *s);
 #define ENVIRONMENT_HOSTS "__VITE_ADDITIONAL_SERVER_ALLOWED_HOSTS"
 /* The parts: a manifest's pairs with templates expanded (path names them in errors), and what
  * wos itself promises. decides_hosts: the service sets ENVIRONMENT_HOSTS somewhere else than in
- * `own`, which must not set it again. */
+ * `own`, which must not set it again. The check is for the time before ports are chosen. */
+int environment_check(struct deployment *d, const struct manifest_pair *pairs, size_t count,
+                      const char *path, struct err *err);
 int environment_expand(struct deployment *d, const struct manifest_pair *pairs, size_t count,
                        const char *path, struct envlist *own, struct err *err);
 void environment_add_contract(const struct deployment *d, const struct service_run *s,
@@ -302,6 +306,10 @@ const struct runner_ops *runner_of(enum manifest_mode mode);
 /* deployment_prepare.c: manifest, selection, ports. */
 int up_prepare(struct deployment *d, enum err_code *out_code, char **out_message);
 int up_assign_ports(struct deployment *d, struct err *err);
+
+/* deployment_check.c: what the selected services need and does not depend on what runs: NULL, or
+ * every mistake, one a line, malloc'ed. */
+char *up_check_services(struct deployment *d, enum err_code *out_code);
 
 /* deployment_readiness.c: starts the selected services, each when those it depends on are
  * ready, and ends in up_launched, up_fail_launch or, when one that others wait for fails,

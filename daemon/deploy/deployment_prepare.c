@@ -57,7 +57,8 @@ int up_prepare(struct deployment *d, enum err_code *out_code, char **out_message
         *out_message = xstrdup(err.msg);
         return -1;
     }
-    return 0;
+    *out_message = up_check_services(d, out_code);
+    return *out_message == NULL ? 0 : -1;
 }
 
 static bool port_is_reserved(void *arg, uint16_t port)

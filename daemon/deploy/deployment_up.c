@@ -289,11 +289,21 @@ static bool is_first_run(const struct deployment *d)
     return !d->initialised || d->up->force;
 }
 
-static void enter_setup(struct deployment *d)
+static bool has_setup(const struct deployment *d)
 {
     const struct manifest *m = d->up->manifest;
-    bool has_work = m->kept_count > 0 || (m->clone_count > 0 && !d->wt.is_source);
-    if (!is_first_run(d) || d->up->setup_done || !has_work) {
+    return m->kept_count > 0 || (m->clone_count > 0 && !d->wt.is_source);
+}
+
+bool up_will_make_files(const struct deployment *d)
+{
+    autofree char *script = up_init_script(d);
+    return is_first_run(d) && (has_setup(d) || script[0] != '\0');
+}
+
+static void enter_setup(struct deployment *d)
+{
+    if (!is_first_run(d) || d->up->setup_done || !has_setup(d)) {
         up_step_done(d);
         return;
     }

@@ -137,6 +137,7 @@ int envfile_load(const char *path, struct envlist *list, struct err *err)
     if (rc == 0) {
         rc = envfile_parse(buf_str(&text), path, list, err);
     } else {
+        err->code = ERR_CONFIG;
         (void)err_wrap(err, "env_file");
     }
     buf_fini(&text);

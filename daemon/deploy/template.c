@@ -263,7 +263,7 @@ static int service_expand(const struct template_scope *scope, const struct expre
     }
     if (port == NULL) {
         return err_set(
-            err, ERR_USAGE,
+            err, ERR_CONFIG,
             "${%.*s}: service %.*s is not among the services to start, so it has no port",
             STR_ARG(source), STR_ARG(e->name));
     }

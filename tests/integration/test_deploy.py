@@ -409,8 +409,41 @@ def test_service_that_ends_at_once_is_a_failure(wos):
 def test_env_file_missing(wos):
     wos.deploy(harness.shell_app(web=harness.python_service("web", env_file="missing.env")))
     result = wos.run("up", cwd="alpha")
-    assert result.code in (1, 3) and "missing.env" in result.err
+    assert result.code == 3 and "missing.env" in result.err
     assert not [line for line in wos.processes().values() if "backend.py" in line]
+
+
+def test_mistakes_that_can_be_known_leave_what_runs(wos):
+    """env_file, cwd and templates are looked at before anything is stopped, all of them at once."""
+    web = harness.python_service("web")
+    wos.deploy(harness.shell_app(web=web))
+    wos.up("alpha")
+    pid = wos.service_pids("alpha")["web"]
+    (wos.source / "bad.env").write_text("A=1\nnonsense\n")
+    wos.deploy(harness.shell_app(
+        web=dict(web, env_file=".env.local"), api=harness.python_service("api", cwd="nowhere"),
+        bad=harness.python_service("bad", env_file="bad.env")))
+    result = wos.run("up", cwd="alpha")
+    path = str(wos.source / ".wos" / "deploy.yaml")
+    assert result.code == 3 and result.err.count(path) >= 3, result
+    for text in (".env.local", "cwd %s/nowhere is not a directory" % wos.source, "bad.env:2: "):
+        assert text in result.err, result
+    wos.deploy(harness.shell_app(
+        web=dict(web, environment={"API": "${app.services.api.url[3000]}"}),
+        api=harness.python_service("api")))
+    result = wos.run("up", "web", cwd="alpha")
+    assert result.code == 3 and "api is not among the services to start" in result.err, result
+    assert wos.service_pids("alpha")["web"] == pid and harness.alive(pid)
+    assert wos.get("alpha-web", "/hello").status == 200
+    assert "healthy 200" in health(wos)["web"]
+
+
+def test_a_first_run_may_make_what_services_need(wos):
+    app = harness.shell_app(web=harness.python_service("web", env_file="made.env", cwd="made"))
+    app["app"]["init_script"] = ["echo MADE=yes > made.env", "mkdir -p made"]
+    wos.deploy(app)
+    wos.up("alpha")
+    assert env_of(wos)["env"]["MADE"] == "yes"
 
 
 GENERATED = {"app": {"services": {"web": {"image": "nginx", "ports": [3000]}}}}
@@ -459,7 +492,7 @@ def test_no_file_of_a_repository_holds_the_daemon_up(wos):
     wos.ok("start")
     os.mkfifo(wos.trees["beta"] / "vars.env")
     result = wos.run("up", cwd="beta")
-    assert result.code == 1 and "vars.env: not a regular file" in result.err, result
+    assert result.code == 3 and "vars.env: not a regular file" in result.err, result
     for make in (os.mkfifo, lambda path: os.symlink("/dev/ptmx", path)):
         config.unlink()
         make(config)

@@ -424,8 +424,9 @@ static void test_failed_init_keeps_its_last_lines(void **state)
 static void test_launch_failure_stops_the_rest(void **state)
 {
     struct world *w = *state;
-    write_config(w, "mode: shell\napp: {services: {a: {script: [sleep 1000], ports: [1]}, b: "
-                    "{script: [x], cwd: missing}}}\n");
+    /* The init script might have made it. */
+    write_config(w, "mode: shell\napp: {init_script: ['true'], services: {a: {script: "
+                    "[sleep 1000], ports: [1]}, b: {script: [x], cwd: missing}}}\n");
     up(w, (struct deployment_request){0});
     assert_int_equal(w->outcome, DEPLOYMENT_FAILED);
     assert_non_null(strstr(w->message, "service b: cwd "));
