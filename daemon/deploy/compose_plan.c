@@ -9,6 +9,7 @@
 #include "daemon/deploy/compose_base.h"
 #include "daemon/deploy/compose_file.h"
 #include "daemon/deploy/digest.h"
+#include "daemon/deploy/envfile.h"
 #include "daemon/deploy/runner_compose.h"
 #include "daemon/deploy/shell.h"
 
@@ -282,7 +283,7 @@ static int plan_command_environment(struct compose_run *c, struct err *err)
     const struct manifest_compose *mc = &d->up->manifest->compose;
     for (size_t i = 0; i < mc->env_file_count; i++) {
         autofree char *path = path_join(d->wt.root, mc->env_files[i]);
-        if (envfile_load(path, &c->env, err) < 0) {
+        if (envfile_load(path, NULL, &c->env, err) < 0) {
             return -1;
         }
     }

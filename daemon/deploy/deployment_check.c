@@ -8,6 +8,7 @@
 #include "base/auto.h"
 #include "base/file.h"
 #include "daemon/deploy/deployment_internal.h"
+#include "daemon/deploy/envfile.h"
 
 struct check {
     struct deployment *d; /* borrowed */
@@ -34,7 +35,7 @@ static void check_env_file(struct check *c, const char *name, int line, int colu
     int rc = 0;
     /* In a container Compose reads it, and says what is wrong inside. */
     if (d->up->manifest->mode != MANIFEST_GENERATED) {
-        rc = envfile_load(path, &unused, &err);
+        rc = envfile_load(path, &d->up->base_env, &unused, &err);
     } else if (!file_exists(path)) {
         rc = err_set(&err, ERR_CONFIG, "env_file %s does not exist", path);
     }

@@ -6,6 +6,7 @@
 #include "base/auto.h"
 #include "base/file.h"
 #include "daemon/deploy/deployment_internal.h"
+#include "daemon/deploy/envfile.h"
 
 /* A private port has a name and no route there: services reach each other on this machine. */
 static const char *public_hostname(const struct port_run *p)
@@ -135,7 +136,7 @@ int service_environment(struct deployment *d, const struct manifest_service *ms,
 {
     if (ms->env_file != NULL) {
         autofree char *path = path_join(d->wt.root, ms->env_file);
-        if (envfile_load(path, own, err) < 0) {
+        if (envfile_load(path, &d->up->base_env, own, err) < 0) {
             return -1;
         }
     }
