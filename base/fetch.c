@@ -6,7 +6,6 @@
 #include "base/fetch.h"
 
 #include <curl/curl.h>
-#include <errno.h>
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,10 +86,8 @@ static void finish(struct fetch *f, CURLcode result)
             response.status = (int)status;
             response.body = buf_str(&f->body);
         } else {
-            long os_error = 0;
-            (void)curl_easy_getinfo(f->easy, CURLINFO_OS_ERRNO, &os_error);
             response.timed_out = result == CURLE_OPERATION_TIMEDOUT;
-            response.refused = result == CURLE_COULDNT_CONNECT && os_error == ECONNREFUSED;
+            response.unreached = result == CURLE_COULDNT_CONNECT;
             response.error = f->why[0] != '\0'          ? f->why
                              : f->curl_error[0] != '\0' ? f->curl_error
                                                         : curl_easy_strerror(result);

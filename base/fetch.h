@@ -49,7 +49,7 @@ struct fetch_response {
     struct str body;   /* borrowed */
     const char *error; /* NULL if there was an answer, even a 500 */
     bool timed_out;
-    bool refused;              /* no answer, because nobody listens there */
+    bool unreached;            /* no answer, because no connection came about */
     const struct fetch *fetch; /* for fetch_header */
 };
 

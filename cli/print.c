@@ -169,7 +169,7 @@ static const cJSON *find_port(const cJSON *list, const char *service, int64_t po
     return NULL;
 }
 
-/* "timeout", "got 500", or the message as it is. */
+/* "timeout", "got 500", "no answer": up and the API tell the whole sentence. */
 static char *health_reason(const cJSON *health)
 {
     const char *message = json_get_str(health, "message", "");
@@ -180,7 +180,7 @@ static char *health_reason(const cJSON *health)
     if (strstr(message, "timed out") != NULL || strstr(message, "timeout") != NULL) {
         return xstrdup("timeout");
     }
-    return xstrdup(message[0] == '\0' ? "no answer" : message);
+    return xstrdup("no answer");
 }
 
 static void add_health(struct print_table *t, const cJSON *health)

@@ -59,15 +59,32 @@ void deployment_cancel_checks(struct deployment *d)
     }
 }
 
+/* What a beginner's script gets wrong. In a container the engine listens, whatever runs inside. */
+static char *port_hint(const struct port_run *p)
+{
+    const struct service_run *s = p->service;
+    if (s->deployment->mode != MANIFEST_SHELL) {
+        return NULL;
+    }
+    if (p == &s->ports[0]) {
+        return xstrdup("does the script use $WOS_SERVICE_PORT?");
+    }
+    return xasprintf("is the script given ${app.services.%s.hostPort[%u]}?", s->name,
+                     (unsigned)p->container_port);
+}
+
 static void port_check(struct port_run *p, enum health_mode mode, health_attempt_fn *on_attempt,
                        health_done_fn *on_done)
 {
     struct deployment *d = p->service->deployment;
+    autofree char *hint = port_hint(p);
     struct health_target target = {.path = p->path,
                                    .port = p->host_port,
                                    .backend = p->options.backend,
                                    .expect = p->expect,
-                                   .settings = p->settings};
+                                   .settings = p->settings,
+                                   .hint = hint};
+    p->silence_told = false;
     p->check = health_start(d->env.loop, d->env.fetch, &target, mode, on_attempt, on_done, p);
 }
 
@@ -90,6 +107,12 @@ static void port_on_attempt(void *arg, const struct health_attempt *attempt)
     }
     json_add_bool(event, "matched", attempt->matched);
     event_send(p->service->deployment, event);
+    if (attempt->is_silent && attempt->is_counted && !p->silence_told) {
+        p->silence_told = true; /* once: the checks go on for minutes */
+        autofree char *text = xasprintf("service %s port %u: %s\n", p->service->name,
+                                        (unsigned)p->container_port, attempt->error);
+        event_log(p->service->deployment, "deployment", "stderr", str_of(text));
+    }
 }
 
 /* What a service that does not answer as it should has to say for itself. */

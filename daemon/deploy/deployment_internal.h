@@ -48,6 +48,7 @@ struct port_run {
     int observed;               /* status of the last answer, 0 none */
     char *message;              /* owned: why it failed */
     struct health_check *check; /* owned while under way */
+    bool silence_told;          /* by that check: nothing listens */
 };
 
 struct service_run {

@@ -36,7 +36,9 @@ struct health_check {
     struct fetch *fetch; /* owned while under way */
     struct loop_timer timer;
     uint64_t started;
-    bool is_v6; /* the second half of a try: ::1 */
+    char *hint;           /* owned; may be NULL */
+    bool is_v6;           /* the second half of a try: ::1 */
+    bool first_unreached; /* nothing listens on 127.0.0.1 */
     unsigned attempt;
     unsigned failures; /* those that count */
     uint32_t early_delay_ms;
@@ -74,6 +76,7 @@ static void health_free(struct health_check *check)
 {
     loop_timer_fini(&check->timer);
     free(check->path);
+    free(check->hint);
     check->magic = 0;
     free(check);
 }
@@ -146,6 +149,7 @@ static void health_begin_try(void *arg)
     struct health_check *check = arg;
     CHECK(check->magic == HEALTH_MAGIC);
     check->is_v6 = false;
+    check->first_unreached = false;
     check->attempt++;
     health_fetch(check);
 }
@@ -188,16 +192,22 @@ static void health_on_response(void *arg, const struct fetch_response *response)
     if (response->status == 0 && !check->is_v6 && !response->timed_out) {
         (void)snprintf(check->first_error, sizeof(check->first_error), "%s",
                        response->error == NULL ? "no answer" : response->error);
+        check->first_unreached = response->unreached;
         check->is_v6 = true;
         health_fetch(check);
         return;
     }
     bool matched = response->status != 0 && status_matches(check->expect, response->status);
+    bool is_silent = check->first_unreached && response->unreached;
     char message[320];
     if (response->status != 0) {
         (void)snprintf(message, sizeof(message), "got %d", response->status);
     } else if (response->timed_out) {
         (void)snprintf(message, sizeof(message), "timeout");
+    } else if (is_silent) {
+        (void)snprintf(message, sizeof(message), "nothing listens on port %u%s%s",
+                       (unsigned)check->port, check->hint == NULL ? "" : ": ",
+                       check->hint == NULL ? "" : check->hint);
     } else {
         (void)snprintf(message, sizeof(message), "%s", check->first_error);
     }
@@ -210,7 +220,10 @@ static void health_on_response(void *arg, const struct fetch_response *response)
                                          .url = check->url,
                                          .status = response->status,
                                          .error = response->status != 0 ? NULL : message,
-                                         .matched = matched};
+                                         .matched = matched,
+                                         .is_silent = is_silent,
+                                         .is_counted = health_elapsed_ms(check) >=
+                                                       check->settings.start_period_ms};
         check->on_attempt(check->arg, &attempt);
     }
     if (matched) {
@@ -229,6 +242,7 @@ struct health_check *health_start(struct loop *loop, struct fetch_client *client
     check->loop = loop;
     check->client = client;
     check->path = xstrdup(target->path);
+    check->hint = target->hint == NULL ? NULL : xstrdup(target->hint);
     check->port = target->port;
     check->backend = target->backend;
     check->expect = target->expect;

@@ -41,13 +41,16 @@ struct health_attempt {
     int status;        /* 0: no answer */
     const char *error; /* NULL if there was an answer */
     bool matched;
+    bool is_silent;  /* nothing listens on the port */
+    bool is_counted; /* the start period is over */
 };
 
 struct health_check;
 
 /* After every try. */
 typedef void health_attempt_fn(void *arg, const struct health_attempt *attempt);
-/* Once, last; message NULL when healthy. Not after health_cancel. */
+/* Once, last; message NULL when healthy: "got 500", "timeout", "nothing listens on port 20017" or
+ * what the HTTP client says. Not after health_cancel. */
 typedef void health_done_fn(void *arg, bool healthy, int status, const char *message);
 
 struct health_target {
@@ -56,6 +59,7 @@ struct health_target {
     enum route_backend backend; /* what is spoken there */
     int expect;                 /* 0: anything below 500 */
     struct health_settings settings;
+    const char *hint; /* copied; behind "nothing listens on port N: ", or NULL */
 };
 
 struct health_check *health_start(struct loop *loop, struct fetch_client *client,

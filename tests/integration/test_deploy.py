@@ -518,6 +518,23 @@ def test_failed_healthcheck_fails_up_and_leaves_it_running(wos):
     assert "FAILED" in health(wos)["web"] and "got 500" in health(wos)["web"]
 
 
+def test_a_script_that_listens_elsewhere_is_told_so(wos):
+    """Once while the checks go on, and in the failure; the table says it in two words."""
+    check = {"timeout": "60s", "start_period": "1ms", "interval": "50ms", "retries": 5}
+    elsewhere = harness.free_port()
+    wos.deploy(harness.shell_app(web={
+        "script": ["exec %s -m http.server -b 127.0.0.1 %d" % (harness.PYTHON, elsewhere)],
+        "ports": [{"port": 3000, "healthcheck": check}]}))
+    result = wos.run("up", cwd="alpha")
+    said = "nothing listens on port %d: does the script use $WOS_SERVICE_PORT?" % wos.host_port()
+    assert result.code == 1, result
+    assert result.err.count("service web port 3000: " + said) == 1, result
+    assert "health check of service web port 3000 failed: " + said in result.err, result
+    assert "FAILED — no answer" in health(wos)["web"]
+    row = wos.run("status", "--json", cwd="alpha").data["appPortHealthchecks"][0]
+    assert row["message"] == said, row
+
+
 def test_allowed_failure(wos):
     check = {"url": "/status/503", "start_period": "0.1s", "interval": "100ms", "retries": 2}
     wos.deploy(harness.shell_app(web=harness.python_service(

@@ -87,8 +87,8 @@ static void every_health_state_has_its_word(void **state)
         {"\"state\":\"disabled\"", "disabled"},
         {"\"state\":\"waiting\"", "waiting"},
         {"\"state\":\"healthy\",\"observedStatus\":204", "healthy 204"},
-        {"\"state\":\"failed\",\"message\":\"connection refused\"",
-         "FAILED \xe2\x80\x94 connection refused"},
+        {"\"state\":\"failed\",\"message\":\"nothing listens on port 2: a hint\"",
+         "FAILED \xe2\x80\x94 no answer"},
         {"\"state\":\"failed\",\"message\":\"request timeout\"", "FAILED \xe2\x80\x94 timeout"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {

@@ -108,7 +108,7 @@ static struct result check(uint16_t port, const char *path, int expect, enum hea
 {
     struct result r = {0};
     struct health_target target = {
-        .path = path, .port = port, .expect = expect, .settings = settings};
+        .path = path, .port = port, .expect = expect, .settings = settings, .hint = "look"};
     (void)health_start(loop, client, &target, mode, on_attempt, on_done, &r);
     while (!r.done) {
         loop_turn(loop, true);
@@ -186,7 +186,8 @@ static void test_nobody_there(void **state)
     (void)close(fd);
     assert_false(r.healthy);
     assert_int_equal(r.status, 0);
-    assert_true(r.message[0] != '\0');
+    autofree char *expected = xasprintf("nothing listens on port %u: look", ntohs(a.sin_port));
+    assert_string_equal(r.message, expected);
 }
 
 static void test_cancel(void **state)
