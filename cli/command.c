@@ -55,13 +55,13 @@ int command_succeed(struct cli *cli, cJSON *data)
     return EXIT_DONE;
 }
 
-static void print_details(const cJSON *details)
+static void print_details(const char *prefix, const cJSON *details)
 {
     const cJSON *detail = NULL;
     cJSON_ArrayForEach(detail, details)
     {
         if (cJSON_IsString(detail)) {
-            fprintf(stderr, "  %s\n", detail->valuestring);
+            fprintf(stderr, "  %s%s\n", prefix, detail->valuestring);
         }
     }
 }
@@ -75,9 +75,12 @@ int command_fail_data(struct cli *cli, const struct err *err, cJSON *data)
         cJSON *error = cJSON_CreateObject();
         json_add_str(error, "code", word != NULL ? word : err_code_name(err->code));
         json_add_str(error, "message", err->msg);
-        const cJSON *details = json_get(body, "errors");
-        if (details != NULL) {
-            cJSON_AddItemToObject(error, "errors", cJSON_Duplicate(details, 1));
+        static const char *const lists[] = {"errors", "warnings"};
+        for (size_t i = 0; i < COUNT_OF(lists); i++) {
+            const cJSON *details = json_get(body, lists[i]);
+            if (details != NULL) {
+                cJSON_AddItemToObject(error, lists[i], cJSON_Duplicate(details, 1));
+            }
         }
         print_envelope(cli, data, error);
         return command_exit_code(err->code);
@@ -87,7 +90,8 @@ int command_fail_data(struct cli *cli, const struct err *err, cJSON *data)
         fprintf(stderr, "%s\n", err->msg);
     } else {
         fprintf(stderr, "wos %s failed: %s\n", cli->command->name, err->msg);
-        print_details(json_get(body, "errors"));
+        print_details("", json_get(body, "errors"));
+        print_details("warning: ", json_get(body, "warnings"));
     }
     if (err->code == ERR_USAGE && word == NULL) {
         fprintf(stderr, "usage: wos %s%s%s\nMore: wos %s --help\n", cli->command->name,

@@ -20,10 +20,10 @@
 
 /* --- the deploy config ----------------------------------------------------------------- */
 
-static cJSON *problems_json(const struct manifest *m)
+/* A list of the lines. */
+static cJSON *lines_json(const char *text)
 {
     cJSON *list = cJSON_CreateArray();
-    autofree char *text = manifest_errors_text(m);
     struct str rest = str_of(text);
     struct str line;
     while (str_next(&rest, '\n', &line)) {
@@ -45,6 +45,16 @@ static char *missing_text(const struct worktree *wt, const char *path)
                          : "wos init writes one");
 }
 
+static void add_problems(const struct manifest *m, cJSON *object)
+{
+    autofree char *errors = manifest_errors_text(m);
+    (void)cJSON_AddItemToObject(object, "errors", lines_json(errors));
+    if (m->warnings.count > 0) { /* a misspelt key is often why another is missing */
+        autofree char *warnings = manifest_warnings_text(m);
+        (void)cJSON_AddItemToObject(object, "warnings", lines_json(warnings));
+    }
+}
+
 /* True when the worktree's deploy config can be deployed, and declares what is asked for; else
  * answered with every problem. */
 static bool config_is_good(struct api_request *r, const struct worktree *wt,
@@ -64,7 +74,7 @@ static bool config_is_good(struct api_request *r, const struct worktree *wt,
                                          : xasprintf("%zu problem%s in %s", m->errors.count,
                                                      m->errors.count == 1 ? "" : "s", path);
         if (!m->missing) {
-            (void)cJSON_AddItemToObject(extra, "errors", problems_json(m));
+            add_problems(m, extra);
         }
         reply_error(r, 400, m->missing ? "config-missing" : "config-invalid", text, extra);
     }
@@ -90,7 +100,7 @@ static void add_config(const struct worktree *wt, cJSON *detail)
         autofree char *text = manifest_errors_text(m);
         (void)json_add_str(out, "status", "invalid");
         (void)json_add_str(out, "message", text);
-        (void)cJSON_AddItemToObject(out, "errors", problems_json(m));
+        add_problems(m, out);
     }
     manifest_free(m);
 }

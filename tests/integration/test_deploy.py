@@ -176,6 +176,17 @@ def test_every_error_at_once(wos):
     assert "deploy.yaml" in json.dumps(result.json["error"])
 
 
+def test_warnings_come_with_the_errors(wos):
+    """A misspelt key is only a warning, and often the reason of an error."""
+    wos.deploy("mode: shell\napp:\n  services:\n    web:\n      scripts: [x]\n      ports: [1]\n")
+    result = wos.run("up", cwd="alpha")
+    path = wos.source / ".wos" / "deploy.yaml"
+    assert result.code == 3 and "warning: %s:5:7: " % path in result.err, result
+    assert "script is required" in result.err.split("warning: ")[0], result
+    error = wos.run("up", "--json", cwd="alpha").json["error"]
+    assert len(error["errors"]) == 1 and "scripts" in error["warnings"][0], error
+
+
 @pytest.mark.parametrize("text,where", [
     ("mode: shell\napp:\n  services:\n    web: [\n", 4),
     ("mode: shell\napp:\n\tservices: {}\n", 3),
