@@ -5,10 +5,10 @@
  * and the log says so, at most once in ten seconds. A line that was cut by a full
  * disk is completed when there is room again, so every line stays whole.
  *
- * What was written is dropped from the page cache as soon as it is on disk: a busy gateway would push
- * everything else out of it with lines that hardly anybody reads, and in a virtual machine each page
- * of memory that the host has to give first costs it ten times what the lines do. A reader of older
- * lines reads the disk.
+ * What was written is dropped from the page cache as soon as it is on disk: a busy gateway would
+ * push everything else out of it with lines that hardly anybody reads, and in a virtual machine
+ * each page of memory that the host has to give first costs it ten times what the lines do. A
+ * reader of older lines reads the disk.
  *
  * Main thread; writing may wait for the disk, which no request does.
  */

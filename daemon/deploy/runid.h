@@ -22,7 +22,8 @@ char *runid_new(void);
 enum process_answer runid_find_leader(const char *id, struct process_info *out_leader);
 /* SIGKILL to all that carry it: PROCESS_NONE, or PROCESS_UNKNOWN when some may be left. */
 enum process_answer runid_kill(const char *id);
-/* One signal, or with 0 none, to all that carry one of the ids: PROCESS_FOUND when there were some. */
+/* One signal, or with 0 none, to all that carry one of the ids: PROCESS_FOUND when there were some.
+ */
 enum process_answer runid_signal(const char *const *ids, size_t count, int signo);
 
 #endif
