@@ -16,12 +16,12 @@
 
 enum { PATH_MAX_BYTES = 256 };
 
-/* Where the last "; " of the format begins; its length when there is none. */
-static size_t last_clause(const char *fmt)
+/* Where the last "; " begins; the text's length when there is none. */
+static size_t last_clause(const char *text)
 {
-    size_t at = strlen(fmt);
-    for (const char *p = strstr(fmt, "; "); p != NULL; p = strstr(p + 1, "; ")) {
-        at = (size_t)(p - fmt);
+    size_t at = strlen(text);
+    for (const char *p = strstr(text, "; "); p != NULL; p = strstr(p + 1, "; ")) {
+        at = (size_t)(p - text);
     }
     return at;
 }
@@ -30,22 +30,15 @@ __attribute__((format(printf, 4, 0))) static void
 problem_add(struct config *c, bool is_warning, const char *key, const char *fmt, va_list args)
 {
     char text[768];
-    va_list again;
-    va_copy(again, args);
     (void)vsnprintf(text, sizeof text, fmt, args);
-    struct config_problem problem = {.key = xstrdup(key),
-                                     .message = xstrdup(text),
-                                     .fault_len = strlen(text),
-                                     .is_warning = is_warning};
-    size_t fmt_len = last_clause(fmt);
-    autofree char *fault = xstrndup(fmt, fmt_len); /* it takes the first of the same arguments */
-    if (fmt_len < strlen(fmt)) {
-        (void)vsnprintf(text, sizeof text, fault, again);
-        problem.fault_len = strlen(text);
-    }
-    va_end(again);
+    /* What was found may hold a "; " too, but stands before that of the format. */
+    bool has_clause = last_clause(fmt) < strlen(fmt);
     c->problems = xrealloc(c->problems, (c->problem_count + 1) * sizeof *c->problems);
-    c->problems[c->problem_count++] = problem;
+    c->problems[c->problem_count++] =
+        (struct config_problem){.key = xstrdup(key),
+                                .message = xstrdup(text),
+                                .fault_len = has_clause ? last_clause(text) : strlen(text),
+                                .is_warning = is_warning};
 }
 
 void config_problem(struct config *c, const char *key, const char *fmt, ...)
