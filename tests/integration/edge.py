@@ -21,6 +21,22 @@ import harness
 EDGE = harness.BIN.parent / "edge"
 
 
+_pair = None  # a directory with the certificate and key that all of this process use
+
+
+def make_pair():
+    global _pair
+    if _pair is None:
+        _pair = tempfile.TemporaryDirectory(prefix="wos-e-pair-", dir="/tmp")
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+             "-nodes", "-days", "2", "-subj", "/CN=test",
+             "-addext", "subjectAltName=DNS:*.wos.localhost,DNS:wos.localhost",
+             "-keyout", _pair.name + "/key.pem", "-out", _pair.name + "/cert.pem"],
+            check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    return Path(_pair.name)
+
+
 class Edge:
     def __init__(self, routes, secret=None, tls=True, workers=2, **limits):
         assert EDGE.exists(), "no %s: build the target edge" % EDGE
@@ -32,12 +48,8 @@ class Edge:
         self.readies = 0
         self.gateway = None  # its pid
         if tls:
-            subprocess.run(
-                ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                 "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=test",
-                 "-addext", "subjectAltName=DNS:*.wos.localhost,DNS:wos.localhost",
-                 "-keyout", self.dir / "key.pem", "-out", self.ca],
-                check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+            for name in ("cert.pem", "key.pem"):
+                shutil.copy(make_pair() / name, self.dir / name)
         env = {k: v for k, v in os.environ.items() if not k.startswith("WOS_EDGE_")}
         env.update({"WOS_EDGE_" + k.upper(): str(v) for k, v in limits.items()})
         if secret is not None:
