@@ -25,13 +25,18 @@ def skip_under_tsan(item):
         item.add_marker(pytest.mark.skip(reason="for the optimised binary"))
 
 
+# Files that take minutes: they begin first, or all others wait for their end.
+LONG = ("test_docker.py", "test_realworld.py")
+
+
 def pytest_collection_modifyitems(items):
     if os.environ.get("WOS_TEST_PASS") == "tsan":
         for item in items:
             skip_under_tsan(item)
-    # What needs no binary first, what takes long last; otherwise as written.
-    items.sort(key=lambda item: (item.get_closest_marker("slow") is not None,
-                                 item.path.name != "test_fakes.py"))
+    # Within a file what takes long comes last; otherwise as written.
+    items.sort(key=lambda item: (
+        LONG.index(item.path.name) if item.path.name in LONG else len(LONG),
+        item.get_closest_marker("slow") is not None))
 
 
 def needs_binary():
