@@ -96,8 +96,11 @@ static enum peer peer_search(const struct api_request *r)
     }
     int on = 1; /* the acknowledgement of its FIN goes out at once */
     (void)setsockopt(caller_descriptor(r), IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
-    bool is_open = peer_ask(r, &still) && still.inode == found.inode && !still.is_closing;
-    return is_open ? PEER_OURS : PEER_UNKNOWN;
+    if (!peer_ask(r, &still) || still.inode != found.inode) {
+        return PEER_UNKNOWN;
+    }
+    /* Its FIN, or our acknowledgement, may still be on its way: then it is only half closed. */
+    return still.is_closing ? PEER_UNDECIDED : PEER_OURS;
 }
 
 /* NULL when the connection is gone. */

@@ -14,7 +14,8 @@ struct peers;
 
 enum peer {
     PEER_UNKNOWN,   /* closed, in another network namespace, or it cannot be told */
-    PEER_UNDECIDED, /* a gateway's descriptors are on their way to the daemon: ask again later */
+    PEER_UNDECIDED, /* ask again later: a gateway's descriptors are on their way to the daemon, or
+                     * it is just closing */
     PEER_OTHER,     /* of another user of this machine */
     PEER_GATEWAY,   /* of the gateway, which speaks for strangers */
     PEER_OURS,
