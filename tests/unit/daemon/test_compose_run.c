@@ -19,6 +19,7 @@
 #include "daemon/deploy/deployment_internal.h"
 #include "daemon/deploy/runid.h"
 #include "daemon/deploy/runner_compose.h"
+#include "tests/unit/daemon/want.h"
 
 struct world {
     char root[32];
@@ -252,15 +253,10 @@ static pid_t leave_at_work(struct world *w, const char *id, const char *key)
     return pid;
 }
 
-/* One descriptor is left, which is enough for the file; the former limit. */
+/* The one that is left is for the state's file, then for looks at processes; the former limit. */
 static struct rlimit restore_in_want(struct world *w)
 {
-    struct rlimit before;
-    int next = dup(STDIN_FILENO);
-    assert_int_equal(close(next), 0);
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-    const struct rlimit now = {(rlim_t)next + 1, before.rlim_max};
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+    struct rlimit before = want_all_but_one();
     w->d = deployment_restore(&w->env, "tree", &w->health, &ops, w, NULL);
     assert_non_null(w->d);
     return before;

@@ -23,6 +23,7 @@
 #include "daemon/deploy/ports.h"
 #include "daemon/deploy/runid.h"
 #include "daemon/store/store.h"
+#include "tests/unit/daemon/want.h"
 
 struct world {
     char root[32]; /* holds home/ and tree/ */
@@ -596,15 +597,10 @@ static struct unrecorded make_unrecorded(struct world *w)
                                start_carrier(w, "forward")};
 }
 
-/* One descriptor is left, which is enough for the file. */
+/* One descriptor is left for the state's file, and none after it; the former limit. */
 static struct rlimit restore_in_want(struct world *w)
 {
-    struct rlimit before;
-    int next = dup(STDIN_FILENO);
-    assert_int_equal(close(next), 0);
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-    const struct rlimit now = {(rlim_t)next + 1, before.rlim_max};
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+    struct rlimit before = want_all_but_one();
     w->d = deployment_restore(&w->env, "tree", &w->health, &ops, w, NULL);
     assert_non_null(w->d);
     const struct rlimit none = {STDERR_FILENO + 1, before.rlim_max}; /* whatever is closed now */
