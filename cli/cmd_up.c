@@ -132,7 +132,8 @@ static void up_explain_no_routes(struct cli *cli, const cJSON *detail)
         fprintf(
             stderr,
             "wos up: nothing is published, tunnel.enabled is false: `wos config set tunnel.domain "
-            "wos.localhost tunnel.enabled true tunnel.serviceTunnels.enabled true`\n");
+            "wos.localhost tunnel.enabled true tunnel.ssl.enabled true "
+            "tunnel.serviceTunnels.enabled true`, then `wos restart`\n");
     } else if (!json_get_bool(tunnel, "serviceTunnels", true)) {
         fprintf(stderr,
                 "wos up: nothing is published, tunnel.serviceTunnels.enabled is false: `wos "

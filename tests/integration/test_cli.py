@@ -446,7 +446,11 @@ def test_up_progress_goes_to_stderr(wos):
 def test_up_says_why_nothing_is_published(make_wos):
     wos = make_wos(tunnel={"enabled": False})
     wos.deploy(ONE)
-    assert "nothing is published, tunnel.enabled is false" in wos.up("alpha").err
+    said = wos.up("alpha").err
+    advice = re.search("nothing is published, tunnel.enabled is false: `wos (config set .*)`, then", said)
+    wos.ok(*advice.group(1).split())
+    wos.ok("restart")
+    harness.until("its name", lambda: "https://alpha-web.wos.localhost" in wos.ok("status", cwd="alpha").out)
 
 
 def test_a_worktree_without_its_config_is_told_what_to_do(wos):
