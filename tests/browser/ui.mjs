@@ -13,6 +13,7 @@ import { terminalScenarios } from './terminal.mjs';
 
 const options = JSON.parse(process.argv[2]);
 const base = new URL(options.url).origin;
+const own = [options.url, options.public ?? options.url].map((url) => new URL(url).origin);
 const seen = { errors: [], foreign: [], axe: {}, statuses: [] };
 let looking = false; /* axe and the screenshots put styles of their own into the page */
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
@@ -52,7 +53,7 @@ async function open() {
         }
     });
     page.on('request', (r) => {
-        if (!r.url().startsWith(base) && !/^(blob|data):/.test(r.url())) {
+        if (!own.some((origin) => r.url().startsWith(origin)) && !/^(blob|data):/.test(r.url())) {
             seen.foreign.push(r.url());
         }
     });

@@ -31,13 +31,15 @@ def read_until(s, what):
 
 
 def is_closed(s):
-    s.setblocking(False)
+    s.settimeout(0)
     try:
         return s.recv(65536) == b""
     except BlockingIOError:
         return False
     except ConnectionError:
         return True
+    finally:
+        s.settimeout(harness.PATIENCE)
 
 
 def started_with(make_wos, **web):
