@@ -61,6 +61,7 @@ struct tlsctx {
     tlsctx_find_fn *find;
     pthread_mutex_t writer; /* writers only: the daemon's publishes, never a handshake */
     _Atomic int min_version;
+    _Atomic bool tickets;
     _Atomic uint32_t current;
     struct key_slot slots[2];
 };
@@ -238,7 +239,11 @@ static int hello_on_client(SSL *ssl, int *alert, void *arg)
         *alert = SSL_AD_DECODE_ERROR;
         return SSL_CLIENT_HELLO_ERROR;
     }
-    /* Versions are chosen after this callback. */
+    /* Versions are chosen, and tickets looked at, after this callback. */
+    if (!atomic_load(&ctx->tickets)) {
+        (void)SSL_set_options(ssl, SSL_OP_NO_TICKET); /* a bit mask back; in TLS 1.3 … */
+        (void)SSL_set_num_tickets(ssl, 0); /* … it only changes their kind; never fails */
+    }
     if (SSL_set_min_proto_version(ssl, atomic_load(&ctx->min_version)) != 1) {
         *alert = SSL_AD_INTERNAL_ERROR;
         return SSL_CLIENT_HELLO_ERROR;
@@ -383,6 +388,7 @@ struct tlsctx *tlsctx_new(tlsctx_find_fn *find, struct err *err)
     ctx->magic = MAGIC;
     ctx->find = find;
     atomic_init(&ctx->min_version, TLS1_2_VERSION);
+    atomic_init(&ctx->tickets, true);
     CHECK(pthread_mutex_init(&ctx->writer, NULL) == 0);
     tlsctx_set_ticket_keys(ctx, NULL, 0);
     tlskdf_load();
@@ -413,6 +419,11 @@ void tlsctx_set_min_version(struct tlsctx *ctx, int version)
 {
     CHECK(version == TLS1_2_VERSION || version == TLS1_3_VERSION);
     atomic_store(&ctx->min_version, version);
+}
+
+void tlsctx_set_tickets(struct tlsctx *ctx, bool on)
+{
+    atomic_store(&ctx->tickets, on);
 }
 
 SSL_CTX *tlsctx_server(struct tlsctx *ctx)

@@ -35,6 +35,10 @@ void tlsctx_set_ticket_keys(struct tlsctx *ctx, const uint8_t (*keys)[TICKET_KEY
 /* TLS1_2_VERSION (at first) or TLS1_3_VERSION: the oldest spoken from the next handshake on. Any
  * thread. */
 void tlsctx_set_min_version(struct tlsctx *ctx, int version);
+/* Whether clients get a session ticket and may come back with one (at first they do), from the next
+ * handshake on. Any thread. Without one, in TLS 1.3, the server's next packet is its first answer:
+ * see tls_acknowledge in gateway/tls.h. */
+void tlsctx_set_tickets(struct tlsctx *ctx, bool on);
 /* Puts the ALPN callback, modes and cipher suites on a certificate's context
  * (certset_new calls it): these follow SSL_set_SSL_CTX, the rest of the policy does not. */
 void tlsctx_prepare(SSL_CTX *ssl_ctx);

@@ -115,7 +115,8 @@ struct config {
     uint32_t tunnel_drain_seconds;
     struct config_ssl tunnel_ssl;
     struct config_ssl web_ssl;
-    uint32_t tls_min;       /* 0: TLS 1.2, 1: TLS 1.3 */
+    uint32_t tls_min; /* 0: TLS 1.2, 1: TLS 1.3 */
+    bool session_tickets;
     uint32_t redirect_port; /* 0: no redirect listener */
     uint32_t hsts_seconds;  /* 0: no such field */
     struct config_ips trusted_proxies;

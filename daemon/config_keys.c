@@ -160,6 +160,10 @@ const struct config_key config_keys[] = {
         "How long a replaced gateway may go on serving the connections it has."),
     SSL("tunnel.ssl", tunnel_ssl),
     WORD("tunnel.tls.minVersion", tls_min, "1.2|1.3", "1.2", "The oldest TLS version spoken."),
+    BOOL("tunnel.tls.sessionTickets", session_tickets, "true",
+         "Whether clients get a ticket with which their next connection saves the exchange of "
+         "certificates. Its keys change every few hours; without tickets no key outlives its "
+         "connection."),
     INT("tunnel.redirectPort", redirect_port, 0, 65535, "0",
         "Port of a plain HTTP listener that answers requests for names of ours with a redirect "
         "(308) to https; 0: none. Needs tunnel.ssl."),
@@ -335,6 +339,7 @@ const char *const config_live_keys[] = {
     "tunnel.proxyProtocol",
     "tunnel.hsts",
     "tunnel.tls.minVersion",
+    "tunnel.tls.sessionTickets",
     "tunnel.webUi.whitelistIps",
     "healthcheck.",
     "serviceBind",

@@ -166,6 +166,7 @@ static bool snapshot_build(struct publisher *p)
         .public_port = (uint16_t)config_public_port(c),
         .domain = str_of(c->tunnel_domain),
         .tls_min = c->tls_min == 0 ? 2 : 3,
+        .no_tickets = !c->session_tickets,
         .hsts_seconds = c->hsts_seconds,
         .limits = c->limits,
         .access = access_of(p),

@@ -246,10 +246,11 @@ static bool handshake(struct conn *c)
         return false;
     }
     if (c->is_front) {
-        c->ticket_queued = SSL_version(c->ssl) == TLS1_3_VERSION;
+        c->ticket_queued = tls_has_ticket_queued(c);
         c->tls_version = SSL_get_version(c->ssl);
         c->tls_cipher = SSL_get_cipher_name(c->ssl);
         c->tls_resumed = SSL_session_reused(c->ssl) == 1;
+        tls_acknowledge(c);
         stat_add(&w->stats.handshakes, 1);
         stat_add(&w->stats.handshakes_resumed, c->tls_resumed ? 1 : 0);
     }

@@ -214,6 +214,7 @@ static void publication_take(struct publication *p, struct gateway *g)
     if (spec->tls) {
         tlsctx_set_ticket_keys(g->tlsctx, spec->ticket_keys, spec->ticket_key_count);
         tlsctx_set_min_version(g->tlsctx, spec->tls_min == 3 ? TLS1_3_VERSION : TLS1_2_VERSION);
+        tlsctx_set_tickets(g->tlsctx, !spec->no_tickets);
     }
     warn_if_capped(g, &spec->limits);
     struct publish *publish = p->publish;

@@ -2,6 +2,7 @@
 #include "gateway/tls.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <sys/socket.h>
@@ -210,6 +211,20 @@ enum tls_result tls_handshake(struct conn *c)
         c->detail = tlspeer_fault(c->ssl);
     }
     return result;
+}
+
+bool tls_has_ticket_queued(const struct conn *c)
+{
+    return SSL_version(c->ssl) == TLS1_3_VERSION && SSL_get_num_tickets(c->ssl) > 0;
+}
+
+void tls_acknowledge(const struct conn *c)
+{
+    const int on = 1;
+    bool client_last = SSL_version(c->ssl) == TLS1_3_VERSION || SSL_session_reused(c->ssl) == 1;
+    if (client_last && !c->alpn_h2 && !tls_has_ticket_queued(c)) { /* else SETTINGS follow */
+        (void)setsockopt(c->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on); /* at worst: later */
+    }
 }
 
 /* Nothing is left that SSL_read could make bytes of: neither in the socket, nor in our buffers, nor

@@ -21,6 +21,12 @@ BIO *tls_bio_new(struct worker *w);
 /* Gives the connection its SSL; false when out of memory. */
 bool tls_attach(struct conn *c, SSL_CTX *ctx, bool server);
 enum tls_result tls_handshake(struct conn *c);
+/* After a handshake that succeeded: its session ticket is in c->out (TLS 1.3). */
+bool tls_has_ticket_queued(const struct conn *c);
+/* … where the client spoke last and nothing of ours follows (no ticket, or TLS 1.2 resumed): has
+ * the kernel acknowledge what came at once. A client without TCP_NODELAY keeps its request back
+ * until then, and delayed acknowledgements take 40 ms (RFC 1122 4.2.3.2). */
+void tls_acknowledge(const struct conn *c);
 /* Up to `cap` plain bytes. TLS_ERROR also for a flood of messages of TLS itself (c->tls_flood).
  * TLS_AGAIN with c->can_read: other connections come first, then more of this one. */
 enum tls_result tls_read(struct conn *c, char *data, size_t cap, size_t *out_len);

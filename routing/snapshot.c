@@ -155,6 +155,7 @@ static int decode_head(struct reader *r, struct snapshot_spec *spec, struct err 
     unsigned flags = (unsigned)take_uint(r, 2);
     spec->tls = (flags & FLAG_TLS) != 0;
     spec->access.has_secret = (flags & FLAG_SECRET) != 0;
+    spec->no_tickets = (flags & FLAG_NO_TICKETS) != 0;
     spec->generation = take_uint(r, 8);
     spec->public_port = (uint16_t)take_uint(r, 2);
     spec->domain = take_str(r);
@@ -164,7 +165,8 @@ static int decode_head(struct reader *r, struct snapshot_spec *spec, struct err 
     if (r->cut) {
         return cut_error(err, "head");
     }
-    if ((flags & ~(unsigned)(FLAG_TLS | FLAG_SECRET)) != 0 || limit_count != LIMIT_COUNT) {
+    if ((flags & ~(unsigned)(FLAG_TLS | FLAG_SECRET | FLAG_NO_TICKETS)) != 0 ||
+        limit_count != LIMIT_COUNT) {
         return err_set(err, ERR_REFUSED, "snapshot: unknown flags or limits");
     }
     if (spec->tls_min != 2 && spec->tls_min != 3) {

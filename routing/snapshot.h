@@ -95,6 +95,7 @@ struct snapshot_spec {
     uint16_t public_port;  /* for X-Forwarded-Port and for links */
     struct str domain;     /* lower-case; may be empty */
     uint8_t tls_min;       /* 2 or 3: TLS 1.2 or 1.3 */
+    bool no_tickets;       /* clients get no session ticket, and none of before counts */
     uint32_t hsts_seconds; /* Strict-Transport-Security: max-age; 0: no such field */
     struct limits limits;
     struct snapshot_access access;

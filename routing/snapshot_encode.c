@@ -1,7 +1,8 @@
 /* snapshot_encode: a snapshot_spec as bytes; the daemon's publisher calls it. The format, which
  * snapshot.c reads:
  *
- *   magic[4] version:u16 flags:u16 (1 = tls, 2 = secret) generation:u64 public_port:u16
+ *   magic[4] version:u16 flags:u16 generation:u64 public_port:u16
+ *       flags: 1 = tls, 2 = secret, 4 = no tickets
  *   domain:str tls_min:u8 hsts:u32  limits: count:u16 then u32 each
  *   access: key[32] digest[32] revoked: u32 × u64
  *   trusted proxies, PROXY peers: peers;  peers = u32 × { family:u8 bits:u8 address[4 or 16] }
@@ -148,7 +149,10 @@ void snapshot_encode(const struct snapshot_spec *spec, struct buf *out)
     buf_reserve(out, encoded_size(spec));
     buf_add_str(out, STR(SNAPSHOT_MAGIC));
     put_uint(out, SNAPSHOT_VERSION, 2);
-    put_uint(out, (spec->tls ? FLAG_TLS : 0U) | (spec->access.has_secret ? FLAG_SECRET : 0U), 2);
+    put_uint(out,
+             (spec->tls ? FLAG_TLS : 0U) | (spec->access.has_secret ? FLAG_SECRET : 0U) |
+                 (spec->no_tickets ? FLAG_NO_TICKETS : 0U),
+             2);
     put_uint(out, spec->generation, 8);
     put_uint(out, spec->public_port, 2);
     put_str(out, spec->domain);

@@ -10,6 +10,7 @@
 enum {
     FLAG_TLS = 1,
     FLAG_SECRET = 2,
+    FLAG_NO_TICKETS = 4,
     HEADER_BYTES = 4 + 2 + 2 + 8 + 2 + 1 + 4,
     LIMIT_COUNT = sizeof(struct limits) / sizeof(uint32_t),
     ROUTE_BYTES_MIN = 5 * 2 + 2 + 2 + 4 + 4 + 8,

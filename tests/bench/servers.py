@@ -197,7 +197,6 @@ class Wos(Server):
 
     name = "wos"
     binary = None
-    ticket_switch = False
 
     def __init__(self, *args, config=None, routes=1, **keys):
         super().__init__(*args, **keys)
@@ -214,7 +213,7 @@ class Wos(Server):
                 "enabled": True, "port": self.port, "domain": DOMAIN, "workers": self.workers,
                 "ssl": {"enabled": True, "source": "files", "cert": str(self.work / "cert.pem"),
                         "key": str(self.work / "key.pem")},
-                "serviceTunnels": {"enabled": True}, **self.changes}}
+                "tls": {"sessionTickets": self.tickets}, "serviceTunnels": {"enabled": True}, **self.changes}}
         (self.home / "config.json").write_text(json.dumps(config))
         ports = [{"name": "a", "port": self.backend}]
         ports += [{"name": "r%d" % i, "port": 9} for i in range(1, self.routes)]

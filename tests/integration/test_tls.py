@@ -9,6 +9,8 @@ import pytest
 import clients
 import conftest
 import harness
+import network
+from edge import Edge
 from test_certs import make_pair, openssl
 
 ALPHA, BETA = "alpha-web.wos.localhost", "beta-web.wos.localhost"
@@ -244,13 +246,25 @@ def test_half_open_handshakes_end(edge):
                 pass
 
 
-def test_the_oldest_version_can_be_raised(make_wos):
+def test_tickets_can_be_off_and_the_oldest_version_raised(make_wos):
     """At the next handshake of the gateway that runs."""
     wos = make_wos()
     wos.ok("start")
     wos.wait_route("nobody", "/", 404)
     pid = wos.gateway_pid()
     assert "Protocol  : TLSv1.2" in s_client(wos, "-tls1_2")
+
+    def ticket_in(version):
+        out = s_client(wos, version, "-ign_eof", text="GET / HTTP/1.1\r\nHost: nobody.%s\r\nConnection: close\r\n\r\n"
+                       % harness.DOMAIN)
+        assert "HTTP/1.1 404" in out, out
+        return "TLS session ticket:" in out if version == "-tls1_2" else "New Session Ticket arrived" in out
+    assert ticket_in("-tls1_2") and ticket_in("-tls1_3")
+    wos.config["tunnel"]["tls"] = {"sessionTickets": False}
+    wos.write_config()
+    wos.ok("restart")
+    harness.until("no tickets", lambda: not ticket_in("-tls1_3"))
+    assert not ticket_in("-tls1_2")
     wos.config["tunnel"]["tls"] = {"minVersion": "1.3"}
     wos.write_config()
     wos.ok("restart")
@@ -262,3 +276,27 @@ def test_the_oldest_version_can_be_raised(make_wos):
     harness.until("TLS 1.2 is refused", raised)
     assert "TLSv1.3" in s_client(wos, "-tls1_3", text="Q\n")
     assert wos.gateway_pid() == pid
+
+
+def delayed_acks():
+    """How often, in this network, somebody acknowledged only because a timer said so."""
+    with open("/proc/thread-self/net/netstat", encoding="ascii") as f:
+        names, values = [line.split() for line in f if line.startswith("TcpExt:")]
+    return int(values[names.index("DelayedACKs")])
+
+
+def test_resumed_tls12_request_is_not_held_back():
+    """There the client speaks last, and Nagle's algorithm keeps its request until that is acknowledged."""
+    session, held, count = None, 0, 10
+    context = unverified(maximum_version=ssl.TLSVersion.TLSv1_2)
+    with network.own(), Edge(["app.wos.localhost=9"]) as instance:
+        for i in range(count + 1):
+            before = delayed_acks()
+            with socket.create_connection(("127.0.0.1", instance.port), harness.PATIENCE) as raw, \
+                    context.wrap_socket(raw, server_hostname="app.wos.localhost", session=session) as s:
+                s.sendall(b"GET / HTTP/1.1\r\nHost: app.wos.localhost\r\n\r\n")
+                assert s.recv(65536).startswith(b"HTTP/1.1 502")
+                assert s.session_reused == (i > 0)
+                session = s.session
+            held += i > 0 and delayed_acks() > before
+    assert held < count, "a busy machine may delay one, not all"

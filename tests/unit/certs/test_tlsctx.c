@@ -392,6 +392,23 @@ static void test_chain(void **state)
     ends_free(&e);
 }
 
+/* tunnel.tls.sessionTickets: without them none is given, and none of before counts. */
+static void test_no_tickets(void **state)
+{
+    struct fixture *f = *state;
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        SSL_SESSION_free(f->session);
+        f->session = NULL;
+        assert_false(resumes(f, version, "a.wos.localhost"));
+        assert_true(SSL_SESSION_has_ticket(f->session));
+        tlsctx_set_tickets(f->tls, false);
+        assert_false(resumes(f, version, "a.wos.localhost"));
+        assert_false(SSL_SESSION_has_ticket(f->session));
+        assert_false(resumes(f, version, "a.wos.localhost"));
+        tlsctx_set_tickets(f->tls, true);
+    }
+}
+
 static void test_no_resumption_under_another_certificate(void **state)
 {
     struct fixture *f = *state;
@@ -542,6 +559,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_min_version, setup, teardown),
         cmocka_unit_test_setup_teardown(test_malformed_sni, setup, teardown),
         cmocka_unit_test_setup_teardown(test_resumption, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_tickets, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_session_id, setup, teardown),
         cmocka_unit_test_setup_teardown(test_chain, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_resumption_under_another_certificate, setup,

@@ -60,6 +60,7 @@ static void fixture_init(struct fixture *f)
                                      .public_port = 5858,
                                      .domain = STR("wos.localhost"),
                                      .tls_min = 2,
+                                     .no_tickets = true,
                                      .limits = limits_default,
                                      .routes = f->routes,
                                      .route_count = 3,
@@ -107,6 +108,7 @@ static void test_round_trip(void **state)
     assert_non_null(s);
     assert_true(s->spec.generation == f.spec.generation);
     assert_true(s->spec.tls);
+    assert_true(s->spec.no_tickets);
     assert_int_equal(s->spec.public_port, 5858);
     assert_true(str_eq(s->spec.domain, STR("wos.localhost")));
     assert_memory_equal(&s->spec.limits, &limits_default, sizeof(limits_default));
