@@ -23,6 +23,9 @@ struct reader {
     struct envlist *list;              /* borrowed */
     size_t total;                      /* bytes of all values */
     struct err *err;
+
+    const char *sought; /* borrowed; NULL: a file is read, else a name is looked for in it */
+    bool is_found;
 };
 
 static int reader_error(const struct reader *r, const char *what)
@@ -42,6 +45,18 @@ static void reader_skip(struct reader *r, size_t count)
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f';
+}
+
+static struct str trim(struct str text)
+{
+    while (text.len > 0 && is_blank(text.ptr[0])) {
+        text.ptr++;
+        text.len--;
+    }
+    while (text.len > 0 && is_blank(text.ptr[text.len - 1])) {
+        text.len--;
+    }
+    return text;
 }
 
 static void skip_blanks(struct reader *r)
@@ -169,7 +184,7 @@ static int read_plain(struct reader *r, struct buf *out)
     }
     for (size_t i = 0; i < value.len;) {
         size_t used = 1;
-        if (value.ptr[i] != '$') {
+        if (value.ptr[i] != '$' || r->sought != NULL) {
             buf_add_char(out, value.ptr[i]);
         } else if (variable_expand(r, (struct str){value.ptr + i, value.len - i}, &used, out) < 0) {
             return -1;
@@ -202,13 +217,13 @@ static int read_double(struct reader *r, struct buf *out)
         char c = r->rest.ptr[0];
         char next = r->rest.len > 1 ? r->rest.ptr[1] : '\0';
         size_t used = 1;
-        if (c == '\\' && next == '0') {
+        if (c == '\\' && next == '0' && r->sought == NULL) {
             return reader_error(r, "octal escapes (\\0…) are not read");
         }
         if (c == '\\' && escape_of(next) != '\0') {
             buf_add_char(out, escape_of(next));
             used = 2;
-        } else if (c != '$') {
+        } else if (c != '$' || r->sought != NULL) {
             buf_add_char(out, c);
         } else if (variable_expand(r, r->rest, &used, out) < 0) {
             return -1;
@@ -241,7 +256,7 @@ static int read_value(struct reader *r, struct buf *out)
     return at_line_end(r) ? 0 : reader_error(r, "there is more behind the closing quote");
 }
 
-/* --- lines ----------------------------------------------------------------------------- */
+/* --- keys -------------------------------------------------------------------------------- */
 
 static bool key_is_valid(struct str key)
 {
@@ -257,16 +272,48 @@ static bool key_is_valid(struct str key)
     return true;
 }
 
+/* Of what stands before the sign: without blanks around it and "export". */
+static struct str key_of(struct str text)
+{
+    struct str word = STR("export");
+    struct str key = trim(text);
+    if (str_starts(key, word) && key.len > word.len && is_blank(key.ptr[word.len])) {
+        key = trim((struct str){key.ptr + word.len, key.len - word.len});
+    }
+    return key;
+}
+
+/* --- looking for a name ------------------------------------------------------------------ */
+
+/* Compose takes more than we read, and it is Compose that reads this file: what we would refuse is
+ * passed over, and variables stay as they are, as values do not matter. */
+static void seek_line(struct reader *r)
+{
+    struct str line = {r->rest.ptr, str_find(r->rest, '\n')};
+    size_t equals = str_find(line, '=');
+    size_t colon = str_find(line, ':');
+    size_t end = equals < colon ? equals : colon;
+    struct str key = key_of((struct str){line.ptr, end});
+    struct buf unused = {0};
+    if (!key_is_valid(key)) {
+        return;
+    }
+    r->is_found = r->is_found || str_eq(key, str_of(r->sought));
+    if (end < line.len) {
+        reader_skip(r, end + 1);
+        (void)read_value(r, &unused);
+    }
+    buf_fini(&unused);
+}
+
+/* --- lines ----------------------------------------------------------------------------- */
+
 /* What is left of the '=', which is skipped. */
 static int read_key(struct reader *r, struct str *out_key)
 {
-    struct str word = STR("export");
     struct str line = {r->rest.ptr, str_find(r->rest, '\n')};
     size_t at = str_find(line, '=');
-    struct str key = str_trim((struct str){line.ptr, at});
-    if (str_starts(key, word) && key.len > word.len && is_blank(key.ptr[word.len])) {
-        key = str_trim((struct str){key.ptr + word.len, key.len - word.len});
-    }
+    struct str key = key_of((struct str){line.ptr, at});
     if (at == line.len || !key_is_valid(key)) {
         return reader_error(r, "not a KEY=value line; blank lines and # comments are allowed");
     }
@@ -295,6 +342,26 @@ static int read_line(struct reader *r)
     return rc;
 }
 
+static int read_all(struct reader *r)
+{
+    if (r->rest.len > 0 && memchr(r->rest.ptr, '\0', r->rest.len) != NULL) {
+        return err_set(r->err, ERR_CONFIG, "%s: holds a NUL byte; it must be text", r->file);
+    }
+    if (str_starts(r->rest, STR("\xef\xbb\xbf"))) {
+        reader_skip(r, 3); /* editors of another system mark UTF-8 so */
+    }
+    while (r->rest.len > 0) {
+        skip_blanks(r);
+        if (!at_line_end(r) && r->sought != NULL) {
+            seek_line(r);
+        } else if (!at_line_end(r) && read_line(r) < 0) {
+            return -1;
+        }
+        skip_line(r);
+    }
+    return 0;
+}
+
 int envfile_parse(struct str text, const char *file, const struct envlist *environment,
                   struct envlist *list, struct err *err)
 {
@@ -304,20 +371,7 @@ int envfile_parse(struct str text, const char *file, const struct envlist *envir
                        .environment = environment,
                        .list = list,
                        .err = err};
-    if (text.len > 0 && memchr(text.ptr, '\0', text.len) != NULL) {
-        return err_set(err, ERR_CONFIG, "%s: holds a NUL byte; it must be text", file);
-    }
-    if (str_starts(r.rest, STR("\xef\xbb\xbf"))) {
-        reader_skip(&r, 3); /* editors of another system mark UTF-8 so */
-    }
-    while (r.rest.len > 0) {
-        skip_blanks(&r);
-        if (!at_line_end(&r) && read_line(&r) < 0) {
-            return -1;
-        }
-        skip_line(&r);
-    }
-    return 0;
+    return read_all(&r);
 }
 
 int envfile_load(const char *path, const struct envlist *environment, struct envlist *list,
@@ -338,20 +392,11 @@ int envfile_load(const char *path, const struct envlist *environment, struct env
 bool envfile_names(const char *path, const char *name)
 {
     struct buf text = {0};
-    bool is_named = false;
+    struct reader r = {.line = 1, .file = path, .sought = name};
     if (file_read(path, ENVFILE_MAX, &text, NULL) == 0) {
-        struct str rest = buf_str(&text);
-        struct str line;
-        while (str_next(&rest, '\n', &line)) {
-            line = str_trim(line);
-            line.len -= line.len > 0 && line.ptr[line.len - 1] == '\r';
-            if (str_starts(line, STR("export "))) {
-                line = str_trim((struct str){line.ptr + 7, line.len - 7});
-            }
-            struct str key = {line.ptr, str_find(line, '=')};
-            is_named = is_named || str_eq(str_trim(key), str_of(name));
-        }
+        r.rest = buf_str(&text);
+        (void)read_all(&r); /* what is not text has no names */
     }
     buf_fini(&text);
-    return is_named;
+    return r.is_found;
 }

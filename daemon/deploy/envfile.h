@@ -27,8 +27,8 @@ int envfile_parse(struct str text, const char *file, const struct envlist *envir
 int envfile_load(const char *path, const struct envlist *environment, struct envlist *list,
                  struct err *err);
 
-/* Has the file a line for the name? Also one of the form that only Compose takes: "K". False for a
- * file that cannot be read. */
+/* Has the file a value for the name? Also in the forms that only Compose takes: "K" and "K: value".
+ * What stands inside of quotes is no name. False for a file that cannot be read. */
 bool envfile_names(const char *path, const char *name);
 
 #endif

@@ -112,19 +112,37 @@ static void assert_bad(struct str text, const char *part)
     envlist_fini(&list);
 }
 
+static void assert_names(const char *text, const char *names, const char *others)
+{
+    char path[] = "/tmp/wos-envfile-XXXXXX";
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+    for (size_t i = 0; names[i] != '\0'; i++) {
+        if (!envfile_names(path, (const char[]){names[i], '\0'})) {
+            fail_msg("%c is not found in %s", names[i], text);
+        }
+    }
+    for (size_t i = 0; others[i] != '\0'; i++) {
+        if (envfile_names(path, (const char[]){others[i], '\0'})) {
+            fail_msg("%c is found in %s", others[i], text);
+        }
+    }
+    unlink(path);
+    assert_false(envfile_names(path, (const char[]){names[0], '\0'}));
+}
+
 static void test_names(void **state)
 {
     (void)state;
-    char path[] = "/tmp/wos-envfile-XXXXXX";
-    int fd = mkstemp(path);
-    static const char text[] = "#A=1\nno line\n B = 2\r\nexport C=3\nD\r\nEE=F=1";
-    assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
-    close(fd);
-    assert_true(envfile_names(path, "B") && envfile_names(path, "C") && envfile_names(path, "D"));
-    assert_true(envfile_names(path, "EE"));
-    assert_false(envfile_names(path, "A") || envfile_names(path, "E") || envfile_names(path, "F"));
-    unlink(path);
-    assert_false(envfile_names(path, "B"));
+    assert_names("#A=1\nno line\n B = 2\r\nexport C=3\nD\r\nE=F=1", "BCDE", "AF");
+    /* Not what stands inside of a value, or looks like its end. */
+    assert_names("\xef\xbb\xbf"
+                 "A=\"x\nB=1\n\\\"\nC=1\"\nD='\nE=1\n\\'\nF=1'\nG=h'\nH=1\n",
+                 "ADGH", "BCEF");
+    /* What only Compose takes, and what it would refuse, hide nothing. */
+    assert_names("A: \"x\nB=1\"\nC=${D:?no}\nE=\"\\033 $\nF=1\"\nG=\"x\" H=1\nI:2", "ACEGI",
+                 "BDFH");
 }
 
 static void test_bad_lines(void **state)
