@@ -109,33 +109,75 @@ static int cert_end(struct cli *cli, int result, cJSON *data, const struct err *
     return command_fail_data(cli, err, data);
 }
 
-/* Without --kind: every listener whose certificate is from a CA. */
+/* Which listeners `renew` is for: the one that is named, or every one whose certificate is from a
+ * CA. Where there is none the daemon is asked about the tunnel: it says so. */
+static size_t renew_kinds(const struct args *args, const char *kind, const cJSON *answer,
+                          const char *out[COUNT_OF(kinds)])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < COUNT_OF(kinds) && args_value(args, "--kind") == NULL; i++) {
+        const char *source = json_get_str(cert_of(answer, kinds[i]), "source", "");
+        if (strcmp(source, "letsencrypt") == 0) {
+            out[count++] = kinds[i];
+        }
+    }
+    if (count == 0) {
+        out[count++] = kind;
+    }
+    return count;
+}
+
+/* Renews one and adds how it went to the list. */
+static int renew_one(struct cli *cli, const struct args *args, const char *kind, cJSON *list,
+                     struct err *err)
+{
+    cJSON *one = NULL;
+    int result =
+        certwatch_run(cli, "/certificates/renew", kind, args_has(args, "--force"), &one, err);
+    if (one == NULL) { /* it was refused */
+        one = cJSON_CreateObject();
+        json_add_str(one, "listenerKind", kind);
+    }
+    cJSON *error =
+        result == 0 ? cJSON_AddNullToObject(one, "error") : cJSON_AddObjectToObject(one, "error");
+    if (result < 0) {
+        json_add_str(error, "code", command_error_code(cli, err));
+        json_add_str(error, "message", err->msg);
+    }
+    (void)cJSON_AddItemToArray(list, one);
+    return result;
+}
+
+/* A listener that fails is no reason to leave out the next one. */
 static int cert_renew(struct cli *cli, const struct args *args)
 {
     struct err err = {0};
     autojson cJSON *answer = NULL;
+    const char *asked[COUNT_OF(kinds)];
     const char *kind = kind_of(args, &err);
     if (kind == NULL || certwatch_list(cli, &answer, &err) < 0) {
         return command_fail(cli, &err);
     }
     cJSON *data = cJSON_CreateObject();
     cJSON *list = cJSON_AddArrayToObject(data, "renewals");
-    int result = 0;
-    size_t count = 0;
-    for (size_t i = 0; i < COUNT_OF(kinds) && result == 0; i++) {
-        const char *source = json_get_str(cert_of(answer, kinds[i]), "source", "");
-        bool is_asked = args_value(args, "--kind") != NULL ? strcmp(kind, kinds[i]) == 0
-                                                           : strcmp(source, "letsencrypt") == 0;
-        bool is_last_hope = i + 1 == COUNT_OF(kinds) && count == 0;
-        if (is_asked || is_last_hope) { /* where there is no CA the daemon says so */
-            cJSON *one = NULL;
-            count++;
-            result = certwatch_run(cli, "/certificates/renew", is_asked ? kinds[i] : kind,
-                                   args_has(args, "--force"), &one, &err);
-            (void)cJSON_AddItemToArray(list, one == NULL ? cJSON_CreateObject() : one);
+    size_t count = renew_kinds(args, kind, answer, asked);
+    struct buf failures = {0};
+    bool is_interrupted = false;
+    for (size_t i = 0; i < count && !is_interrupted; i++) {
+        if (count > 1 && !cli->json) {
+            fprintf(stderr, "%s's certificate\n", asked[i]);
         }
+        if (renew_one(cli, args, asked[i], list, &err) < 0) {
+            buf_printf(&failures, "%s%s: %s", failures.len == 0 ? "" : "; ", asked[i], err.msg);
+        }
+        is_interrupted = cli->client != NULL && client_interrupted(cli->client);
     }
-    return cert_end(cli, result, data, &err);
+    bool is_failed = failures.len > 0;
+    if (is_failed && count > 1) {
+        (void)err_set(&err, ERR_FAILED, "%s", buf_cstr(&failures));
+    }
+    buf_fini(&failures);
+    return cert_end(cli, is_failed ? -1 : 0, data, &err);
 }
 
 static int cert_action(struct cli *cli, const struct args *args, const char *path)
@@ -281,7 +323,8 @@ const struct command cmd_cert = {
         "                      end the account at the CA and delete its key\n"
         "  cancel              end what runs; TXT records are withdrawn\n"
         "  --kind web          the certificate of the web listener (web.ssl), not the tunnel's;\n"
-        "                      renew without it: of each listener whose source is a CA\n"
+        "                      renew without it: of each listener whose source is a CA, also\n"
+        "                      when one of them fails\n"
         "\n"
         "Exit codes: 0 done (or not due), 1 failed, 3 the source is no CA, 5 something else\n"
         "is under way, 130 interrupted (it goes on).\n"

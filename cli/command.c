@@ -66,14 +66,27 @@ static void print_details(const char *prefix, const cJSON *details)
     }
 }
 
+/* NULL: the error is not what the daemon answered last. */
+static const char *daemon_word(const struct cli *cli, const struct err *err)
+{
+    const char *word = cli->client == NULL ? NULL : client_error_word(cli->client);
+    return word != NULL && client_word_code(word) == err->code ? word : NULL;
+}
+
+const char *command_error_code(const struct cli *cli, const struct err *err)
+{
+    const char *word = daemon_word(cli, err);
+    return word != NULL ? word : err_code_name(err->code);
+}
+
 int command_fail_data(struct cli *cli, const struct err *err, cJSON *data)
 {
-    const cJSON *body = cli->client == NULL ? NULL : client_error_body(cli->client);
-    const char *word = cli->client == NULL ? NULL : client_error_word(cli->client);
+    const char *word = daemon_word(cli, err);
+    const cJSON *body = word == NULL ? NULL : client_error_body(cli->client);
     (void)fflush(stdout); /* what was printed comes before the reason */
     if (cli->json) {
         cJSON *error = cJSON_CreateObject();
-        json_add_str(error, "code", word != NULL ? word : err_code_name(err->code));
+        json_add_str(error, "code", command_error_code(cli, err));
         json_add_str(error, "message", err->msg);
         static const char *const lists[] = {"errors", "warnings"};
         for (size_t i = 0; i < COUNT_OF(lists); i++) {

@@ -56,6 +56,9 @@ int command_succeed(struct cli *cli, cJSON *data);
 int command_fail(struct cli *cli, const struct err *err);
 /* As command_fail, with data beside the error (taken; may be NULL). */
 int command_fail_data(struct cli *cli, const struct err *err, cJSON *data);
+/* The word for the error in the envelope: the daemon's, where it is what the daemon answered last.
+ * Borrowed until the next call. */
+const char *command_error_code(const struct cli *cli, const struct err *err);
 /* The exit code that stands for an error code. */
 int command_exit_code(enum err_code code);
 /* True, and `err` filled in, when there is anything in argv. */

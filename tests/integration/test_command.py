@@ -410,6 +410,42 @@ def test_cert(fake):
     assert fake.run("cert", "path", "--ca").code == 1
 
 
+def test_cert_renew_tries_every_listener(fake):
+    """A listener that fails does not keep the next one from being renewed."""
+    def as_often_as_asked(*answers):
+        status, answer = answers[0]
+        fake.on("POST", "/certificates/renew",
+                [lambda: as_often_as_asked(*(answers[1:] or answers)), answer], status)
+    busy = (409, {"error": "certificate-busy", "message": "a doctor is at it"})
+    begun = (202, {"operationId": "op1"})
+    fake.on("GET", "/certificates", {"certificates": [
+        {"listenerKind": kind, "source": "letsencrypt"} for kind in ("tunnel", "web")]})
+    fake.on("GET", "/operations/op1/events", [
+        event(type="certificate.step", step="order", state="done", message=""), end()])
+
+    as_often_as_asked(busy, begun)
+    result = fake.run("cert", "renew", "--force", "--json")
+    assert result.code == 1 and result.json["success"] is False, result
+    assert [body["kind"] for body in fake.sent("POST", "/certificates/renew")] == ["tunnel", "web"]
+    failed, good = result.json["data"]["renewals"]
+    assert failed == {"listenerKind": "tunnel", "error": {"code": "certificate-busy",
+                                                          "message": "a doctor is at it"}}
+    assert good["listenerKind"] == "web" and good["error"] is None and good["steps"]
+    assert result.json["error"] == {"code": "failed", "message": "tunnel: a doctor is at it"}
+
+    as_often_as_asked(begun, busy)
+    result = fake.run("cert", "renew", "--json")
+    assert result.code == 1 and result.json["error"]["code"] == "failed", result
+    fake.on("GET", "/operations/op1/events", [end("failed", failureMessage="no zone")])
+    as_often_as_asked(begun, begun)
+    result = fake.run("cert", "renew")
+    assert result.code == 1 and "tunnel's certificate\nweb's certificate\n" in result.err, result
+    assert "failed: tunnel: no zone; web: no zone" in result.err
+
+    as_often_as_asked(busy)
+    assert fake.run("cert", "renew", "--kind", "web").code == 5
+
+
 def test_logs(fake):
     lines = [{"sequence": 1, "service": "web", "stream": "stdout", "chunk": "one\n"},
              {"sequence": 2, "service": "web", "stream": "stderr", "chunk": "two\n"}]
