@@ -173,6 +173,29 @@ static void note_setting(struct compose_base *base, const yaml_node_t *text, boo
     }
 }
 
+static void note_extension(struct compose_base *base)
+{
+    if (base->service_count > 0) {
+        base->extensions =
+            xrealloc(base->extensions, (base->extension_count + 1) * sizeof(base->extensions[0]));
+        base->extensions[base->extension_count++] =
+            (struct compose_extension){.service = base->service_count - 1};
+    }
+}
+
+/* What is said of the last one; takes the text. */
+static void note_extended(struct compose_base *base, bool is_file, char *text)
+{
+    if (base->extension_count == 0) {
+        free(text);
+        return;
+    }
+    struct compose_extension *last = &base->extensions[base->extension_count - 1];
+    char **member = is_file ? &last->file : &last->from;
+    free(*member);
+    *member = text;
+}
+
 static void note_pair(struct writer *w, enum role role, const yaml_node_t *key,
                       const yaml_node_t *value)
 {
@@ -189,6 +212,12 @@ static void note_pair(struct writer *w, enum role role, const yaml_node_t *key,
     }
     if (role == ROLE_ENVIRONMENT && !scalar_is(key, "<<")) {
         note_setting(base, key, false);
+    }
+    if (role == ROLE_SERVICE && scalar_is(key, "extends")) {
+        note_extension(base);
+    }
+    if (role == ROLE_EXTENDS && scalar_is(key, "service") && value->type == YAML_SCALAR_NODE) {
+        note_extended(base, false, xstrdup((const char *)value->data.scalar.value));
     }
 }
 
@@ -208,6 +237,7 @@ static int write_pair(struct writer *w, const yaml_node_pair_t *pair, enum role 
     if (role == ROLE_EXTENDS && scalar_is(key, "file") && value->type == YAML_SCALAR_NODE) {
         note_file(w, value);
         autofree char *path = path_join(w->dir, (const char *)value->data.scalar.value);
+        note_extended(w->base, true, xstrdup(path));
         return write_scalar(w, value, path);
     }
     return write_node(w, pair->value, role_of_value(role, key), depth);
@@ -274,6 +304,8 @@ static int write_node(struct writer *w, int id, enum role role, int depth)
             note_file(w, node);
         } else if (role == ROLE_ENVIRONMENT || role == ROLE_ENV_FILE) {
             note_setting(w->base, node, role == ROLE_ENV_FILE);
+        } else if (role == ROLE_EXTENDS) {
+            note_extended(w->base, false, xstrdup((const char *)node->data.scalar.value));
         }
         return write_scalar(w, node, NULL);
     case YAML_MAPPING_NODE:
@@ -373,5 +405,10 @@ void compose_base_fini(struct compose_base *base)
         free(base->settings[i].text);
     }
     free(base->settings);
+    for (size_t i = 0; i < base->extension_count; i++) {
+        free(base->extensions[i].from);
+        free(base->extensions[i].file);
+    }
+    free(base->extensions);
     *base = (struct compose_base){0};
 }

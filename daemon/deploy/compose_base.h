@@ -23,6 +23,13 @@ struct compose_setting {
     bool is_file;
 };
 
+/* What a service extends. Of several the last one counts: those before it came by merge keys. */
+struct compose_extension {
+    size_t service; /* in the list of services */
+    char *from;     /* owned: the other service; NULL: it is not said */
+    char *file;     /* owned, absolute: where that is; NULL: in the same file */
+};
+
 struct compose_base {
     struct buf text;
     char *version;   /* owned; NULL: the file has none */
@@ -30,6 +37,8 @@ struct compose_base {
     size_t service_count;
     struct compose_setting *settings; /* owned */
     size_t setting_count;
+    struct compose_extension *extensions; /* owned */
+    size_t extension_count;
     bool has_include;  /* further services may come from other files */
     struct buf others; /* the files named by include and extends: "a.yml, b.yml" */
 };

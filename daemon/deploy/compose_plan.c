@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "daemon/deploy/compose_base.h"
 #include "daemon/deploy/compose_file.h"
+#include "daemon/deploy/compose_hosts.h"
 #include "daemon/deploy/digest.h"
 #include "daemon/deploy/envfile.h"
 #include "daemon/deploy/runner_compose.h"
@@ -234,25 +235,6 @@ static int plan_generated(struct compose_run *c, struct err *err)
 
 /* --- mode compose -------------------------------------------------------------------- */
 
-/* Does the user's file decide which hosts Vite accepts? */
-static bool base_decides_hosts(const struct compose_run *c, const struct compose_base *base,
-                               const char *service)
-{
-    bool decides = false;
-    for (size_t i = 0; i < base->setting_count && !decides; i++) {
-        const struct compose_setting *setting = &base->settings[i];
-        if (strcmp(base->services[setting->service], service) != 0) {
-            continue;
-        }
-        autofree char *path = path_join(c->project_dir, setting->text);
-        struct str text = str_of(setting->text);
-        text.len = str_find(text, '=');
-        decides = setting->is_file ? envfile_names(path, ENVIRONMENT_HOSTS)
-                                   : str_eq(text, STR(ENVIRONMENT_HOSTS));
-    }
-    return decides;
-}
-
 static int plan_overlay(struct compose_run *c, const struct compose_base *base, struct err *err)
 {
     struct deployment *d = c->d;
@@ -267,7 +249,8 @@ static int plan_overlay(struct compose_run *c, const struct compose_base *base, 
         out->name = s->name;
         add_labels(d, s->name, s, &out->labels);
         service_add_ports(s, out);
-        environment_add_contract(d, s, base_decides_hosts(c, base, s->name), &out->environment);
+        bool decides = compose_hosts_are_decided(base, c->project_dir, d->wt.root, s->name);
+        environment_add_contract(d, s, decides, &out->environment);
         add_tunnel_names(s, &out->environment);
     }
     int rc = plan_save(c, 1, &file, err);

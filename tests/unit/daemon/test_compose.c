@@ -3,15 +3,19 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/auto.h"
+#include "base/file.h"
 #include "daemon/deploy/compose_base.h"
+#include "daemon/deploy/compose_hosts.h"
 #include "daemon/deploy/compose_published.h"
 #include "daemon/deploy/compose_conflict.h"
 #include "daemon/deploy/compose_file.h"
 #include "daemon/deploy/containers.h"
+#include "daemon/deploy/deployment_internal.h"
 
 static void test_file(void **state)
 {
@@ -153,6 +157,84 @@ static void test_base_settings(void **state)
                         "a:A a:B a:D a:E a file:f b:G=1 b:H b file:g b file:h c:J ");
     buf_fini(&text);
     compose_base_fini(&base);
+}
+
+static void test_base_extensions(void **state)
+{
+    (void)state;
+    struct compose_base base = {0};
+    struct buf text = {0};
+    assert_int_equal(compose_base_make(STR("x: &x {extends: no}\n"
+                                           "e: &e {file: f.yml}\n"
+                                           "services:\n"
+                                           "  a: {extends: b}\n"
+                                           "  b: {extends: {service: c}, build: {extends: no}}\n"
+                                           "  c: {<<: *x, extends: {<<: *e, service: d}}\n"
+                                           "  d: {extends: {service: e, file: /o/p.yml}}\n"),
+                                       "c.yml", "/w", &base, NULL),
+                     0);
+    for (size_t i = 0; i < base.extension_count; i++) {
+        const struct compose_extension *e = &base.extensions[i];
+        buf_printf(&text, "%s:%s@%s ", base.services[e->service], e->from,
+                   e->file == NULL ? "" : e->file);
+    }
+    assert_string_equal(buf_cstr(&text), "a:b@ b:c@ c:no@ c:d@/w/f.yml d:e@/o/p.yml ");
+    buf_fini(&text);
+    compose_base_fini(&base);
+}
+
+static void put(const char *root, const char *name, const char *text)
+{
+    autofree char *path = path_join(root, name);
+    autofree char *dir = xstrdup(path);
+    *strrchr(dir, '/') = '\0';
+    assert_int_equal(dir_make(dir, 0700, NULL), 0);
+    assert_int_equal(file_write_atomic(path, str_of(text), 0600, NULL), 0);
+}
+
+/* A service that extends another gets its environment and its env files, too. */
+static void test_hosts(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/wos-hosts-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    static const char text[] =
+        "services:\n"
+        "  own: {environment: [" ENVIRONMENT_HOSTS "=x]}\n"
+        "  own_file: {env_file: hosts.env}\n"
+        "  near: {extends: {service: own}}\n"
+        "  short: {extends: near}\n"
+        "  far: {extends: {file: ../base/b.yml, service: two}}\n"
+        "  far_file: {extends: {file: ../base/b.yml, service: filed}}\n"
+        "  not: {environment: {A: b}, extends: {file: ../base/b.yml, service: none}}\n"
+        "  round: {extends: round}\n"
+        "  outside: {extends: {file: ../../outside.yml, service: own}}\n"
+        "  link: {extends: {file: ../link.yml, service: own}}\n"
+        "  gone: {extends: {file: nowhere.yml, service: own}}\n"
+        "  odd: {extends: {file: x.yml}}\n"
+        "  lost: {extends: nobody}\n";
+    put(dir, "w/docker/c.yml", text);
+    put(dir, "w/docker/hosts.env", ENVIRONMENT_HOSTS "=x\n");
+    put(dir, "w/base/b.yml",
+        "services: {none: {extends: three}, two: {extends: {file: deep/d.yml, service: three}}, "
+        "filed: {env_file: [b.env]}, three: {}}\n");
+    put(dir, "w/base/b.env", ENVIRONMENT_HOSTS "\n");
+    put(dir, "w/base/deep/d.yml", "services: {three: {environment: {" ENVIRONMENT_HOSTS ": x}}}\n");
+    put(dir, "outside.yml", "services: {own: {environment: [" ENVIRONMENT_HOSTS "=x]}}\n");
+    autofree char *root = path_join(dir, "w");
+    autofree char *docker = path_join(root, "docker");
+    autofree char *link = path_join(root, "link.yml");
+    assert_int_equal(symlink("../outside.yml", link), 0);
+    struct compose_base base = {0};
+    assert_int_equal(compose_base_make(str_of(text), "c.yml", docker, &base, NULL), 0);
+    assert_int_equal(base.service_count, 13);
+    for (size_t i = 0; i < base.service_count; i++) {
+        if (compose_hosts_are_decided(&base, docker, root, base.services[i]) != (i < 6)) {
+            fail_msg("%s", base.services[i]);
+        }
+    }
+    compose_base_fini(&base);
+    assert_int_equal(path_remove_all(dir, NULL), 0);
 }
 
 static void assert_base_error(const char *text, const char *expected)
@@ -335,6 +417,8 @@ int main(void)
         cmocka_unit_test(test_file),
         cmocka_unit_test(test_base),
         cmocka_unit_test(test_base_settings),
+        cmocka_unit_test(test_base_extensions),
+        cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_base_errors),
         cmocka_unit_test(test_published_ports_of_other_files),
         cmocka_unit_test(test_containers),
