@@ -14,8 +14,6 @@
 #include "daemon/deploy/runner_compose.h"
 #include "daemon/deploy/shell.h"
 
-enum { COMPOSE_TEXT_MAX = 1024 * 1024 };
-
 static const char *public_name(const struct port_run *p)
 {
     return p->url == NULL ? NULL : p->hostname;

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "base/auto.h"
+#include "base/file.h"
+#include "daemon/deploy/compose_base.h"
 #include "daemon/deploy/runner_compose.h"
 #include "daemon/deploy/shell.h"
 
@@ -139,6 +141,32 @@ static void service_begin(struct deployment *d, const struct service_run *s,
     c->service = xstrdup(s->name);
     c->service_done = done;
     compose_with_tool(c, begin);
+}
+
+/* Compose looks for env files when the container is gone already. In mode compose they are the
+ * user's own affair, as in an up; any other mistake in the file is Compose's to tell, and so is a
+ * path with a '$' in it, which is written in another way there. */
+int compose_service_check(struct deployment *d, const struct service_run *s, struct err *err)
+{
+    const struct compose_run *c = compose_of(d);
+    struct buf text = {0};
+    struct compose_base base = {0};
+    int rc = 0;
+    bool is_read = c->knows_caller && d->mode == MANIFEST_GENERATED && c->file_count > 0 &&
+                   file_read(c->files[0], COMPOSE_TEXT_MAX, &text, NULL) == 0 &&
+                   compose_base_make(buf_str(&text), c->files[0], d->wt.root, &base, NULL) == 0;
+    for (size_t i = 0; is_read && rc == 0 && i < base.setting_count; i++) {
+        const struct compose_setting *setting = &base.settings[i];
+        bool is_ours = setting->is_file && strchr(setting->text, '$') == NULL &&
+                       strcmp(base.services[setting->service], s->name) == 0;
+        if (is_ours && !file_exists(setting->text)) {
+            rc = err_set(err, ERR_CONFIG, "service %s: env_file %s does not exist", s->name,
+                         setting->text);
+        }
+    }
+    compose_base_fini(&base);
+    buf_fini(&text);
+    return rc;
 }
 
 void compose_service_stop(struct deployment *d, struct service_run *s, compose_service_fn *done)

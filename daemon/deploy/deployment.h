@@ -126,9 +126,10 @@ int deployment_up(struct deployment *d, const struct deployment_request *request
 int deployment_down(struct deployment *d, struct err *err);
 /* After deployment_restore: the last daemon died in the middle of a down. */
 bool deployment_was_stopping(const struct deployment *d);
-/* Stops one service of a deployment, or starts it anew, while the others go on; ends in on_done.
- * Its environment is made as the last up made it, with the daemon's in place of the caller's.
- * ERR_NOT_FOUND: no such service; ERR_BUSY. */
+/* Stops one service of a deployment, or starts it anew, while the others go on; ends in on_done. A
+ * mistake in deploy.yaml, or a file it needs that is missing, ends a restart before it stops
+ * anything. Its environment is made as the last up made it, with the daemon's in place of the
+ * caller's. ERR_NOT_FOUND: no such service; ERR_BUSY. */
 struct deployment_service_request {
     const char *service;
     bool is_restart;

@@ -1,5 +1,5 @@
-/* deployment_check: mistakes of an `up` that can be known before it stops what runs. Called by
- * deployment_prepare.c; loop thread. Reads env files.
+/* deployment_check: mistakes of an `up`, or of a service's restart, that can be known before it
+ * stops what runs. Called by deployment_prepare.c and runner_shell.c; loop thread. Reads env files.
  *
  * Files that the first run's clones, caches and init scripts may still make are left to the
  * launch. */
@@ -11,8 +11,10 @@
 #include "daemon/deploy/envfile.h"
 
 struct check {
-    struct deployment *d; /* borrowed */
+    struct deployment *d;    /* borrowed */
+    enum manifest_mode mode; /* in which the services are to run */
     bool looks_at_files;
+    bool has_ports;  /* they are chosen already: d->services has them */
     struct buf text; /* owned: the mistakes, one a line */
     enum err_code code;
 };
@@ -34,7 +36,7 @@ static void check_env_file(struct check *c, const char *name, int line, int colu
     struct envlist unused = {0};
     int rc = 0;
     /* In a container Compose reads it, and says what is wrong inside. */
-    if (d->up->manifest->mode != MANIFEST_GENERATED) {
+    if (c->mode != MANIFEST_GENERATED) {
         rc = envfile_load(path, &d->up->base_env, &unused, &err);
     } else if (!file_exists(path)) {
         rc = err_set(&err, ERR_CONFIG, "env_file %s does not exist", path);
@@ -63,9 +65,13 @@ static void check_environment(struct check *c, const struct manifest_pair *pairs
                               const char *where)
 {
     struct err err = {0};
-    if (environment_check(c->d, pairs, count, where, &err) < 0) {
+    struct envlist unused = {0};
+    int rc = c->has_ports ? environment_expand(c->d, pairs, count, where, &unused, &err)
+                          : environment_check(c->d, pairs, count, where, &err);
+    if (rc < 0) {
         check_note(c, &err);
     }
+    envlist_fini(&unused);
 }
 
 static void check_service(struct check *c, const struct manifest_service *ms)
@@ -74,7 +80,7 @@ static void check_service(struct check *c, const struct manifest_service *ms)
     if (c->looks_at_files && ms->env_file != NULL) {
         check_env_file(c, ms->env_file, ms->line, ms->column, where);
     }
-    if (c->looks_at_files && ms->cwd != NULL && c->d->up->manifest->mode == MANIFEST_SHELL) {
+    if (c->looks_at_files && ms->cwd != NULL && c->mode == MANIFEST_SHELL) {
         check_cwd(c, ms, where);
     }
     check_environment(c, ms->environment, ms->environment_count, where);
@@ -91,7 +97,7 @@ static void check_compose(struct check *c, const struct manifest_compose *mc)
 char *up_check_services(struct deployment *d, enum err_code *out_code)
 {
     const struct manifest *m = d->up->manifest;
-    struct check c = {.d = d, .looks_at_files = !up_will_make_files(d)};
+    struct check c = {.d = d, .mode = m->mode, .looks_at_files = !up_will_make_files(d)};
     if (m->mode == MANIFEST_COMPOSE) {
         check_compose(&c, &m->compose);
     } else {
@@ -105,4 +111,13 @@ char *up_check_services(struct deployment *d, enum err_code *out_code)
     }
     *out_code = c.code;
     return buf_take(&c.text);
+}
+
+int service_check(struct deployment *d, const struct manifest_service *ms, struct err *err)
+{
+    struct check c = {.d = d, .mode = d->mode, .looks_at_files = true, .has_ports = true};
+    check_service(&c, ms);
+    int rc = c.text.len == 0 ? 0 : err_set(err, c.code, "%s", buf_cstr(&c.text));
+    buf_fini(&c.text);
+    return rc;
 }

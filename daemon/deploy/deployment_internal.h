@@ -289,6 +289,8 @@ struct runner_ops {
     void (*status)(struct deployment *d);
     /* Stops everything, whatever an up that ended was doing; ends in deployment_on_stopped. */
     void (*stop)(struct deployment *d);
+    /* What service_start would fail at, as far as it can be known while the service still runs. */
+    int (*service_check)(struct deployment *d, const struct service_run *s, struct err *err);
     /* One service; end in deployment_service_stopped and deployment_service_started. NULL: this
      * runner cannot. */
     void (*service_stop)(struct deployment *d, struct service_run *s);
@@ -311,6 +313,8 @@ int up_assign_ports(struct deployment *d, struct err *err);
 /* deployment_check.c: what the selected services need and does not depend on what runs: NULL, or
  * every mistake, one a line, malloc'ed. */
 char *up_check_services(struct deployment *d, enum err_code *out_code);
+/* The same of one service that is to be started anew, after deployment_service_prepare. */
+int service_check(struct deployment *d, const struct manifest_service *ms, struct err *err);
 
 /* deployment_readiness.c: starts the selected services, each when those it depends on are
  * ready, and ends in up_launched, up_fail_launch or, when one that others wait for fails,

@@ -1,7 +1,8 @@
 /* deployment_service: one service stopped, or started anew, while the others go on. Called by the
  * core through deployment.h and by the runners; loop thread.
  *
- *     begin → (routes withdrawn) → runner's service_stop → deployment_service_stopped
+ *     begin → restart: runner's service_check
+ *           → (routes withdrawn) → runner's service_stop → deployment_service_stopped
  *           → restart: runner's service_start → deployment_service_started → checks → done
  */
 #include <stdlib.h>
@@ -257,6 +258,26 @@ static void action_on_drained(void *arg)
     d->runner->service_stop(d, d->action->s);
 }
 
+static void action_on_begin(void *arg)
+{
+    struct deployment *d = arg;
+    CHECK(d->magic == DEPLOYMENT_MAGIC && d->action != NULL);
+    struct service_action *action = d->action;
+    struct service_run *s = action->s;
+    struct err err = {0};
+    if (action->is_restart && d->runner->service_check(d, s, &err) < 0) {
+        action_end(d, err.msg); /* it goes on as it is */
+        return;
+    }
+    for (size_t i = 0; i < s->port_count; i++) {
+        s->ports[i].health = HEALTH_WAITING;
+        s->ports[i].observed = 0;
+        port_set_route(&s->ports[i], action->is_restart ? ROUTE_STARTING : ROUTE_STOPPED);
+    }
+    bool is_seen = s->port_count > 0 && service_is_running(s);
+    deployment_continue(d, action_on_drained, is_seen ? SERVICE_DRAIN_MS : 0);
+}
+
 bool deployment_has_service(const struct deployment *d, const char *service)
 {
     return deployment_find(d, service) != NULL;
@@ -285,12 +306,6 @@ int deployment_service(struct deployment *d, const struct deployment_service_req
     environ_read(d->action);
     deployment_cancel_checks(d);
     event_step(d, "compose-up", "running", NULL);
-    for (size_t i = 0; i < s->port_count; i++) {
-        s->ports[i].health = HEALTH_WAITING;
-        s->ports[i].observed = 0;
-        port_set_route(&s->ports[i], request->is_restart ? ROUTE_STARTING : ROUTE_STOPPED);
-    }
-    bool is_seen = s->port_count > 0 && service_is_running(s);
-    deployment_continue(d, action_on_drained, is_seen ? SERVICE_DRAIN_MS : 0);
+    deployment_continue(d, action_on_begin, 0);
     return 0;
 }

@@ -519,6 +519,7 @@ const struct runner_ops runner_compose = {
     .launch = compose_launch,
     .status = compose_status,
     .stop = compose_stop,
+    .service_check = compose_service_check,
     .service_stop = compose_one_stop,
     .service_start = compose_one_start,
     .save = compose_save,

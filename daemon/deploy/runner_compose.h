@@ -15,7 +15,7 @@
 #include "daemon/deploy/docker_events.h"
 
 #define COMPOSE_RUN_MAGIC 0x434f4d50u
-enum { COMPOSE_ATTEMPTS_MAX = 3 };
+enum { COMPOSE_ATTEMPTS_MAX = 3, COMPOSE_TEXT_MAX = 1024 * 1024 };
 
 struct compose_run;
 typedef void compose_fn(struct compose_run *c);
@@ -93,7 +93,9 @@ void compose_launch_end(struct compose_run *c);
 /* After a look: what of those others wait for has ended. */
 void compose_launch_looked(struct compose_run *c);
 
-/* compose_service.c: done comes from the loop; the service's state is known then. Nothing else
+/* compose_service.c: of runner_ops. */
+int compose_service_check(struct deployment *d, const struct service_run *s, struct err *err);
+/* done comes from the loop; the service's state is known then. Nothing else
  * may be under way. */
 void compose_service_stop(struct deployment *d, struct service_run *s, compose_service_fn *done);
 void compose_service_start(struct deployment *d, struct service_run *s, compose_service_fn *done);

@@ -254,6 +254,18 @@ static void shell_service_stop(struct deployment *d, struct service_run *s)
     subprocess_stop(s->process, SHELL_GRACE_MS);
 }
 
+static int shell_service_check(struct deployment *d, const struct service_run *s, struct err *err)
+{
+    const struct manifest_service *ms = NULL;
+    (void)s; /* the action knows */
+    if (deployment_service_prepare(d, &ms, err) < 0) {
+        return -1;
+    }
+    int rc = service_check(d, ms, err);
+    up_free(d);
+    return rc;
+}
+
 /* As an up does: what is going to run is written down first, and then what does. */
 static int service_start_again(struct deployment *d, struct service_run *s, struct err *err)
 {
@@ -476,6 +488,7 @@ const struct runner_ops runner_shell = {
     .launch = shell_launch,
     .status = shell_status,
     .stop = shell_stop,
+    .service_check = shell_service_check,
     .service_stop = shell_service_stop,
     .service_start = shell_service_start,
     .save = shell_save,

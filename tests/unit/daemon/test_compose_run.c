@@ -325,6 +325,32 @@ static void test_one_service(void **state)
     assert_true(w->failed);
 }
 
+/* An env file that is gone is told before the container is. */
+static void test_a_restart_looks_before_it_stops(void **state)
+{
+    struct world *w = *state;
+    wait_container(w, SERVICE_RUNNING);
+    w->d->compose->knows_caller = true;
+    autofree char *env_file = path_join(w->root, "web.env");
+    autofree char *text =
+        xasprintf("services: {other: {env_file: [/none]}, web: {env_file: [\"%s\"]}}\n", env_file);
+    put(w, "compose.yaml", text, 0600);
+    free(calls(w));
+    const struct deployment_service_request request = {.service = "web", .is_restart = true};
+    assert_int_equal(deployment_service(w->d, &request, NULL), 0);
+    wait_done(w);
+    assert_true(w->failed);
+    assert_non_null(strstr(w->message, env_file));
+    autofree char *none = calls(w);
+    assert_string_equal(none, "");
+    assert_int_equal(deployment_find(w->d, "web")->state, SERVICE_RUNNING);
+    assert_string_equal(buf_cstr(&w->route_states), "");
+    put(w, "web.env", "", 0600);
+    assert_int_equal(deployment_service(w->d, &request, NULL), 0);
+    wait_done(w);
+    assert_false(w->failed);
+}
+
 static void test_down(void **state)
 {
     struct world *w = *state;
@@ -508,6 +534,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_was_left_at_work_ends_without_descriptors, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_one_service, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_restart_looks_before_it_stops, setup, teardown),
         cmocka_unit_test_setup_teardown(test_down, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_down_ends_the_operation_of_a_service, setup,
                                         teardown),

@@ -316,6 +316,54 @@ static void test_routes_change_before_services_stop(void **state)
     assert_string_equal(buf_cstr(&w->publishes), "stopped:alive ");
 }
 
+static void restart_web(struct world *w)
+{
+    const struct deployment_service_request request = {.service = "web", .is_restart = true};
+    unsigned before = w->dones;
+    assert_int_equal(deployment_service(w->d, &request, NULL), 0);
+    wait_dones(w, before + 1);
+}
+
+/* What the service needs is looked for while it still runs. */
+static void test_a_restart_looks_before_it_stops(void **state)
+{
+    struct world *w = *state;
+    static const char config[] =
+        "mode: shell\napp: {services: {web: {script: [exec %s --serve], ports: [3000], env_file: "
+        ".env, cwd: sub, environment: {URL: '${app.services.web.url[3000]}', X: '${%s}'}}}}\n";
+    autofree char *env_file = path_join(w->wt.root, ".env");
+    autofree char *sub = path_join(w->wt.root, "sub");
+    assert_int_equal(file_write_atomic(env_file, STR("A=1\n"), 0600, NULL), 0);
+    assert_int_equal(dir_make(sub, 0700, NULL), 0);
+    write_config(w, config, self, "app.services.web.hostPort[3000]");
+    up_ok(w, (struct deployment_request){0});
+    pid_t web = service_pid(w, "web");
+    assert_int_equal(rmdir(sub) + unlink(env_file), 0);
+    const char *const faults[] = {".env", "cwd", "environment.X", "deploy.yaml"};
+    for (size_t i = 0; i < COUNT_OF(faults); i++) {
+        if (i == 1) {
+            assert_int_equal(file_write_atomic(env_file, STR("A=1\n"), 0600, NULL), 0);
+        } else if (i == 2) {
+            assert_int_equal(dir_make(sub, 0700, NULL), 0);
+            write_config(w, config, self, "app.services.other.hostPort[1]");
+        } else if (i == 3) {
+            write_config(w, "mode: shell\napp: [%s]\n", self);
+        }
+        restart_web(w);
+        assert_int_equal(w->outcome, DEPLOYMENT_FAILED);
+        if (strstr(w->message, faults[i]) == NULL) {
+            fail_msg("%s: not in: %s", faults[i], w->message);
+        }
+        assert_int_equal(service_pid(w, "web"), web);
+        assert_string_equal(buf_cstr(&w->route_states), "web:3000=live ");
+        assert_string_equal(deployment_status(w->d), "running");
+    }
+    write_config(w, config, self, "app.services.web.hostPort[3000]");
+    restart_web(w);
+    assert_int_equal(w->outcome, DEPLOYMENT_SUCCEEDED);
+    assert_int_not_equal(service_pid(w, "web"), web);
+}
+
 static void test_restore(void **state)
 {
     struct world *w = *state;
@@ -815,6 +863,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         DEPLOYMENT_TEST(test_up_and_down),
         DEPLOYMENT_TEST(test_routes_change_before_services_stop),
+        DEPLOYMENT_TEST(test_a_restart_looks_before_it_stops),
         DEPLOYMENT_TEST(test_restore),
         DEPLOYMENT_TEST(test_bad_config_starts_nothing),
         DEPLOYMENT_TEST(test_service_that_ends_fails_up),
