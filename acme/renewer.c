@@ -133,6 +133,7 @@ static void action_start(struct renewer *r, enum action action)
         [ACTION_SWEEP] = renewer_run_sweep,   [ACTION_ASK] = renewer_run_ask,
         [ACTION_RENEW] = renewer_run_order,   [ACTION_DRY_RUN] = renewer_run_order,
         [ACTION_REVOKE] = renewer_run_revoke, [ACTION_DEACTIVATE] = renewer_run_deactivate,
+        [ACTION_HOLD] = renewer_run_hold,
     };
     CHECK(r->action == ACTION_NONE);
     r->action = action;
@@ -263,6 +264,10 @@ static void renewer_on_tick(void *arg)
         r->was_usable = usable;
         r->spec.on_certificate(r->spec.arg); /* it expired, or the clock was put right */
     }
+    if (r->is_held) {
+        tick_set(r);
+        return;
+    }
     if (run_waiting(r)) {
         loop_timer_set(&r->tick, BUSY_LOOK_MS);
         return;
@@ -278,7 +283,7 @@ static void renewer_on_tick(void *arg)
 static void tick_set(struct renewer *r)
 {
     int64_t now = wall();
-    if (r->action != ACTION_NONE) {
+    if (r->action != ACTION_NONE || r->is_held) {
         loop_timer_set(&r->tick, BUSY_LOOK_MS);
         return;
     }
@@ -349,6 +354,32 @@ void renewer_sweep(struct renewer *r)
     if (renewer_has_leftovers(r)) {
         ask_for(r, ACTION_SWEEP, true, NULL, NULL);
     }
+}
+
+void renewer_hold(struct renewer *r, renewer_done_fn *begun, void *arg)
+{
+    ask_for(r, ACTION_HOLD, true, begun, arg);
+}
+
+/* Whoever asked may have gone while it waited: nobody would release it. */
+void renewer_run_hold(struct renewer *r)
+{
+    for (size_t i = 0; i < r->waiter_count; i++) {
+        r->is_held = r->is_held || (r->waiters[i].is_running && r->waiters[i].done != NULL);
+    }
+    renewer_end(r, NULL);
+}
+
+void renewer_release(struct renewer *r)
+{
+    CHECK(r->magic == RENEWER_MAGIC);
+    r->is_held = false;
+    tick_set(r);
+}
+
+bool renewer_is_busy(const struct renewer *r)
+{
+    return r->action != ACTION_NONE && r->action != ACTION_ASK;
 }
 
 static void forget(struct waiter *waiters, size_t count, const void *arg)

@@ -75,6 +75,14 @@ void renewer_revoke(struct renewer *r, renewer_done_fn *done, void *arg);
 void renewer_deactivate_account(struct renewer *r, renewer_done_fn *done, void *arg);
 /* Withdraws TXT records that are left in DNS (after a doctor was cancelled), if there are any. */
 void renewer_sweep(struct renewer *r);
+/* For whoever writes to DNS beside it (a doctor), so that commands of both never run at the same
+ * time: `begun` comes once, from the loop, when what runs has ended, and until renewer_release
+ * nothing else is begun. renewer_release is allowed before, after renewer_forget, too. One at a
+ * time. */
+void renewer_hold(struct renewer *r, renewer_done_fn *begun, void *arg);
+void renewer_release(struct renewer *r);
+/* Somebody who asks for a hold now has to wait for something that takes a while. */
+bool renewer_is_busy(const struct renewer *r);
 /* Nobody calls `arg`'s done functions any more; what runs goes on. */
 void renewer_forget(struct renewer *r, const void *arg);
 /* Ends what runs, also what nobody asked for; its waiters get phase "cancelled", and after a

@@ -23,6 +23,7 @@ enum action {
     ACTION_DRY_RUN,
     ACTION_REVOKE,
     ACTION_DEACTIVATE,
+    ACTION_HOLD, /* for renewer_hold: its end begins the pause */
 };
 
 struct waiter {
@@ -44,6 +45,7 @@ struct renewer {
     char *lock_path;
     char *account_url; /* owned; "": none */
     bool is_started;
+    bool is_held;         /* between renewer_hold and renewer_release: nothing is begun */
     struct bundle bundle; /* cert NULL: none stored */
     bool was_usable;      /* at the last look */
     bool is_resumable;    /* an order of before the start can be taken up */
@@ -95,6 +97,7 @@ void renewer_run_ask(struct renewer *r);
 void renewer_run_sweep(struct renewer *r);
 void renewer_run_revoke(struct renewer *r);
 void renewer_run_deactivate(struct renewer *r);
+void renewer_run_hold(struct renewer *r);
 /* Bookkeeping of a renewal that ended. */
 void renewer_note_result(struct renewer *r, const struct failure *failure);
 

@@ -27,6 +27,7 @@ static const char *step_label(const char *step)
         const char *label;
     } labels[] = {
         {"schedule", "Schedule"},
+        {"wait", "Waiting"},
         {"directory", "CA's directory"},
         {"account", "Account"},
         {"order", "Order"},

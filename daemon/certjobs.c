@@ -80,8 +80,8 @@ static void log_event(const cJSON *event)
     }
 }
 
-/* What the renewer says belongs to it; NULL: nobody asked. A doctor may watch beside an order that
- * the schedule began, and has no part in it. */
+/* What the renewer says belongs to it; NULL: nobody asked. A doctor may wait for an order that the
+ * schedule began, and has no part in it. */
 static struct operation *renewer_operation(const struct listener *l)
 {
     return l->what == CERTJOB_DOCTOR ? NULL : l->op;
@@ -218,14 +218,25 @@ static void listener_on_check(void *arg, const char *step, bool is_ok, const cha
     listener_step(l, step, is_ok ? "done" : "failed", message);
 }
 
+/* The doctor has the renewer's place, or waits for it: it gives that back. */
+static void doctor_end(struct listener *l)
+{
+    struct renewer *renewer = certkeeper_renewer(l->jobs->d->certkeeper, l->kind);
+    l->doctor = NULL;
+    if (renewer != NULL) {
+        renewer_forget(renewer, l);
+        renewer_release(renewer);
+    }
+}
+
 static void listener_on_checked(void *arg, bool is_ok)
 {
     struct listener *l = arg;
     CHECK(l->magic == CERTJOB_MAGIC);
+    doctor_end(l);
     autofree char *fault = l->fault;
     struct operation *op = l->op;
     l->fault = NULL;
-    l->doctor = NULL;
     l->op = NULL;
     operation_finish(op, is_ok ? NULL : "certificate-fault", is_ok ? NULL : fault);
 }
@@ -249,6 +260,28 @@ static void doctor_begin(struct listener *l)
     l->doctor = certdoctor_start(&spec);
 }
 
+static void doctor_on_hold(void *arg, const struct failure *failure)
+{
+    struct listener *l = arg;
+    CHECK(l->magic == CERTJOB_MAGIC);
+    (void)failure; /* a hold cannot fail */
+    doctor_begin(l);
+}
+
+/* Its hook commands and those of an order that the schedule began do not run at the same time. */
+static void doctor_ask(struct listener *l, struct renewer *renewer)
+{
+    if (renewer == NULL) {
+        doctor_begin(l);
+        return;
+    }
+    if (renewer_is_busy(renewer)) {
+        listener_step(l, "wait", "running",
+                      "for the end of what the schedule began (`wos cert status` shows it)");
+    }
+    renewer_hold(renewer, doctor_on_hold, l);
+}
+
 static void listener_begin(struct listener *l, struct renewer *renewer, bool force)
 {
     l->failure = (struct failure){.phase = NULL};
@@ -267,7 +300,7 @@ static void listener_begin(struct listener *l, struct renewer *renewer, bool for
         renewer_deactivate_account(renewer, listener_on_done, l);
         break;
     case CERTJOB_DOCTOR:
-        doctor_begin(l);
+        doctor_ask(l, renewer);
         break;
     }
 }
@@ -333,9 +366,9 @@ bool certjobs_cancel(struct certjobs *jobs, const char *kind)
     if (l == NULL || l->op == NULL) {
         return renewer != NULL && renewer_cancel(renewer); /* what the schedule began */
     }
-    if (l->doctor != NULL) {
+    if (l->what == CERTJOB_DOCTOR) { /* it runs, or it waits */
         certdoctor_cancel(l->doctor);
-        if (renewer != NULL) {
+        if (renewer != NULL && l->doctor != NULL) {
             renewer_sweep(renewer); /* its record stays in DNS, and in its journal */
         }
         free(l->fault);

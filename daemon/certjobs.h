@@ -2,8 +2,9 @@
  *
  * One at a time per listener: asking for what already runs joins it, anything else is refused
  * with ERR_BUSY. An operation's session is "certificate:tunnel" or "certificate:web", its
- * events are those of the renewer and the doctor, and it lives on when its client leaves. A renewal
- * ends when the gateway serves the new certificate, not before.
+ * events are those of the renewer and the doctor, and it lives on when its client leaves. A doctor
+ * and an order that the schedule began wait for each other. A renewal ends when the gateway serves
+ * the new certificate, not before.
  *
  * All certificate.* events of a CA pass here on their way to the log: issued, renewed, activated,
  * failed, warning and the single steps, each with listenerKind and source (docs/API.md). Life: with

@@ -101,12 +101,15 @@ def test_not_due_is_said(world):
 
 def test_stand_in_until_the_first_certificate(make_wos, ca, dns, folder):
     """Nothing waits for the CA: services are served at once, and the change drops no connection."""
-    gate, asked, seen_gate = folder / "gate", folder / "asked", folder / "seen"
-    hook = script(folder, "gated.sh", 'gate=%s\ncase $WOS_ACME_RECORD_VALUE in wos-doctor*) touch %s;'
-                  ' gate=%s ;; esac\nwhile [ ! -e $gate ]; do sleep 0.1; done\nexec %s\n'
-                  % (gate, asked, seen_gate, dns.hook))
-    wos = make_wos(ssl=letsencrypt(ca, dns, challenge={"createCommand": hook,
-                                                       "deleteCommand": str(dns.hook)}))
+    gate, both, running = folder / "gate", folder / "both", folder / "running"
+    hook = script(folder, "gated.sh", """mkdir %s || touch %s
+while [ ! -e %s ]; do sleep 0.1; done
+%s
+status=$?
+rmdir %s
+exit $status
+""" % (running, both, gate, dns.hook, running))
+    wos = make_wos(ssl=letsencrypt(ca, dns, challenge={"createCommand": hook, "deleteCommand": hook}))
     wos.deploy(ONE)
     wos.up("alpha")
     assert not is_pebble(shown(wos.port))
@@ -117,11 +120,12 @@ def test_stand_in_until_the_first_certificate(make_wos, ca, dns, folder):
         doctors = []
         doctor = threading.Thread(target=lambda: doctors.append(wos.ok("doctor", "cert", "--json")))
         doctor.start()
-        harness.until("the doctor writes its record", asked.exists)
+        harness.until("the doctor waits", lambda: "wait" in [
+            e[2]["event"]["step"] for e in history(wos.web_port) if e[1] == "certificate.step"])
         gate.touch()
         until_issued(wos)
-        seen_gate.touch()
         doctor.join()
+        assert not both.exists(), "two hook commands ran at the same time"
         assert [c["check"] for c in doctors[0].data["checks"]] == [
             "txt", "visible", "withdraw", "ca", "account", "certificate",
             "gateway"], "the order under way is not the doctor's"
