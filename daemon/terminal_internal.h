@@ -1,4 +1,5 @@
-/* terminal_internal: what terminal.c (one terminal) and terminals.c (all of them) share. */
+/* terminal_internal: what terminal.c (one terminal), terminal_attachment.c (one client of it) and
+ * terminals.c (all terminals) share. */
 #ifndef WOS_DAEMON_TERMINAL_INTERNAL_H
 #define WOS_DAEMON_TERMINAL_INTERNAL_H
 
@@ -70,6 +71,12 @@ struct terminals {
 
 /* SIGHUP to the program's session, and what spec.hangup reaches; only while it runs. */
 void terminal_hang_up(struct terminal *t);
+/* To who observes them all. */
+void terminal_tell(struct terminal *t, enum terminal_change change);
+/* What each attachment was not told yet. They may detach themselves. */
+void terminal_attachments_pump(struct terminal *t);
+/* One that gets every byte: the program goes at its pace. False for NULL. */
+bool terminal_attachment_is_exact(const struct terminal_attachment *a);
 /* Signals nobody. */
 void terminal_free(struct terminal *t);
 
