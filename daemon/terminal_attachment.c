@@ -21,6 +21,30 @@ size_t terminal_viewers(const struct terminal *t)
     return count;
 }
 
+/* Who did something last; when that one goes, who did so before it. */
+static bool may_answer(const struct terminal *t, const struct terminal_attachment *a)
+{
+    for (size_t i = 0; i < TERMINAL_ATTACHMENTS_MAX; i++) {
+        if (t->attachments[i] != NULL && t->attachments[i]->acted > a->acted) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Before any output that comes after the change; false when it knows. */
+static bool tell_who_answers(const struct terminal *t, struct terminal_attachment *a)
+{
+    bool answers = may_answer(t, a);
+    if (a->ops.on_answers == NULL || (a->answers_told && a->answers == answers)) {
+        return false;
+    }
+    a->answers_told = true;
+    a->answers = answers;
+    a->ops.on_answers(a->arg, answers);
+    return true;
+}
+
 /* The next thing this one has not been told; false when there is none. It may detach itself. */
 static bool attachment_step(struct terminal *t, struct terminal_attachment *a)
 {
@@ -28,6 +52,9 @@ static bool attachment_step(struct terminal *t, struct terminal_attachment *a)
         a->cols = t->cols;
         a->rows = t->rows;
         a->ops.on_size(a->arg, t->cols, t->rows);
+        return true;
+    }
+    if (tell_who_answers(t, a)) {
         return true;
     }
     if (a->seq < t->replay.start) {
@@ -90,6 +117,7 @@ struct terminal_attachment *terminal_attach(struct terminal *t, uint64_t since,
                                       .terminal = t,
                                       .ops = *ops,
                                       .arg = arg,
+                                      .acted = ++t->acts,
                                       .seq = since < first ? first : (since > end ? end : since)};
     t->attachments[slot] = a;
     t->was_attached = true;
@@ -118,6 +146,13 @@ void terminal_detach(struct terminal_attachment *a)
     }
     loop_timer_set(&t->pump, 0); /* reading may go on */
     terminal_tell(t, TERMINAL_DETACHED);
+}
+
+void terminal_act(struct terminal_attachment *a)
+{
+    CHECK(a->magic == ATTACHMENT_MAGIC);
+    a->acted = ++a->terminal->acts;
+    loop_timer_set(&a->terminal->pump, 0); /* the others are told */
 }
 
 void terminal_pause(struct terminal_attachment *a, bool paused)

@@ -19,7 +19,10 @@ struct terminal_attachment {
     struct terminal_ops ops;
     void *arg; /* borrowed */
     uint64_t seq;
+    uint64_t acted;      /* the terminal's count when its client did something last */
     uint16_t cols, rows; /* what on_size was told */
+    bool answers;        /* what on_answers was told, if it was */
+    bool answers_told;
     bool paused;
     bool told; /* on_exit was called */
 };
@@ -50,6 +53,7 @@ struct terminal {
     bool input_closing;
     struct scrollback replay;
     struct terminal_attachment *attachments[TERMINAL_ATTACHMENTS_MAX];
+    uint64_t acts; /* what clients did, counted */
     uint16_t cols, rows;
     bool was_attached;
     bool is_resting; /* until the timer: nothing is read */

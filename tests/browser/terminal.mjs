@@ -149,12 +149,30 @@ export function terminalScenarios({ seen, options, base, open, ask, look }) {
             await type(other.page, QUESTION);
             await shows(other.page, 'asked-1');
             seen.tidy = [await isTidy(other.page, 'once')];
-            /* Who types has it at their size again. */
+            /* Who types has it at their size again. Of two of the same size one answers too. */
             await type(page, 'echo wide-$((2+2))');
             await shows(other.page, 'wide-4');
             seen.sizes = [mine, await size(page)];
             await other.page.waitForFunction((s) => document.querySelector('.xtermbox').dataset.size === s,
                 await size(page));
+            await other.page.setViewportSize(page.viewportSize());
+            await type(other.page, 'echo same-$((3+3))');
+            await shows(page, 'same-6');
+            seen.same = await size(page) === await size(other.page) && await size(page) === seen.sizes[1];
+            for (const [who, word] of [[page, 'left'], [other.page, 'right']]) {
+                await type(who, QUESTION.replace('asked', word));
+                await shows(page, `${word}-1`);
+                seen.tidy.push(await isTidy(page, word));
+            }
+            /* A program that wants to know is told that somebody came, by a view that did not answer. */
+            await page.getByRole('button', { name: 'Copy', exact: true }).focus();
+            await type(other.page, "printf '\\033[?1004h'; cat");
+            await shows(page, '^[[I');
+            await page.locator('.xterm-helper-textarea').focus();
+            await shows(page, '^[[I^[[I');
+            await page.keyboard.press('Control+c');
+            await type(page, "printf '\\033[?1004l'; echo calm-$((4+4))");
+            await shows(page, 'calm-8');
             await ask('restart');
             await page.getByText('This terminal is no more').first().waitFor();
             await look(page, 'terminal-gone');
