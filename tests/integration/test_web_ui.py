@@ -244,6 +244,15 @@ def test_settings(ui):
     ui.ok("config", "unset", key)
 
 
+def test_leaving_with_unsaved_settings(ui):
+    key = "tunnel.limits.resetsMax"
+    seen = browse(ui, "unsaved", key=key)
+    assert seen["stays"] == [True] * 4 and seen["closing"] == "beforeunload"
+    assert seen["left"] == "/edge" and seen["value"] == "" and seen["questions"] == 0
+    assert json.loads((ui.home / "config.json").read_text())["tunnel"]["limits"]["resetsMax"] == 321
+    ui.ok("config", "unset", key)
+
+
 def test_a_setting_that_waits_is_applied_by_the_button(ui):
     before = ui.daemon_pid()
     gateway = ui.gateway_pid()
