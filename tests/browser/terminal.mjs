@@ -146,6 +146,21 @@ export function terminalScenarios({ seen, options, base, open, ask, look }) {
             await shows(other.page, 'from-two-2');
             const mine = await size(other.page);
             await page.waitForFunction((s) => document.querySelector('.xtermbox').dataset.size === s, mine);
+            /* What is beside a screen that is smaller than its box is the page. */
+            seen.beside = [];
+            for (const colorScheme of ['light', 'dark']) {
+                await page.emulateMedia({ colorScheme });
+                await page.waitForFunction((is) => matchMedia(`(prefers-color-scheme: ${is})`).matches, colorScheme);
+                seen.beside.push(await page.evaluate(() => {
+                    const box = document.querySelector('.xtermbox').getBoundingClientRect();
+                    const colour = (e) => getComputedStyle(e).backgroundColor;
+                    const at = (x, y) => colour(document.elementsFromPoint(x, y)
+                        .find((e) => colour(e) !== 'rgba(0, 0, 0, 0)'));
+                    return [[box.right - 20, box.top + 20], [box.left + 20, box.bottom - 20], [box.left + 20, box.top + 20]]
+                        .map(([x, y]) => at(x, y) === colour(document.body));
+                }));
+            }
+            await look(page, 'terminal-smaller');
             await type(other.page, QUESTION);
             await shows(other.page, 'asked-1');
             seen.tidy = [await isTidy(other.page, 'once')];

@@ -173,6 +173,7 @@ class Session {
     private claim() {
         if (!this.isOurs || !this.answers) {
             this.isOurs = true;
+            this.box.classList.remove('foreign');
             this.fit.fit();
             this.socket.resize(this.term.cols, this.term.rows);
         }
@@ -190,6 +191,7 @@ class Session {
     private take(cols: number, rows: number) {
         if (cols !== this.term.cols || rows !== this.term.rows) {
             this.isOurs = false;
+            this.box.classList.add('foreign');
             this.term.resize(cols, rows);
         }
         this.box.dataset.size = `${cols}x${rows}`;
