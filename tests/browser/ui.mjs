@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
 import { attacks } from './attacks.mjs';
 import { forms } from './forms.mjs';
+import { keyboard } from './keyboard.mjs';
 import { states } from './states.mjs';
 import { terminalScenarios } from './terminal.mjs';
 
@@ -506,7 +507,7 @@ const scenarios = {
 };
 
 const tools = { options, base, seen, look, card, status, open, ask };
-Object.assign(scenarios, forms(tools), states(tools), attacks(tools));
+Object.assign(scenarios, forms(tools), states(tools), attacks(tools), keyboard(tools));
 Object.assign(scenarios, terminalScenarios({ seen, options, base, open, ask, look }));
 
 let failure = null;

@@ -266,6 +266,13 @@ def test_a_setting_that_waits_is_applied_by_the_button(ui):
     ui.ok("config", "unset", "tunnel.drainSeconds", "logging")
 
 
+def test_every_page_by_keyboard(ui):
+    seen = browse(ui, "everyPage", path=str(ui.trees["alpha"]))
+    assert seen["problems"] == [], "\n".join(seen["problems"])
+    for where, stops in seen["stops"].items():
+        assert stops[:2] == ["Skip to the page", "wos"] and len(stops) > 6, (where, stops)
+
+
 def test_offline_and_back(ui):
     def do(what):
         ui.ok(what)

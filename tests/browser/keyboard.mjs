@@ -1,0 +1,90 @@
+/* Scenarios of ui.mjs: every page by keyboard alone. */
+
+export function keyboard({ options, base, seen }) {
+    /* What has the focus: its name, and what is wrong with how it is seen. */
+    const focused = () => {
+        const e = document.activeElement;
+        if (e === document.body) {
+            return null;
+        }
+        const style = getComputedStyle(e);
+        const name = e.getAttribute('aria-label') ?? (e.innerText || e.id || e.tagName).trim().slice(0, 30);
+        if (e.classList.contains('xterm-helper-textarea')) {
+            return { name, isTerminal: true };
+        }
+        const ring = parseFloat(style.outlineWidth) + parseFloat(style.outlineOffset);
+        if (style.outlineStyle === 'none' || style.outlineWidth === '0px') {
+            return { name, problem: 'has no ring' };
+        }
+        const box = e.getBoundingClientRect();
+        for (let p = e.parentElement; p !== null && p !== document.body; p = p.parentElement) {
+            const by = p.getBoundingClientRect();
+            const does = getComputedStyle(p);
+            const isCut = (does.overflowX !== 'visible' && (box.left - ring < by.left || box.right + ring > by.right))
+                || (does.overflowY !== 'visible' && (box.top - ring < by.top || box.bottom + ring > by.bottom));
+            if (isCut) {
+                return { name, problem: `has its ring cut off by ${p.tagName} ${p.className}` };
+            }
+        }
+        const { x, y } = { x: box.left + box.width / 2, y: box.top + Math.min(box.height / 2, 12) };
+        const top = document.elementFromPoint(x, y);
+        return top === null || !(e.contains(top) || top.contains(e)) ? { name, problem: 'is not in view' } : { name };
+    };
+
+    /* From the page's beginning to its end with Tab. */
+    async function walk(page, where) {
+        const stops = [];
+        await page.evaluate(() => {
+            scrollTo(0, 0);
+            document.body.tabIndex = -1;
+            document.body.focus();
+            document.body.removeAttribute('tabindex');
+        });
+        for (let stop; stops.length < 400;) {
+            await page.keyboard.press(stop?.isTerminal ? 'Control+Shift+Enter' : 'Tab');
+            stop = await page.evaluate(focused);
+            if (stop === null) {
+                break;
+            }
+            stops.push(stop.name);
+            if (stop.problem !== undefined) {
+                seen.problems.push(`${where}: ${stop.name} ${stop.problem}`);
+            }
+        }
+        seen.stops[where] = stops;
+    }
+
+    return {
+        async everyPage({ page }) {
+            const path = encodeURIComponent(options.path);
+            seen.problems = [];
+            seen.stops = {};
+            const ready = {
+                '/': () => page.getByRole('link', { name: /^alpha-web/ }).waitFor(),
+                [`/worktree?path=${path}`]: () => page.getByRole('button', { name: 'Restart web' }).waitFor(),
+                [`/terminal?path=${path}`]: () => page.locator('.xtermbox[data-link=open][data-size]').waitFor(),
+                '/edge': () => page.getByRole('heading', { name: 'Routes' }).waitFor(),
+                '/devices': () => page.getByRole('heading', { name: 'Devices' }).waitFor(),
+                '/settings': () => page.getByRole('button', { name: 'Save' }).waitFor(),
+            };
+            await page.goto(`${base}/terminal?path=${path}`);
+            await page.getByRole('button', { name: 'New shell', exact: true }).click();
+            for (const [width, colorScheme] of [[1280, 'light'], [360, 'dark']]) {
+                await page.setViewportSize({ width, height: 800 });
+                await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+                for (const [at, wait] of Object.entries(ready)) {
+                    if (at === '/settings' && width > 360) {
+                        continue; /* the same hundred fields */
+                    }
+                    await page.goto(base + at);
+                    await wait();
+                    await walk(page, `${at.split('?')[0]} ${width}`);
+                }
+            }
+            await page.goto(`${base}/terminal?path=${path}`);
+            await page.locator('.xtermbox[data-link=open]').waitFor();
+            await page.getByRole('button', { name: /^Close / }).click();
+            await page.getByRole('heading', { name: 'No terminal is open here' }).waitFor();
+        },
+    };
+}
