@@ -62,7 +62,7 @@ export function keyboard({ options, base, seen }) {
             const ready = {
                 '/': () => page.getByRole('link', { name: /^alpha-web/ }).waitFor(),
                 [`/worktree?path=${path}`]: () => page.getByRole('button', { name: 'Restart web' }).waitFor(),
-                [`/terminal?path=${path}`]: () => page.locator('.xtermbox[data-link=open][data-size]').waitFor(),
+                [`/terminal?path=${path}`]: () => page.locator('.xtermbox:not(.foreign)[data-link=open][data-size]').waitFor(),
                 '/edge': () => page.getByRole('heading', { name: 'Routes' }).waitFor(),
                 '/devices': () => page.getByRole('heading', { name: 'Devices' }).waitFor(),
                 '/settings': () => page.getByRole('button', { name: 'Save' }).waitFor(),

@@ -191,9 +191,13 @@ class Session {
     private take(cols: number, rows: number) {
         if (cols !== this.term.cols || rows !== this.term.rows) {
             this.isOurs = false;
-            this.box.classList.add('foreign');
             this.term.resize(cols, rows);
         }
+        const fits = this.fit.proposeDimensions();
+        if (!this.isOurs && fits?.cols === cols && fits.rows === rows) {
+            this.isOurs = true; /* the one before was this view's too, said when its box was another */
+        }
+        this.box.classList.toggle('foreign', !this.isOurs);
         this.box.dataset.size = `${cols}x${rows}`;
     }
 
