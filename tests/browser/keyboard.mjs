@@ -81,6 +81,27 @@ export function keyboard({ options, base, seen }) {
                     await walk(page, `${at.split('?')[0]} ${width}`);
                 }
             }
+            /* What was pressed keeps the focus, whatever comes of it; a form begins in its first field. */
+            await page.goto(`${base}/worktree?path=${path}`);
+            const refused = { error: 'session-busy', message: 'not now' };
+            await page.route('**/worktrees/services/restart', async (route) => {
+                await page.locator('button[aria-busy=true]').waitFor();
+                await page.evaluate(() => new Promise((done) => {
+                    requestAnimationFrame(() => requestAnimationFrame(done));
+                }));
+                await route.fulfill({ status: 409, json: refused });
+            });
+            await page.getByRole('button', { name: 'Restart web' }).focus();
+            await page.keyboard.press('Enter');
+            await page.getByText('not now').waitFor();
+            seen.pressed = await page.evaluate(() => document.activeElement.getAttribute('aria-label'));
+            await page.getByRole('button', { name: 'Edit', exact: true }).focus();
+            await page.keyboard.press('Enter');
+            await page.getByRole('dialog').waitFor();
+            seen.begins = await page.evaluate(() => document.activeElement.labels?.[0]?.innerText);
+            await page.keyboard.press('Escape');
+            await page.getByRole('dialog').waitFor({ state: 'detached' });
+            seen.after = await page.evaluate(() => document.activeElement.getAttribute('aria-label'));
             await page.goto(`${base}/terminal?path=${path}`);
             await page.locator('.xtermbox[data-link=open]').waitFor();
             await page.getByRole('button', { name: /^Close / }).click();
