@@ -102,6 +102,10 @@ export function keyboard({ options, base, seen }) {
             await page.keyboard.press('Escape');
             await page.getByRole('dialog').waitFor({ state: 'detached' });
             seen.after = await page.evaluate(() => document.activeElement.getAttribute('aria-label'));
+            /* Its name is what one looks for: its state does not cut it off. */
+            await page.setViewportSize({ width: 360, height: 800 });
+            seen.cut = await page.locator('.service .name b').evaluateAll((all) =>
+                all.filter((b) => b.scrollWidth > b.clientWidth).map((b) => b.textContent));
             await page.goto(`${base}/terminal?path=${path}`);
             await page.locator('.xtermbox[data-link=open]').waitFor();
             await page.getByRole('button', { name: /^Close / }).click();

@@ -272,7 +272,7 @@ def test_every_page_by_keyboard(ui):
     for where, stops in seen["stops"].items():
         assert stops[:2] == ["Skip to the page", "wos"] and len(stops) > 6, (where, stops)
     assert seen["pressed"] == "Restart web" and seen["after"] == "Edit"
-    assert seen["begins"] == "Name on the board"
+    assert seen["begins"] == "Name on the board" and seen["cut"] == []
 
 
 def test_offline_and_back(ui):
