@@ -125,6 +125,7 @@ export function terminalScenarios({ seen, options, base, open, ask, look }) {
             await page.getByRole('button', { name: 'Screen reader' }).click();
             await page.getByRole('button', { name: 'Close build & test' }).click();
             await page.getByRole('link', { name: 'build & test' }).waitFor({ state: 'detached' });
+            await box(page, 'open').waitFor(); /* what is typed before goes nowhere */
             await type(page, 'exit 3');
             await page.getByText('It has ended (exit 3).').waitFor();
         },
