@@ -1,7 +1,7 @@
 /* terminal: see terminal.h. Called by shells.c and the API's exec and attach endpoints; loop
  * thread.
  *
- * Output goes into `replay`, and from there to each attachment at its own position (pump).
+ * Output goes into `replay`, and from there to each attachment (terminal_attachment.c).
  * Nothing is read before there was an attachment, or while one is paused that may lose nothing. */
 #include "daemon/terminal.h"
 
@@ -29,32 +29,17 @@ enum {
     END_GRACE_MS = 2000,
 };
 
-static void tell(struct terminal *t, enum terminal_change change)
+void terminal_tell(struct terminal *t, enum terminal_change change)
 {
     if (t->owner->on_change != NULL) {
         t->owner->on_change(t->owner->arg, t, change);
     }
 }
 
-static size_t attachment_count(const struct terminal *t)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < TERMINAL_ATTACHMENTS_MAX; i++) {
-        count += t->attachments[i] != NULL ? 1 : 0;
-    }
-    return count;
-}
-
-/* One that gets every byte: the program goes at its pace. */
-static bool is_exact(const struct terminal_attachment *a)
-{
-    return a != NULL && a->ops.on_skip == NULL;
-}
-
 static bool may_read(const struct terminal *t)
 {
     for (size_t i = 0; i < TERMINAL_ATTACHMENTS_MAX; i++) {
-        if (is_exact(t->attachments[i]) && t->attachments[i]->paused) {
+        if (terminal_attachment_is_exact(t->attachments[i]) && t->attachments[i]->paused) {
             return false;
         }
     }
@@ -101,7 +86,7 @@ void terminal_free(struct terminal *t)
     terminal_left_remove(t);
     for (size_t i = 0; i < TERMINALS_MAX; i++) {
         if (t->owner->items[i] == t) {
-            tell(t, TERMINAL_REMOVED);
+            terminal_tell(t, TERMINAL_REMOVED);
             t->owner->items[i] = NULL;
         }
     }
@@ -130,57 +115,16 @@ static void replay_trim(struct terminal *t)
     uint64_t keep_from = UINT64_MAX;
     for (size_t i = 0; i < TERMINAL_ATTACHMENTS_MAX; i++) {
         const struct terminal_attachment *a = t->attachments[i];
-        keep_from = is_exact(a) && a->seq < keep_from ? a->seq : keep_from;
+        keep_from = terminal_attachment_is_exact(a) && a->seq < keep_from ? a->seq : keep_from;
     }
     scrollback_trim(&t->replay, keep_from);
-}
-
-/* The next thing this one has not been told; false when there is none. It may detach itself. */
-static bool attachment_step(struct terminal *t, struct terminal_attachment *a)
-{
-    if (a->ops.on_size != NULL && (a->cols != t->cols || a->rows != t->rows)) {
-        a->cols = t->cols;
-        a->rows = t->rows;
-        a->ops.on_size(a->arg, t->cols, t->rows);
-        return true;
-    }
-    if (a->seq < t->replay.start) {
-        CHECK(!is_exact(a));
-        a->seq = scrollback_resume(&t->replay, a->seq);
-        a->ops.on_skip(a->arg, a->seq);
-        return true;
-    }
-    unsigned stream;
-    uint64_t seq = a->seq;
-    struct str piece = scrollback_piece(&t->replay, seq, READ_MAX, &stream);
-    if (piece.len > 0) {
-        a->seq += piece.len;
-        a->ops.on_output(a->arg, seq, (enum terminal_stream)stream, piece);
-        return true;
-    }
-    if (t->drained && !a->told) {
-        a->told = true;
-        a->ops.on_exit(a->arg, t->status);
-    }
-    return false;
-}
-
-static void attachment_pump(struct terminal *t, size_t index)
-{
-    struct terminal_attachment *a = t->attachments[index];
-    while (a != NULL && t->attachments[index] == a && !a->paused) {
-        CHECK(a->magic == ATTACHMENT_MAGIC);
-        if (!attachment_step(t, a)) {
-            return;
-        }
-    }
 }
 
 /* A program that writes without end, watched by those who may skip: the daemon has other work. */
 static void rest_after_full_turn(struct terminal *t)
 {
     for (size_t i = 0; i < TERMINAL_ATTACHMENTS_MAX; i++) {
-        if (is_exact(t->attachments[i])) {
+        if (terminal_attachment_is_exact(t->attachments[i])) {
             return;
         }
     }
@@ -234,17 +178,15 @@ static void terminal_pump(struct terminal *t)
     bool was_drained = t->drained;
     t->drained = over && t->sources[0].fd < 0 && t->sources[1].fd < 0;
     if (t->drained && !was_drained) {
-        tell(t, TERMINAL_EXITED);
+        terminal_tell(t, TERMINAL_EXITED);
     }
-    for (size_t i = 0; i < TERMINAL_ATTACHMENTS_MAX; i++) {
-        attachment_pump(t, i);
-    }
+    terminal_attachments_pump(t);
     replay_trim(t);
     sources_update(t);
     if (over && !t->drained && may_read(t)) {
         loop_timer_set(&t->pump, 0); /* more than one turn's reading is left */
     }
-    if (attachment_count(t) == 0 && t->drained && (!was_drained || t->keep_ms == 0) &&
+    if (terminal_viewers(t) == 0 && t->drained && (!was_drained || t->keep_ms == 0) &&
         t->was_attached) {
         loop_timer_set(&t->linger, t->keep_ms);
     }
@@ -290,7 +232,7 @@ static void terminal_on_exit(void *arg, int status)
 static void terminal_on_linger(void *arg)
 {
     struct terminal *t = arg;
-    CHECK(t->magic == TERMINAL_MAGIC && attachment_count(t) == 0);
+    CHECK(t->magic == TERMINAL_MAGIC && terminal_viewers(t) == 0);
     if (t->process == NULL) {
         terminal_free(t);
         return;
@@ -465,11 +407,6 @@ int terminal_status(const struct terminal *t)
     return t->status;
 }
 
-size_t terminal_viewers(const struct terminal *t)
-{
-    return attachment_count(t);
-}
-
 uint64_t terminal_output(const struct terminal *t)
 {
     return scrollback_end(&t->replay);
@@ -491,64 +428,6 @@ void terminal_end(struct terminal *t)
         terminal_hang_up(t);
         subprocess_stop(t->process, END_GRACE_MS);
     }
-}
-
-struct terminal_attachment *terminal_attach(struct terminal *t, uint64_t since,
-                                            const struct terminal_ops *ops, void *arg,
-                                            struct err *err)
-{
-    CHECK(t->magic == TERMINAL_MAGIC);
-    size_t slot = 0;
-    while (slot < TERMINAL_ATTACHMENTS_MAX && t->attachments[slot] != NULL) {
-        slot++;
-    }
-    if (slot == TERMINAL_ATTACHMENTS_MAX) {
-        (void)err_set(err, ERR_BUSY, "%d clients are attached to this terminal already",
-                      TERMINAL_ATTACHMENTS_MAX);
-        return NULL;
-    }
-    uint64_t end = scrollback_end(&t->replay);
-    uint64_t first = ops->on_skip == NULL ? t->replay.start : 0;
-    struct terminal_attachment *a = xcalloc(1, sizeof(*a));
-    *a = (struct terminal_attachment){.magic = ATTACHMENT_MAGIC,
-                                      .terminal = t,
-                                      .ops = *ops,
-                                      .arg = arg,
-                                      .seq = since < first ? first : (since > end ? end : since)};
-    t->attachments[slot] = a;
-    t->was_attached = true;
-    loop_timer_clear(&t->linger);
-    loop_timer_set(&t->pump, 0);
-    tell(t, TERMINAL_ATTACHED);
-    return a;
-}
-
-void terminal_detach(struct terminal_attachment *a)
-{
-    if (a == NULL) {
-        return;
-    }
-    CHECK(a->magic == ATTACHMENT_MAGIC);
-    struct terminal *t = a->terminal;
-    for (size_t i = 0; i < TERMINAL_ATTACHMENTS_MAX; i++) {
-        if (t->attachments[i] == a) {
-            t->attachments[i] = NULL;
-        }
-    }
-    a->magic = 0;
-    free(a);
-    if (attachment_count(t) == 0) {
-        loop_timer_set(&t->linger, t->drained ? t->keep_ms : t->linger_ms);
-    }
-    loop_timer_set(&t->pump, 0); /* reading may go on */
-    tell(t, TERMINAL_DETACHED);
-}
-
-void terminal_pause(struct terminal_attachment *a, bool paused)
-{
-    CHECK(a->magic == ATTACHMENT_MAGIC);
-    a->paused = paused;
-    loop_timer_set(&a->terminal->pump, 0);
 }
 
 bool terminal_write(struct terminal *t, struct str data)

@@ -14,6 +14,9 @@
  * A paused attachment stops reading for all (the program blocks): nothing is dropped. Unless it
  * has on_skip: then the program goes on, and what this one missed beyond the replay is skipped.
  *
+ * Of several clients one answers what the program asks of its terminal: who attached, typed or
+ * resized last (terminal_act). The others are told that it is not theirs (on_answers).
+ *
  * A terminal ends by itself: keep_ms after its program has ended and nobody is attached any more,
  * or after linger_ms without any attachment (SIGHUP to its session, later SIGKILL). Then
  * its id is unknown. The next daemon ends what runs when this one is killed. Clients never free it.
@@ -73,6 +76,9 @@ struct terminal_ops {
     void (*on_size)(void *arg, uint16_t cols, uint16_t rows);
     /* Output goes on at `seq`: what is between is gone. NULL: nothing may be skipped. */
     void (*on_skip)(void *arg, uint64_t seq);
+    /* Whether what the program asks from now on is this one's to answer, at first and when it
+     * changes. May be NULL: that one answers always. */
+    void (*on_answers)(void *arg, bool yours);
 };
 
 enum terminal_change { TERMINAL_ATTACHED, TERMINAL_DETACHED, TERMINAL_EXITED, TERMINAL_REMOVED };
@@ -111,6 +117,8 @@ struct terminal_attachment *terminal_attach(struct terminal *t, uint64_t since,
                                             const struct terminal_ops *ops, void *arg,
                                             struct err *err);
 void terminal_detach(struct terminal_attachment *a); /* NULL is allowed */
+/* Its client typed or resized: what the program asks is its to answer, as after terminal_attach. */
+void terminal_act(struct terminal_attachment *a);
 /* No on_output until resumed. */
 void terminal_pause(struct terminal_attachment *a, bool paused);
 

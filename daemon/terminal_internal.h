@@ -1,4 +1,5 @@
-/* terminal_internal: what terminal.c (one terminal) and terminals.c (all of them) share. */
+/* terminal_internal: what terminal.c (one terminal), terminal_attachment.c (one client of it) and
+ * terminals.c (all terminals) share. */
 #ifndef WOS_DAEMON_TERMINAL_INTERNAL_H
 #define WOS_DAEMON_TERMINAL_INTERNAL_H
 
@@ -18,7 +19,10 @@ struct terminal_attachment {
     struct terminal_ops ops;
     void *arg; /* borrowed */
     uint64_t seq;
+    uint64_t acted;      /* the terminal's count when its client did something last */
     uint16_t cols, rows; /* what on_size was told */
+    bool answers;        /* what on_answers was told, if it was */
+    bool answers_told;
     bool paused;
     bool told; /* on_exit was called */
 };
@@ -49,6 +53,7 @@ struct terminal {
     bool input_closing;
     struct scrollback replay;
     struct terminal_attachment *attachments[TERMINAL_ATTACHMENTS_MAX];
+    uint64_t acts; /* what clients did, counted */
     uint16_t cols, rows;
     bool was_attached;
     bool is_resting; /* until the timer: nothing is read */
@@ -70,6 +75,12 @@ struct terminals {
 
 /* SIGHUP to the program's session, and what spec.hangup reaches; only while it runs. */
 void terminal_hang_up(struct terminal *t);
+/* To who observes them all. */
+void terminal_tell(struct terminal *t, enum terminal_change change);
+/* What each attachment was not told yet. They may detach themselves. */
+void terminal_attachments_pump(struct terminal *t);
+/* One that gets every byte: the program goes at its pace. False for NULL. */
+bool terminal_attachment_is_exact(const struct terminal_attachment *a);
 /* Signals nobody. */
 void terminal_free(struct terminal *t);
 

@@ -169,6 +169,14 @@ char *terminal_say_size(uint16_t cols, uint16_t rows)
     return json_print(message);
 }
 
+char *terminal_say_answers(bool yours)
+{
+    autojson cJSON *message = cJSON_CreateObject();
+    json_add_str(message, "type", "answers");
+    json_add_bool(message, "yours", yours);
+    return json_print(message);
+}
+
 static char *say_seq(const char *type, uint64_t seq)
 {
     autojson cJSON *message = cJSON_CreateObject();

@@ -14,6 +14,8 @@
  *     {"type":"attached","seq":N}            after a hello with "skip", first: output before N was
  *                                      there already; what it asks a terminal is not to be answered
  *     {"type":"size","cols":N,"rows":N}      after such a hello: now, and when it changes
+ *     {"type":"answers","yours":B}           after such a hello: whether what the program asks of a
+ *                                            terminal from now on is this client's to answer
  *     {"type":"skipped","seq":N}             after such a hello: output goes on there
  *     {"type":"error","fatal":true,"message":S}
  * "data" is UTF-8: a character cut by the end of a chunk comes with the next one, bytes that
@@ -77,6 +79,7 @@ void terminal_binary_head(uint64_t seq, uint8_t out[TERMINAL_BINARY_HEAD]);
 char *terminal_say_taken(uint64_t bytes);
 char *terminal_say_attached(uint64_t seq);
 char *terminal_say_size(uint16_t cols, uint16_t rows);
+char *terminal_say_answers(bool yours);
 char *terminal_say_skipped(uint64_t seq);
 char *terminal_say_exit(int status);
 char *terminal_say_error(const char *message);

@@ -116,6 +116,13 @@ static void attach_on_skip(void *arg, uint64_t seq)
     attach_say(a, terminal_say_skipped(seq));
 }
 
+static void attach_on_answers(void *arg, bool yours)
+{
+    struct attach *a = arg;
+    CHECK(a->magic == ATTACH_MAGIC);
+    attach_say(a, terminal_say_answers(yours));
+}
+
 static const struct terminal_ops attach_terminal_ops = {
     .on_output = attach_on_output,
     .on_exit = attach_on_exit,
@@ -128,6 +135,7 @@ static const struct terminal_ops skipping_terminal_ops = {
     .on_taken = attach_on_taken,
     .on_size = attach_on_size,
     .on_skip = attach_on_skip,
+    .on_answers = attach_on_answers,
 };
 
 /* --- from the client ------------------------------------------------------------------------ */
@@ -165,6 +173,7 @@ static void on_input(struct attach *a, struct terminal *t, struct str data)
         return;
     }
     a->written += data.len;
+    terminal_act(a->attachment);
 }
 
 static void on_message(struct attach *a, struct terminal *t, const struct terminal_message *message)
@@ -186,6 +195,7 @@ static void on_message(struct attach *a, struct terminal *t, const struct termin
         break;
     case TERMINAL_MESSAGE_RESIZE:
         terminal_resize(t, message->cols, message->rows);
+        terminal_act(a->attachment);
         break;
     case TERMINAL_MESSAGE_HELLO:
     case TERMINAL_MESSAGE_OTHER: /* for a newer daemon */

@@ -125,6 +125,7 @@ export function terminalScenarios({ seen, options, base, open, ask, look }) {
             await page.getByRole('button', { name: 'Screen reader' }).click();
             await page.getByRole('button', { name: 'Close build & test' }).click();
             await page.getByRole('link', { name: 'build & test' }).waitFor({ state: 'detached' });
+            await box(page, 'open').waitFor(); /* what is typed before goes nowhere */
             await type(page, 'exit 3');
             await page.getByText('It has ended (exit 3).').waitFor();
         },
@@ -146,15 +147,48 @@ export function terminalScenarios({ seen, options, base, open, ask, look }) {
             await shows(other.page, 'from-two-2');
             const mine = await size(other.page);
             await page.waitForFunction((s) => document.querySelector('.xtermbox').dataset.size === s, mine);
+            /* What is beside a screen that is smaller than its box is the page. */
+            seen.beside = [];
+            for (const colorScheme of ['light', 'dark']) {
+                await page.emulateMedia({ colorScheme });
+                await page.waitForFunction((is) => matchMedia(`(prefers-color-scheme: ${is})`).matches, colorScheme);
+                seen.beside.push(await page.evaluate(() => {
+                    const box = document.querySelector('.xtermbox').getBoundingClientRect();
+                    const colour = (e) => getComputedStyle(e).backgroundColor;
+                    const at = (x, y) => colour(document.elementsFromPoint(x, y)
+                        .find((e) => colour(e) !== 'rgba(0, 0, 0, 0)'));
+                    return [[box.right - 20, box.top + 20], [box.left + 20, box.bottom - 20], [box.left + 20, box.top + 20]]
+                        .map(([x, y]) => at(x, y) === colour(document.body));
+                }));
+            }
+            await look(page, 'terminal-smaller');
             await type(other.page, QUESTION);
             await shows(other.page, 'asked-1');
             seen.tidy = [await isTidy(other.page, 'once')];
-            /* Who types has it at their size again. */
+            /* Who types has it at their size again. Of two of the same size one answers too. */
             await type(page, 'echo wide-$((2+2))');
             await shows(other.page, 'wide-4');
             seen.sizes = [mine, await size(page)];
             await other.page.waitForFunction((s) => document.querySelector('.xtermbox').dataset.size === s,
                 await size(page));
+            await other.page.setViewportSize(page.viewportSize());
+            await type(other.page, 'echo same-$((3+3))');
+            await shows(page, 'same-6');
+            seen.same = await size(page) === await size(other.page) && await size(page) === seen.sizes[1];
+            for (const [who, word] of [[page, 'left'], [other.page, 'right']]) {
+                await type(who, QUESTION.replace('asked', word));
+                await shows(page, `${word}-1`);
+                seen.tidy.push(await isTidy(page, word));
+            }
+            /* A program that wants to know is told that somebody came, by a view that did not answer. */
+            await page.getByRole('button', { name: 'Copy', exact: true }).focus();
+            await type(other.page, "printf '\\033[?1004h'; cat");
+            await shows(page, '^[[I');
+            await page.locator('.xterm-helper-textarea').focus();
+            await shows(page, '^[[I^[[I');
+            await page.keyboard.press('Control+c');
+            await type(page, "printf '\\033[?1004l'; echo calm-$((4+4))");
+            await shows(page, 'calm-8');
             await ask('restart');
             await page.getByText('This terminal is no more').first().waitFor();
             await look(page, 'terminal-gone');

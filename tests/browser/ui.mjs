@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
 import { attacks } from './attacks.mjs';
 import { forms } from './forms.mjs';
+import { keyboard } from './keyboard.mjs';
 import { states } from './states.mjs';
 import { terminalScenarios } from './terminal.mjs';
 
@@ -270,6 +271,78 @@ const scenarios = {
         seen.html = (await page.content()).includes(options.secret);
     },
 
+    async unsaved({ page }) {
+        const field = page.getByLabel(options.key, { exact: true });
+        const question = page.getByRole('dialog', { name: 'Leave without saving?' });
+        const link = (name) => page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name });
+        const edge = page.getByRole('heading', { name: 'Routes' });
+        const press = (name) => question.getByRole('button', { name, exact: true }).click();
+        const stays = async () => { /* with what was typed, at its own address */
+            await question.waitFor();
+            await press('Stay');
+            await question.waitFor({ state: 'detached' });
+            return await field.inputValue() === '321' && new URL(page.url()).pathname === '/settings';
+        };
+        seen.stays = [];
+        await page.goto(`${base}/edge`);
+        await link('Settings').click();
+        /* Nothing changed, or not any more: nothing is asked. */
+        await field.fill('321');
+        await field.fill('');
+        await link('Edge').click();
+        await edge.waitFor();
+        await page.goBack();
+        await field.waitFor();
+        await page.goBack();
+        await edge.waitFor();
+        await page.goForward();
+        /* A link, the browser's buttons, a dialog that is closed. */
+        await field.fill('321');
+        await link('Settings').click(); /* the page itself */
+        await page.goBack();
+        await link('Edge').click();
+        await question.waitFor();
+        await look(page, 'settings-leave', ['desktop', 'phone-dark']);
+        seen.stays.push(await stays());
+        for (let times = 0; times < 2; times++) {
+            await page.evaluate(() => history.back());
+            seen.stays.push(await stays());
+        }
+        await page.evaluate(() => history.back());
+        await question.waitFor();
+        await page.keyboard.press('Escape');
+        await question.waitFor({ state: 'detached' });
+        /* The browser asks for itself when its tab goes. */
+        const asked = () => new Promise((done) => {
+            page.once('dialog', (dialog) => dialog.dismiss().then(() => done(dialog.type())));
+        });
+        const closing = asked();
+        await page.close({ runBeforeUnload: true });
+        seen.closing = await closing;
+        seen.stays.push(await field.inputValue() === '321');
+        /* Back, all the same; forward comes to a form without it. */
+        await page.evaluate(() => history.back());
+        await question.waitFor();
+        await press('Leave');
+        await edge.waitFor();
+        seen.left = new URL(page.url()).pathname;
+        await page.goForward();
+        await field.waitFor();
+        seen.value = await field.inputValue();
+        /* By a link; and after saving nothing is asked. */
+        await field.fill('321');
+        await link('Worktrees').click();
+        await press('Leave');
+        await status(page, 'alpha', /./);
+        await link('Settings').click();
+        await field.fill('321');
+        await page.getByRole('button', { name: 'Save 1' }).click();
+        await page.getByText(/^Saved\./).waitFor();
+        await link('Edge').click();
+        await edge.waitFor();
+        seen.questions = await question.count();
+    },
+
     async flood({ page }) {
         await page.goto(`${base}/worktree?path=${encodeURIComponent(options.path)}`);
         const log = page.getByRole('log');
@@ -434,7 +507,7 @@ const scenarios = {
 };
 
 const tools = { options, base, seen, look, card, status, open, ask };
-Object.assign(scenarios, forms(tools), states(tools), attacks(tools));
+Object.assign(scenarios, forms(tools), states(tools), attacks(tools), keyboard(tools));
 Object.assign(scenarios, terminalScenarios({ seen, options, base, open, ask, look }));
 
 let failure = null;

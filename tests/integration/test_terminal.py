@@ -197,6 +197,27 @@ def test_several_viewers(ui, api):
         assert api.get("/terminals").json["terminals"][0]["viewers"] == 2
 
 
+def test_one_viewer_answers(ui, api):
+    """The one that came, typed or resized last, whatever their sizes: the others are told."""
+    terminal = opened(ui, api)
+
+    def turns(viewer):
+        return [m["yours"] for m in viewer.said if m["type"] == "answers"]
+    with Viewer(ui, terminal) as one:
+        one.until(lambda: turns(one) == [True])
+        with Viewer(ui, terminal) as two:
+            two.until(lambda: turns(two) == [True])
+            one.until(lambda: turns(one) == [True, False])
+            one.type("echo one-$((1))")
+            two.shows(b"one-1\r\n")
+            assert turns(two) == [True, False], "told before what it caused"
+            two.ws.send({"type": "resize", "cols": 80, "rows": 24})  # as it was
+            one.until(lambda: turns(one) == [True, False, True, False])
+            assert turns(two) == [True, False]
+            two.until(lambda: turns(two) == [True, False, True])
+        one.until(lambda: turns(one) == [True, False, True, False, True])
+
+
 def test_replay_from_where_one_was(ui, api):
     terminal = opened(ui, api)
     with Viewer(ui, terminal) as one:

@@ -47,7 +47,8 @@ def test_a_shell(ui):
 def test_two_browsers_and_a_restart(ui):
     seen = browse(ui, "terminalTwo", lambda what: ui.ok(what) and "", path=path(ui))
     assert seen["sizes"][0] != seen["sizes"][1]
-    assert seen["tidy"] == [True], "one view answers"
+    assert seen["beside"] == [[True, True, False]] * 2
+    assert seen["same"] and seen["tidy"] == [True] * 3, "one view answers"
 
 
 def test_a_service(ui):

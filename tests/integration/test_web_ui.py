@@ -244,6 +244,15 @@ def test_settings(ui):
     ui.ok("config", "unset", key)
 
 
+def test_leaving_with_unsaved_settings(ui):
+    key = "tunnel.limits.resetsMax"
+    seen = browse(ui, "unsaved", key=key)
+    assert seen["stays"] == [True] * 4 and seen["closing"] == "beforeunload"
+    assert seen["left"] == "/edge" and seen["value"] == "" and seen["questions"] == 0
+    assert json.loads((ui.home / "config.json").read_text())["tunnel"]["limits"]["resetsMax"] == 321
+    ui.ok("config", "unset", key)
+
+
 def test_a_setting_that_waits_is_applied_by_the_button(ui):
     before = ui.daemon_pid()
     gateway = ui.gateway_pid()
@@ -255,6 +264,15 @@ def test_a_setting_that_waits_is_applied_by_the_button(ui):
     assert ui.daemon_pid() != before and ui.gateway_pid() == gateway
     assert ui.get("alpha-web", "/hello").status == 200
     ui.ok("config", "unset", "tunnel.drainSeconds", "logging")
+
+
+def test_every_page_by_keyboard(ui):
+    seen = browse(ui, "everyPage", path=str(ui.trees["alpha"]))
+    assert seen["problems"] == [], "\n".join(seen["problems"])
+    for where, stops in seen["stops"].items():
+        assert stops[:2] == ["Skip to the page", "wos"] and len(stops) > 6, (where, stops)
+    assert seen["pressed"] == "Restart web" and seen["after"] == "Edit"
+    assert seen["begins"] == "Name on the board" and seen["cut"] == []
 
 
 def test_offline_and_back(ui):

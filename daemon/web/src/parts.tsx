@@ -88,7 +88,8 @@ export function Icon({ name }: { name: keyof typeof ICONS }) {
 }
 
 /* A modal dialog that Escape and a click beside it close: one that begins there too, so that a selection
- * dragged out of a field does not. However it goes, the focus is where it was before. */
+ * dragged out of a field does not. The focus is on its first field, if it has one, and however it goes, where
+ * it was before. */
 export function Dialog({ title, onClose, children }:
 { title: string; onClose: () => void; children: ComponentChildren }) {
     const ref = useRef<HTMLDialogElement>(null);
@@ -96,6 +97,7 @@ export function Dialog({ title, onClose, children }:
     useEffect(() => {
         const before = document.activeElement as HTMLElement | null;
         ref.current!.showModal();
+        ref.current!.querySelector<HTMLElement>('input, select, textarea')?.focus();
         return () => before?.focus(); /* no browser does it for a dialog that is taken away open */
     }, []);
     return <dialog ref={ref} aria-label={title} onClose={onClose}
@@ -110,12 +112,14 @@ export function Dialog({ title, onClose, children }:
     </dialog>;
 }
 
-/* A button that waits for what it started; what went wrong goes to onError. */
+/* A button that waits for what it started; what went wrong goes to onError. While it cannot be pressed it
+ * keeps the focus, which a disabled one would lose to nothing. */
 export function Action({ run, onError, children, kind, disabled, label }: {
     run: () => Promise<unknown>; onError: (error?: ApiError) => void; children: ComponentChildren;
     kind?: string; disabled?: boolean; label?: string;
 }) {
     const [busy, setBusy] = useState(false);
+    const isOff = disabled === true || busy;
     const click = async () => {
         setBusy(true);
         onError(undefined);
@@ -128,6 +132,6 @@ export function Action({ run, onError, children, kind, disabled, label }: {
         }
         setBusy(false);
     };
-    return <button type="button" class={kind} disabled={disabled || busy} onClick={click}
+    return <button type="button" class={kind} aria-disabled={isOff} onClick={isOff ? undefined : click}
         aria-label={label} title={label} aria-busy={busy}>{children}</button>;
 }

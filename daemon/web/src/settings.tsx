@@ -1,8 +1,9 @@
 /* config.json, key by key, from the daemon's own table of keys. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { ApiError, call, get, useLoaded } from './api';
-import { Await, ErrorNote, Note } from './parts';
+import { Await, Dialog, ErrorNote, Note } from './parts';
 import { RestartNote } from './restart';
+import { useLeaving } from './router';
 import type { Problem, SettingKey } from './types';
 
 type Value = string | number | boolean | string[] | Record<string, unknown> | undefined;
@@ -144,6 +145,17 @@ function useRoomFor(bar: { current: HTMLElement | null }) {
     }, []);
 }
 
+function LeaveDialog({ count }: { count: number }) {
+    const { leave, stay } = useLeaving(count > 0);
+    return leave === undefined ? null : <Dialog title="Leave without saving?" onClose={stay}>
+        <p>{count === 1 ? 'One setting was changed and is' : `${count} settings were changed and are`} not saved.</p>
+        <div class="buttons">
+            <button type="button" onClick={stay}>Stay</button>
+            <button type="button" class="danger" onClick={leave}>Leave</button>
+        </div>
+    </Dialog>;
+}
+
 function Form({ of, reload }: { of: SettingsData; reload: () => void }) {
     const [changes, setChanges] = useState(new Map<string, Value>());
     const [filter, setFilter] = useState('');
@@ -155,11 +167,13 @@ function Form({ of, reload }: { of: SettingsData; reload: () => void }) {
     const problemOf = (key: SettingKey) => (fields.find((f) => isAbout(f, key))
         ?? of.problems.map((p) => ({ field: p.key, message: p.message })).find((f) => isAbout(f, key)))?.message;
     const change = (key: string, value: Value) => {
-        const next = new Map(changes);
         const isSame = !of.secrets.has(key) && shown(value) === shown(valueAt(of.config, key));
-        isSame ? next.delete(key) : next.set(key, value);
         setSaved(false);
-        setChanges(next);
+        setChanges((now) => {
+            const next = new Map(now);
+            isSame ? next.delete(key) : next.set(key, value);
+            return next;
+        });
     };
     const save = async (event: Event) => {
         event.preventDefault();
@@ -168,7 +182,9 @@ function Form({ of, reload }: { of: SettingsData; reload: () => void }) {
         try {
             await call('POST', '/settings/config', { set, unset });
             setSaved(true);
-            setChanges(new Map());
+            /* What was typed meanwhile is still to be saved. */
+            setChanges((now) => new Map([...now].filter(([key, value]) =>
+                !changes.has(key) || value !== changes.get(key))));
             setError(undefined);
             reload();
         } catch (e) {
@@ -187,7 +203,7 @@ function Form({ of, reload }: { of: SettingsData; reload: () => void }) {
     const keys = of.keys.filter((k) => `${k.key} ${k.doc}`.toLowerCase().includes(text));
     const groups = [...new Set(keys.map((k) => group(k.key)))];
     const unknown = fields.filter((f) => !of.keys.some((k) => isAbout(f, k)));
-    return <form class="settings" onSubmit={save}>
+    return <><LeaveDialog count={changes.size} /><form class="settings" onSubmit={save}>
         <div class="sticky" ref={bar}>
             <div class="title"><h1>Settings</h1>
                 <input type="search" class="search" placeholder="Find a key" aria-label="Find a key" value={filter}
@@ -211,7 +227,7 @@ function Form({ of, reload }: { of: SettingsData; reload: () => void }) {
                 onChange={(value) => change(k.key, value)} onClear={() => change(k.key, undefined)} />)}
         </section>)}
         {groups.length === 0 && <p class="empty">No key matches “{filter}”.</p>}
-    </form>;
+    </form></>;
 }
 
 export function Settings() {

@@ -15,6 +15,8 @@ export interface Handlers {
     /* What was shown is not the whole story: from here on it is right again. */
     onSkip: () => void;
     onSize: (cols: number, rows: number) => void;
+    /* Whether what the program asks from here on is this view's to answer. */
+    onAnswers: (isOurs: boolean) => void;
     onLink: (link: Link, message?: string) => void;
 }
 
@@ -120,6 +122,9 @@ export class TerminalSocket {
             break;
         case 'size':
             this.on.onSize(message.cols, message.rows);
+            break;
+        case 'answers':
+            this.on.onAnswers(message.yours);
             break;
         case 'taken':
             this.taken = message.bytes;

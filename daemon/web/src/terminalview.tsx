@@ -43,6 +43,9 @@ class Session {
     ctrl = false;
     private fit = new FitAddon();
     private isOurs = true; /* its size is this view's; else that of whoever typed last */
+    private answers = true; /* what the program asks is this view's to answer: the daemon says so */
+    private isAnswering = false; /* what xterm.js says now is no typing */
+    private isComing = false; /* the focus is: a report of it is a person's doing */
     private replaying = 0; /* pieces of replay that are not on the screen yet */
 
     constructor(private box: HTMLElement, shell: Shell, readerMode: boolean,
@@ -61,6 +64,7 @@ class Session {
             onOutput: (bytes, isReplay) => this.show(bytes, isReplay),
             onSkip: () => this.term.write('\x1bc\x1b[2m[output was left out here]\x1b[0m\r\n'),
             onSize: (cols, rows) => this.take(cols, rows),
+            onAnswers: (yours) => this.term.write('', () => { this.answers = yours; }), /* in its turn */
             onLink,
         }, () => ({ cols: this.term.cols, rows: this.term.rows }));
         this.hearQuestions();
@@ -68,7 +72,8 @@ class Session {
         this.term.onBinary((text) => this.socket.write(Uint8Array.from(text, (c) => c.charCodeAt(0))));
         this.term.onResize(({ cols, rows }) => this.isOurs && this.socket.resize(cols, rows));
         this.term.attachCustomKeyEventHandler((event) => this.key(event));
-        this.term.textarea!.addEventListener('focus', this.claim);
+        box.addEventListener('focus', this.come, true);
+        this.term.textarea!.addEventListener('focus', () => { this.isComing = false; });
         window.addEventListener('resize', this.refit);
         dark.addEventListener('change', this.recolour);
         const area = this.term.textarea!;
@@ -78,6 +83,7 @@ class Session {
     }
 
     close() {
+        this.box.removeEventListener('focus', this.come, true);
         window.removeEventListener('resize', this.refit);
         dark.removeEventListener('change', this.recolour);
         this.socket.close();
@@ -130,20 +136,24 @@ class Session {
     /* Questions of a replay were answered when they were asked, or nobody waits any more: the shell would
      * take the answer for something typed. Of several views one answers. */
     private mayAnswer() {
-        return this.isOurs && this.replaying === 0;
+        return this.answers && this.replaying === 0;
     }
 
     private hearQuestions() {
         const parser = this.term.parser;
-        const drop = () => !this.mayAnswer();
+        const drop = () => {
+            this.isAnswering = this.mayAnswer();
+            queueMicrotask(() => { this.isAnswering = false; }); /* it answers before that, if at all */
+            return !this.isAnswering;
+        };
         CSI_QUESTIONS.forEach((id) => parser.registerCsiHandler(id, drop));
         parser.registerDcsHandler(DCS_QUESTION, drop);
         OSC_COLOURS.forEach((id) => parser.registerOscHandler(id, (data) => data.includes('?') && drop()));
     }
 
     private typed(text: string) {
-        if (FOCUS_REPORT.test(text)) {
-            if (this.mayAnswer()) {
+        if (FOCUS_REPORT.test(text) || this.isAnswering) {
+            if (this.isComing || this.mayAnswer()) {
                 this.socket.type(text);
             }
             return;
@@ -160,11 +170,20 @@ class Session {
     }
 
     /* Whoever types here sees it at this view's size. */
-    private claim = () => {
-        if (!this.isOurs) {
+    private claim() {
+        if (!this.isOurs || !this.answers) {
             this.isOurs = true;
+            this.box.classList.remove('foreign');
             this.fit.fit();
             this.socket.resize(this.term.cols, this.term.rows);
+        }
+    }
+
+    /* Before xterm.js knows, which may have to report it. */
+    private come = (event: Event) => {
+        if (event.target === this.term.textarea) {
+            this.claim();
+            this.isComing = true;
         }
     };
 
@@ -174,6 +193,11 @@ class Session {
             this.isOurs = false;
             this.term.resize(cols, rows);
         }
+        const fits = this.fit.proposeDimensions();
+        if (!this.isOurs && fits?.cols === cols && fits.rows === rows) {
+            this.isOurs = true; /* the one before was this view's too, said when its box was another */
+        }
+        this.box.classList.toggle('foreign', !this.isOurs);
         this.box.dataset.size = `${cols}x${rows}`;
     }
 

@@ -26,6 +26,8 @@ struct watcher {
     int exits;
     int status;
     int skips;
+    int answers;       /* 0: not told yet; 1, 2: told no, yes */
+    size_t answers_at; /* output before that */
     uint16_t cols, rows;
     struct terminal_attachment *attachment;
     size_t detach_after; /* bytes; 0: never */
@@ -63,7 +65,7 @@ static void on_taken(void *arg, uint64_t total)
     w->taken = total;
 }
 
-static const struct terminal_ops ops = {on_output, on_exit_seen, on_taken, NULL, NULL};
+static const struct terminal_ops ops = {on_output, on_exit_seen, on_taken, NULL, NULL, NULL};
 
 static void on_size(void *arg, uint16_t cols, uint16_t rows)
 {
@@ -80,7 +82,16 @@ static void on_skip(void *arg, uint64_t seq)
     w->next = seq;
 }
 
-static const struct terminal_ops skipping = {on_output, on_exit_seen, on_taken, on_size, on_skip};
+static void on_answers(void *arg, bool yours)
+{
+    struct watcher *w = arg;
+    assert_int_not_equal(w->answers, yours ? 2 : 1);
+    w->answers_at = w->out.len;
+    w->answers = yours ? 2 : 1;
+}
+
+static const struct terminal_ops skipping = {on_output, on_exit_seen, on_taken,
+                                             on_size,   on_skip,      on_answers};
 
 static int set_up(void **state)
 {
@@ -298,6 +309,44 @@ static void test_a_slow_watcher_skips(void **state)
     assert_true(w->a.cols == 1 && w->b.cols == 1);
 }
 
+static void run_until_answers(struct world *w, int a, int b)
+{
+    while (w->a.answers != a || w->b.answers != b) {
+        loop_turn(w->loop, true);
+    }
+}
+
+/* What a program asks of its terminal is answered by one of those who watch. */
+static void test_one_answers(void **state)
+{
+    enum { NO = 1, YES = 2 };
+    struct world *w = *state;
+    struct watcher exact = {0};
+    struct terminal *t = open_shell(w, "stty -echo; echo one; read x; echo two; read x", false);
+    attach_skipping(t, &w->a);
+    run_until_text(w, &w->a, "one");
+    assert_true(w->a.answers == YES && w->a.answers_at == 0);
+    attach_skipping(t, &w->b);
+    run_until_answers(w, NO, YES); /* who came last */
+    terminal_pause(w->b.attachment, true);
+    assert_true(terminal_write(t, STR("\r")));
+    terminal_act(w->a.attachment);
+    run_until_text(w, &w->a, "two");
+    assert_true(w->a.answers == YES && w->b.answers == YES);
+    size_t before = w->b.out.len;
+    terminal_pause(w->b.attachment, false);
+    run_until_answers(w, YES, NO);             /* who typed last */
+    assert_int_equal(w->b.answers_at, before); /* told before what came after it */
+    terminal_detach(w->a.attachment);
+    w->a.answers = NO;
+    run_until_answers(w, NO, YES);                                /* who is left */
+    exact.attachment = terminal_attach(t, 0, &ops, &exact, NULL); /* one that is not told */
+    run_until_answers(w, NO, NO);
+    terminal_detach(exact.attachment);
+    run_until_answers(w, NO, YES);
+    watcher_fini(&exact);
+}
+
 struct changes_seen {
     int of[TERMINAL_REMOVED + 1];
 };
@@ -484,6 +533,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_input_is_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_much_output, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_slow_watcher_skips, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_one_answers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_an_end_is_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_detach_in_callback_and_linger, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_hangup, set_up, tear_down),
