@@ -71,8 +71,11 @@ def test_testssl(edge, tmp_path):
                  "secure_renego", "secure_client_renego", "CRIME_TLS", "BREACH", "SWEET32",
                  "LUCKY13", "RC4"):
         assert name in by_id, (name, sorted(by_id))
+    # It hangs up right after the handshake: on a busy machine before the ticket has come (test_tls.py
+    # has tickets), and says that it could not connect.
+    hasty = {"sessionresumption_ticket": "check failed because of connect problem"}
     bad = [f for f in findings if f["severity"] not in ("OK", "INFO", "LOW")
-           and f["id"].split()[0] not in BY_PRIVATE_CA]
+           and f["id"].split()[0] not in BY_PRIVATE_CA and hasty.get(f["id"]) != f["finding"]]
     assert not bad, bad
     assert by_id["cert_chain_of_trust"] == "OK"
     assert edge.get("nobody", "/").status == 404
