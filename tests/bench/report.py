@@ -3,6 +3,8 @@
 import json
 import statistics
 
+from servers import SERVERS
+
 # case → (metric that counts, aim, against): wos ≤ aim × the best peer ("best") or × one peer, or
 # ≤ aim itself ("figure"), or < every peer too ("least").
 AIMS = {
@@ -114,7 +116,9 @@ def rows_of(results, names):
 
 
 def names_of(results):
-    return list(dict.fromkeys(name for row in results.rows.values() for name in row["figures"]))
+    """Ours first, then the peers as servers.py has them."""
+    found = {name for row in results.rows.values() for name in row["figures"]}
+    return [name for name in SERVERS if name in found] + sorted(found - set(SERVERS))
 
 
 def table_text(results, about):
