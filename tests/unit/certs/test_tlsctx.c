@@ -345,14 +345,20 @@ static bool resumes(struct fixture *f, int version, const char *sni)
     return reused;
 }
 
+/* Forgets the ticket of before and connects for a first one. */
+static void take_ticket(struct fixture *f, int version)
+{
+    SSL_SESSION_free(f->session);
+    f->session = NULL;
+    assert_false(resumes(f, version, "a.wos.localhost"));
+    assert_true(SSL_SESSION_has_ticket(f->session));
+}
+
 static void test_resumption(void **state)
 {
     struct fixture *f = *state;
     for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
-        SSL_SESSION_free(f->session);
-        f->session = NULL;
-        assert_false(resumes(f, version, "a.wos.localhost"));
-        assert_true(SSL_SESSION_has_ticket(f->session));
+        take_ticket(f, version);
         assert_true(resumes(f, version, "a.wos.localhost"));
         assert_true(resumes(f, version, "a.wos.localhost")); /* with what the second gave */
         assert_true(resumes(f, version, "b.wos.localhost")); /* same certificate */
@@ -397,10 +403,7 @@ static void test_no_tickets(void **state)
 {
     struct fixture *f = *state;
     for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
-        SSL_SESSION_free(f->session);
-        f->session = NULL;
-        assert_false(resumes(f, version, "a.wos.localhost"));
-        assert_true(SSL_SESSION_has_ticket(f->session));
+        take_ticket(f, version);
         tlsctx_set_tickets(f->tls, false);
         assert_false(resumes(f, version, "a.wos.localhost"));
         assert_false(SSL_SESSION_has_ticket(f->session));
