@@ -15,6 +15,8 @@
 #include "base/err.h"
 #include "base/str.h"
 
+enum { COMPOSE_TEXT_MAX = 1024 * 1024 }; /* bytes of a file */
+
 /* What a service's own environment is made of: "K=v" or "K", or the path of an env_file as it is
  * written there. Not what `extends` adds. */
 struct compose_setting {

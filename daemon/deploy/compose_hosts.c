@@ -9,7 +9,7 @@
 #include "daemon/deploy/deployment_internal.h"
 #include "daemon/deploy/envfile.h"
 
-enum { SERVICES_MAX = 8, FILE_MAX = 1024 * 1024 };
+enum { SERVICES_MAX = 8 };
 
 /* Where a chain of services has come to. */
 struct chain {
@@ -61,7 +61,7 @@ static bool chain_open(struct chain *c, const char *path, const char *root)
     struct compose_base base = {0};
     autofree char *dir = xstrdup(path);
     *strrchr(dir, '/') = '\0';
-    bool is_read = is_below(path, root) && file_read(path, FILE_MAX, &text, NULL) == 0 &&
+    bool is_read = is_below(path, root) && file_read(path, COMPOSE_TEXT_MAX, &text, NULL) == 0 &&
                    compose_base_make(buf_str(&text), path, dir, &base, NULL) == 0;
     buf_fini(&text);
     if (!is_read) {

@@ -15,7 +15,7 @@
 #include "daemon/deploy/docker_events.h"
 
 #define COMPOSE_RUN_MAGIC 0x434f4d50u
-enum { COMPOSE_ATTEMPTS_MAX = 3, COMPOSE_TEXT_MAX = 1024 * 1024 };
+enum { COMPOSE_ATTEMPTS_MAX = 3 };
 
 struct compose_run;
 typedef void compose_fn(struct compose_run *c);
