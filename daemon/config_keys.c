@@ -162,7 +162,7 @@ const struct config_key config_keys[] = {
     WORD("tunnel.tls.minVersion", tls_min, "1.2|1.3", "1.2", "The oldest TLS version spoken."),
     BOOL("tunnel.tls.sessionTickets", session_tickets, "true",
          "Whether clients get a ticket with which their next connection saves the exchange of "
-         "certificates. Its keys change every few hours; without tickets no key outlives its "
+         "certificates. Its keys change every 12 hours; without tickets no key outlives its "
          "connection."),
     INT("tunnel.redirectPort", redirect_port, 0, 65535, "0",
         "Port of a plain HTTP listener that answers requests for names of ours with a redirect "
