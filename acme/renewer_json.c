@@ -7,7 +7,9 @@
 
 static const char *state_word(const struct renewer *r, bool usable)
 {
-    if (r->action == ACTION_RENEW) {
+    /* Whoever hears of the end may ask before the next turn of the loop. */
+    bool has_ended = loop_timer_is_set(&r->end);
+    if (r->action == ACTION_RENEW && !has_ended) {
         return usable ? "renewing" : "issuing";
     }
     if (usable) {

@@ -1,5 +1,5 @@
-/* Who may write to DNS when: holds of a renewer, beside a CA that takes connections and says
- * nothing. Orders themselves are tested against pebble (tests/integration). */
+/* Who may write to DNS when, and what is said of it: a renewer beside a CA that takes connections
+ * and says nothing. Orders themselves are tested against pebble (tests/integration). */
 #include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,6 +31,9 @@ struct world {
     unsigned begun;
     unsigned failures_at_begin;
     unsigned dones;
+    struct loop_timer asks; /* right after a failure's event */
+    unsigned asked;
+    char word[16];
 };
 
 static void on_nothing(void *arg)
@@ -43,8 +46,19 @@ static void on_event(void *arg, cJSON *event)
     struct world *w = arg;
     const char *type = json_get_str(event, "type", "");
     w->steps += strcmp(type, "certificate.step") == 0;
-    w->failures += strcmp(type, "certificate.failed") == 0;
+    if (strcmp(type, "certificate.failed") == 0) {
+        w->failures++;
+        loop_timer_set(&w->asks, 0);
+    }
     cJSON_Delete(event);
+}
+
+static void on_asks(void *arg)
+{
+    struct world *w = arg;
+    autojson cJSON *json = renewer_json(w->renewer);
+    (void)snprintf(w->word, sizeof w->word, "%s", json_get_str(json, "state", ""));
+    w->asked++;
 }
 
 static void on_begun(void *arg, const struct failure *failure)
@@ -78,6 +92,7 @@ static int setup(void **state)
     (void)snprintf(w->url, sizeof w->url, "https://127.0.0.1:%u/dir", (unsigned)ntohs(at.sin_port));
     w->loop = loop_new(NULL);
     w->fetch = fetch_client_new(w->loop, NULL);
+    loop_timer_init(&w->asks, w->loop, on_asks, w);
     w->settings = (struct acme_settings){.directory = w->url,
                                          .directory_url = w->url,
                                          .email = "a@example.test",
@@ -104,6 +119,7 @@ static int teardown(void **state)
 {
     struct world *w = *state;
     renewer_free(w->renewer);
+    loop_timer_fini(&w->asks);
     fetch_client_free(w->fetch);
     loop_free(w->loop);
     close(w->fd);
@@ -176,12 +192,24 @@ static void test_a_hold_that_was_forgotten(void **state)
     assert_int_equal(w->begun, 0);
 }
 
+static void test_a_failure_that_was_told_is_not_under_way(void **state)
+{
+    struct world *w = *state;
+    renewer_start(w->renewer);
+    until(w, &w->steps);
+    assert_true(renewer_cancel(w->renewer));
+    until(w, &w->asked);
+    assert_string_equal(w->word, "failed");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_nothing_begins_during_a_hold, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_hold_waits_for_the_order, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_hold_that_was_forgotten, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_failure_that_was_told_is_not_under_way, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
