@@ -127,9 +127,18 @@ export function states({ options, base, seen, look, card, ask }) {
             await page.mouse.up();
             seen.dragged = await page.getByRole('dialog').count();
             await page.getByRole('button', { name: 'Cancel' }).focus();
+            await page.evaluate(() => {
+                window.whenGone = new Promise((done) => {
+                    new MutationObserver((_, observer) => {
+                        if (document.querySelector('dialog') === null) {
+                            observer.disconnect();
+                            done(document.activeElement.textContent);
+                        }
+                    }).observe(document.body, { childList: true, subtree: true });
+                });
+            });
             await page.keyboard.press('Enter');
-            await page.getByRole('dialog').waitFor({ state: 'detached' });
-            seen.back.push((await focused()).trim());
+            seen.back.push((await page.evaluate(() => window.whenGone)).trim());
             await page.keyboard.press('Enter');
             await page.getByRole('dialog').waitFor();
             await page.mouse.click(10, 400);

@@ -1,6 +1,6 @@
 /* Small parts that several pages show. */
 import type { ComponentChildren, VNode } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { ApiError, isOffline, type Loaded } from './api';
 import { statusWord, tone } from './format';
 
@@ -94,13 +94,19 @@ export function Dialog({ title, onClose, children }:
 { title: string; onClose: () => void; children: ComponentChildren }) {
     const ref = useRef<HTMLDialogElement>(null);
     const isBeside = useRef(false);
-    useEffect(() => {
+    const isGone = useRef(false);
+    useLayoutEffect(() => {
         const before = document.activeElement as HTMLElement | null;
-        ref.current!.showModal();
-        ref.current!.querySelector<HTMLElement>('input, select, textarea')?.focus();
-        return () => before?.focus(); /* no browser does it for a dialog that is taken away open */
+        const dialog = ref.current!;
+        dialog.showModal();
+        dialog.querySelector<HTMLElement>('input, select, textarea')?.focus();
+        return () => { /* at once: a key pressed before the next frame is for what has the focus then */
+            isGone.current = true;
+            dialog.close(); /* nothing outside of an open one takes the focus */
+            before?.focus();
+        };
     }, []);
-    return <dialog ref={ref} aria-label={title} onClose={onClose}
+    return <dialog ref={ref} aria-label={title} onClose={() => isGone.current || onClose()}
         onMouseDown={(e) => { isBeside.current = e.target === ref.current; }}
         onClick={(e) => e.target === ref.current && isBeside.current && ref.current!.close()}>
         <div class="dialog">
