@@ -27,6 +27,8 @@ enum {
     READS_PER_TURN = 8,
     REST_MS = 5, /* between full turns, where no reader's pace holds the program */
     END_GRACE_MS = 2000,
+    RETELL_FIRST_MS = 500, /* doubled each time */
+    RETELL_LAST_MS = 32000,
 };
 
 void terminal_tell(struct terminal *t, enum terminal_change change)
@@ -100,6 +102,7 @@ void terminal_free(struct terminal *t)
     loop_timer_fini(&t->pump);
     loop_timer_fini(&t->linger);
     loop_timer_fini(&t->rest);
+    loop_timer_fini(&t->retell);
     buf_fini(&t->input);
     scrollback_fini(&t->replay);
     hangup_fini(&t->hangup);
@@ -226,6 +229,22 @@ static void terminal_on_exit(void *arg, int status)
     t->process = NULL;
     terminal_left_remove(t);
     loop_timer_set(&t->pump, 0);
+}
+
+/* `docker exec` tells a container the size while the program in it starts, and where that takes
+ * long it gives up. SIGWINCH makes it tell the present size, which nobody notices who knows it. */
+static void terminal_on_retell(void *arg)
+{
+    struct terminal *t = arg;
+    CHECK(t->magic == TERMINAL_MAGIC);
+    if (t->process == NULL) {
+        return;
+    }
+    (void)subprocess_signal(t->process, SIGWINCH, NULL); /* a size is a nicety */
+    if (t->retell_ms < RETELL_LAST_MS) {
+        t->retell_ms *= 2;
+        loop_timer_set(&t->retell, t->retell_ms);
+    }
 }
 
 /* Nobody has been here for a while, or all is said. */
@@ -368,6 +387,7 @@ struct terminal *terminal_open(struct terminals *ts, const struct terminal_spec 
     loop_timer_init(&t->pump, ts->loop, terminal_on_pump, t);
     loop_timer_init(&t->linger, ts->loop, terminal_on_linger, t);
     loop_timer_init(&t->rest, ts->loop, terminal_on_rest, t);
+    loop_timer_init(&t->retell, ts->loop, terminal_on_retell, t);
     terminal_watch(t, &ends);
     terminal_left_write(t);
     t->process = program_start(t, spec, ends.child, err);
@@ -378,6 +398,10 @@ struct terminal *terminal_open(struct terminals *ts, const struct terminal_spec 
     }
     terminal_left_write(t);
     loop_timer_set(&t->linger, t->linger_ms);
+    if (spec->hangup != NULL && !spec->use_pipes) {
+        t->retell_ms = RETELL_FIRST_MS;
+        loop_timer_set(&t->retell, t->retell_ms);
+    }
     *slot = t;
     return t;
 }

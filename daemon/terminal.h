@@ -52,7 +52,8 @@ struct terminal_spec {
     const char *const *argv;   /* argv[0] is looked up in PATH of env */
     const char *const *env;    /* "K=V"; NULL: the daemon's */
     const char *cwd;           /* NULL: the daemon's */
-    const char *const *hangup; /* or NULL: run beside each SIGHUP that ends it; written down */
+    const char *const *hangup; /* or NULL: run beside each SIGHUP that ends it; written down. The
+                                * program is elsewhere then, and argv brings it the terminal */
     const char *session;       /* whose it is; copied; may be NULL */
     uint16_t cols;             /* 0: TERMINAL_COLS */
     uint16_t rows;             /* 0: TERMINAL_ROWS */

@@ -62,6 +62,8 @@ struct terminal {
     struct loop_timer pump;
     struct loop_timer linger;
     struct loop_timer rest;
+    struct loop_timer retell; /* … its size to a container */
+    uint32_t retell_ms;
 };
 
 struct terminals {

@@ -524,6 +524,21 @@ static void test_hangup(void **state)
     (void)unlink(path);
 }
 
+/* Nobody resizes it: what passes a terminal on hears of the size until the other side must have it.
+ */
+static void test_a_container_is_told_the_size_again(void **state)
+{
+    struct world *w = *state;
+    const char *const argv[] = {
+        "sh", "-c", "trap 'echo told; exit 7' WINCH\nwhile :; do read more; done", NULL};
+    const char *const hangup[] = {"true", NULL};
+    const struct terminal_spec spec = {.argv = argv, .hangup = hangup};
+    attach(terminal_open(w->ts, &spec, NULL), &w->a, 0);
+    run_until_exit(w, &w->a);
+    assert_string_equal(buf_cstr(&w->a.out), "told\r\n");
+    assert_int_equal(WEXITSTATUS(w->a.status), 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -537,6 +552,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_end_is_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_detach_in_callback_and_linger, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_hangup, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_container_is_told_the_size_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_killed_daemon_leaves_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_limits_and_errors, set_up, tear_down),
     };
