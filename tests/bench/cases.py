@@ -24,8 +24,9 @@ def costs(run, case, server, unit, load):
 
 def each_round(run, case, load, unit="request", count=0):
     """Rounds of all servers in turn; a tenth of the load first. A round is three turns, each a figure of its own,
-    in an order drawn anew (the same in every run): the machine's speed changes within seconds, and no server
-    shall always follow the same one. Shorter turns would measure the handshakes they begin with."""
+    with another sharing of the cores and in an order drawn anew (the same in every run): the machine's speed
+    changes within seconds, and no server shall always follow the same one. Shorter turns would measure the
+    handshakes they begin with."""
     servers = [s for s in run.shared() if case not in s.cannot]
     for server in run.shared():
         if case in server.cannot:
@@ -33,9 +34,10 @@ def each_round(run, case, load, unit="request", count=0):
     for server in servers:
         load(server, max(64, count // 10))
     order = random.Random(case)
-    for _ in range(run.rounds * run.few(3, 1)):
-        for server in order.sample(servers, len(servers)):
-            costs(run, case, server, unit, lambda s=server: load(s, count))
+    for turn in range(run.rounds * run.few(3, 1)):
+        with run.placed(servers, turn):
+            for server in order.sample(servers, len(servers)):
+                costs(run, case, server, unit, lambda s=server: load(s, count))
 
 
 def h1(run):
