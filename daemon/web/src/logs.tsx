@@ -1,6 +1,6 @@
 /* Live logs: the newest lines in memory, only those in view in the page, so that a service which
  * writes thousands of lines a second does not stop the browser. */
-import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { ApiError, isOffline, readLines, whileShown } from './api';
 import { PLAIN, pieces, plain, styleAfter, withoutCutOff, type Style } from './ansi';
 import { Icon } from './parts';
@@ -88,7 +88,7 @@ function View({ lines, named, follow, onFollow }:
     const height = box.current?.clientHeight ?? 400;
     const first = Math.max(0, Math.floor(top / LINE_PX) - BEYOND);
     const last = Math.min(lines.length, Math.ceil((top + height) / LINE_PX) + BEYOND);
-    useEffect(() => {
+    useLayoutEffect(() => { /* not after the next paint: whoever has scrolled up by then would be thrown to the end */
         body.current!.style.height = `${lines.length * LINE_PX}px`;
         body.current!.style.paddingTop = `${first * LINE_PX}px`;
         if (follow) {
