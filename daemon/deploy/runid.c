@@ -23,7 +23,8 @@ char *runid_new(void)
 
 /* What one look at all processes has seen. */
 struct look {
-    struct process_info leader; /* zeroed: none of those who carry the id */
+    struct process_info leader; /* the oldest session leader that carries the id; zeroed: none */
+    struct process_info member; /* the oldest that carries it and leads none; zeroed: none */
     size_t count;               /* who carry it */
     bool is_unknown;            /* some could not be looked at, or signalled */
 };
@@ -61,6 +62,13 @@ static bool carries(pid_t pid, const char *const *ids, size_t count, struct look
     return found;
 }
 
+static void keep_older(struct process_info *kept, const struct process_info *info)
+{
+    if (kept->pid == 0 || info->start_ticks < kept->start_ticks) {
+        *kept = *info;
+    }
+}
+
 static void look_at(pid_t pid, const char *const *ids, size_t count, int signo, struct look *look)
 {
     struct process_info info;
@@ -72,9 +80,8 @@ static void look_at(pid_t pid, const char *const *ids, size_t count, int signo, 
         return;
     }
     look->count++;
-    if (info.pid == info.session && info.pid == info.group) {
-        look->leader = info;
-    }
+    bool is_leader = info.pid == info.session && info.pid == info.group;
+    keep_older(is_leader ? &look->leader : &look->member, &info);
     if (signo != 0 && !process_signal(&info, signo)) {
         look->is_unknown = true;
     }
@@ -98,14 +105,36 @@ static struct look look_for(const char *const *ids, size_t count, int signo)
     return look;
 }
 
+/* Whom a member's session was led by: a number nobody else can get while the session lasts. */
+static enum process_answer find_gone_leader(const struct process_info *member,
+                                            struct process_info *out_leader)
+{
+    struct process_info leader = *member;
+    leader.pid = leader.group = member->session;
+    struct process_info info;
+    if (process_read(member->session, &info)) { /* it carries no id: it has ended, or is not ours */
+        leader.start_ticks = info.start_ticks;
+        if (info.state != 'Z' && info.state != 'X') {
+            return PROCESS_NONE;
+        }
+    } else if (process_is_want(errno)) {
+        return PROCESS_UNKNOWN;
+    }
+    *out_leader = leader;
+    return PROCESS_FOUND;
+}
+
 enum process_answer runid_find_leader(const char *id, struct process_info *out_leader)
 {
     struct look look = look_for(&id, 1, 0);
-    if (look.leader.pid == 0) {
-        return look.is_unknown ? PROCESS_UNKNOWN : PROCESS_NONE;
+    if (look.leader.pid != 0) {
+        *out_leader = look.leader;
+        return PROCESS_FOUND;
     }
-    *out_leader = look.leader;
-    return PROCESS_FOUND;
+    if (look.is_unknown) {
+        return PROCESS_UNKNOWN;
+    }
+    return look.member.pid == 0 ? PROCESS_NONE : find_gone_leader(&look.member, out_leader);
 }
 
 enum process_answer runid_kill(const char *id)

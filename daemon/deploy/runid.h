@@ -18,7 +18,9 @@
 
 /* 32 hex digits; malloc'ed. */
 char *runid_new(void);
-/* The session leader that carries the id. */
+/* The session leader that carries the id, of several the oldest. One that has ended is found by who
+ * is left of its session and carries the id: its number, and its start or, if that is forgotten,
+ * the oldest one's. */
 enum process_answer runid_find_leader(const char *id, struct process_info *out_leader);
 /* SIGKILL to all that carry it: PROCESS_NONE, or PROCESS_UNKNOWN when some may be left. */
 enum process_answer runid_kill(const char *id);
