@@ -26,6 +26,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "PERFORMANCE.md"
 BEGIN, END = "<!-- figures: written by scripts/bench --write -->\n", "<!-- end of figures -->\n"
 ALL = {**cases.CASES, **own_cases.CASES}
+WAYS = ("alone", "with the service", "with the client")  # is a server on its core
 # With as little as shows that each measurement works.
 SHORT = ["h1", "h2", "full", "resumed", "download-h1", "download-h2", "upload-h1", "upload-h2", "websocket-h1",
          "websocket-h2", "idle", "first", "routes", "publish", "workers", "start"]
@@ -50,13 +51,15 @@ class Run:
         self.results = report.Results()
         self.direct = None  # the service itself, where a case asks without a proxy
         self.running = []
+        self.way = ""  # how the cores are shared now
         servers.Wos.binary = self.wos
 
     def few(self, count, short):
         return short if self.short else count
 
     def note(self, case, metric, unit, server, value):
-        self.results.note(case, metric, unit, server if isinstance(server, str) else server.name, value)
+        self.results.note(case, metric, unit, server if isinstance(server, str) else server.name, value,
+                          self.way)
 
     def cannot(self, case, server):
         self.results.cannot(case, server.name)
@@ -79,16 +82,17 @@ class Run:
         cores = os.sched_getaffinity(0)
         here = {min(cores)}
         there = cores - here or here
-        with_service, with_client = turn % 3 == 1, turn % 3 == 2
+        self.way = WAYS[turn % len(WAYS)]
         ours = [pid for server in measured for pid in server.pids()]
         try:
             for pid in ours:
                 servers.place(pid, here)
             for pid in self.direct.pids():
-                servers.place(pid, here if with_service else there)
-            servers.place(os.getpid(), here if with_client else there)
+                servers.place(pid, here if self.way == "with the service" else there)
+            servers.place(os.getpid(), here if self.way == "with the client" else there)
             yield
         finally:
+            self.way = ""
             for pid in [*ours, *self.direct.pids(), os.getpid()]:
                 servers.place(pid, cores)
 

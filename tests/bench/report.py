@@ -44,36 +44,38 @@ OURS = ("wos", "wos-nolog")
 
 
 class Results:
-    """Figures by case, metric and server, one a round; None: the server cannot."""
+    """Figures by case, metric and server, one a round and way to share the cores; None: the server cannot."""
 
     def __init__(self):
         self.rows = {}
 
-    def note(self, case, metric, unit, server, value):
+    def note(self, case, metric, unit, server, value, way=""):
         row = self.rows.setdefault((case, metric), {"unit": unit, "figures": {}})
         row["unit"] = unit
-        row["figures"].setdefault(server, []).append(value)
+        row["figures"].setdefault(server, {}).setdefault(way, []).append(value)
 
     def cannot(self, case, server):
         metric = AIMS[case][0]
         row = self.rows.setdefault((case, metric), {"unit": "", "figures": {}})
         row["figures"][server] = None
 
-    def median(self, case, metric, server):
-        values = self.rows[case, metric]["figures"].get(server)
-        return statistics.median(values) if values else None
+    def figure(self, case, metric, server):
+        """The median of the rounds; of each way to share the cores, and then the mean of the ways: a median of
+        all could be one way's for one server and another's for the next."""
+        ways = self.rows[case, metric]["figures"].get(server)
+        return statistics.mean(map(statistics.median, ways.values())) if ways else None
 
     def peers_of(self, case, metric):
         """(figure, name) of all peers that have one, the best first."""
         names = self.rows[case, metric]["figures"]
-        found = [(self.median(case, metric, name), name) for name in names if name not in OURS]
+        found = [(self.figure(case, metric, name), name) for name in names if name not in OURS]
         return sorted((value, name) for value, name in found if value is not None)
 
 
 def verdict(results, case, server="wos"):
     """(what was reached, the aim, True|False|None) of a case, as texts."""
     metric, aim, against = AIMS[case]
-    figure = results.median(case, metric, server)
+    figure = results.figure(case, metric, server)
     if figure is None:
         return "", "", None
     unit = results.rows[case, metric]["unit"]
@@ -106,7 +108,7 @@ def rows_of(results, names):
             if name in row["figures"] and row["figures"][name] is None:
                 line.append("cannot")
             else:
-                value = results.median(case, metric, name)
+                value = results.figure(case, metric, name)
                 line.append("" if value is None else text_of(value))
         reached, aim, good = "", "", None
         if case in AIMS and AIMS[case][0] == metric:
@@ -145,7 +147,7 @@ def json_text(results, about):
     for (case, metric), row in results.rows.items():
         item = {"case": case, "metric": metric, "unit": row["unit"],
                 "rounds": row["figures"],
-                "median": {name: results.median(case, metric, name) for name in row["figures"]}}
+                "figure": {name: results.figure(case, metric, name) for name in row["figures"]}}
         if case in AIMS and AIMS[case][0] == metric:
             item["result"], item["aim"], item["reached"] = verdict(results, case)
         items.append(item)
