@@ -235,8 +235,20 @@ export function forms({ options, base, seen, look, card, status, open, ask }) {
             });
             const atEnd = () => log.evaluate((b) => b.scrollTop + b.clientHeight >= b.scrollHeight - 40);
             seen.follows = await atEnd();
-            await log.evaluate((b) => { b.scrollTop = 0; });
+            /* The log is drawn once more between the scrolling and the browser's event of it. */
+            seen.left = await log.evaluate(async (b) => {
+                const search = document.querySelector('[aria-label="Search the log"]');
+                b.scrollTop = 0;
+                search.value = 'e';
+                search.dispatchEvent(new Event('input', { bubbles: true }));
+                for (let i = 0; i < 10; i++) {
+                    await Promise.resolve();
+                }
+                const drawn = [...b.querySelectorAll('.logline')];
+                return { drawn: drawn.length, top: b.scrollTop, room: b.scrollHeight - b.clientHeight };
+            });
             await page.getByRole('button', { name: 'Follow', pressed: false }).waitFor();
+            await page.getByLabel('Search the log').fill('');
             const height = await log.evaluate((b) => b.scrollHeight);
             await page.waitForFunction((h) => document.querySelector('.log').scrollHeight > h, height);
             seen.stays = await log.evaluate((b) => b.scrollTop) === 0;

@@ -118,6 +118,7 @@ def test_a_restart_is_no_reload(ui, way):
 def test_follow(ui):
     seen = browse(ui, "follow", path=str(ui.trees["alpha"]), **enter(ui, "local"))
     assert seen["follows"] and seen["stays"]
+    assert seen["left"]["top"] == 0 and seen["left"]["room"] > 100, seen["left"]
 
 
 # --- states and the keyboard ------------------------------------------------------------------

@@ -84,6 +84,7 @@ function View({ lines, named, follow, onFollow }:
 { lines: Line[]; named: boolean; follow: boolean; onFollow: (on: boolean) => void }) {
     const box = useRef<HTMLDivElement>(null);
     const body = useRef<HTMLDivElement>(null);
+    const led = useRef(-1); /* where following has put the view; -1: it does not follow */
     const [top, setTop] = useState(0);
     const height = box.current?.clientHeight ?? 400;
     const first = Math.max(0, Math.floor(top / LINE_PX) - BEYOND);
@@ -91,8 +92,14 @@ function View({ lines, named, follow, onFollow }:
     useLayoutEffect(() => { /* not after the next paint: whoever has scrolled up by then would be thrown to the end */
         body.current!.style.height = `${lines.length * LINE_PX}px`;
         body.current!.style.paddingTop = `${first * LINE_PX}px`;
-        if (follow) {
-            box.current!.scrollTop = lines.length * LINE_PX;
+        const b = box.current!;
+        /* Scrolled up already, and the browser has not told yet? */
+        const isLeft = led.current >= 0 && b.scrollTop < Math.min(led.current, b.scrollHeight - b.clientHeight) - 1;
+        if (follow && !isLeft) {
+            b.scrollTop = lines.length * LINE_PX;
+            led.current = b.scrollTop;
+        } else if (!follow) {
+            led.current = -1;
         }
     });
     const onScroll = () => {
