@@ -197,6 +197,7 @@ static enum tls_result receive(struct conn *c, size_t *out_len)
     ssize_t n = recv(c->fd, w->plain, c->read_max, 0);
     if (n > 0) {
         c->can_read = (size_t)n == c->read_max || c->peer_closed;
+        c->only_eof = (size_t)n < c->read_max && c->peer_closed;
         c->bytes_in += (uint64_t)n;
         *out_len = (size_t)n;
         return TLS_OK;

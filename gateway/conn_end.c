@@ -218,7 +218,7 @@ void conn_push(struct conn *c)
 /* After the last byte: FIN, and wait for the peer's so that no reset eats it. */
 void conn_start_linger(struct conn *c)
 {
-    if (c->got_eof) { /* nothing is left to be read, which would make closing a reset */
+    if (c->got_eof || c->only_eof) { /* nothing is left to be read: closing is no reset */
         conn_end(c);
         return;
     }

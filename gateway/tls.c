@@ -55,6 +55,7 @@ static int bio_read(BIO *bio, char *data, int cap)
         }
         /* A short read has emptied the socket, unless a FIN waits behind it. */
         c->can_read = (size_t)n == size || c->peer_closed;
+        c->only_eof = (size_t)n < size && c->peer_closed;
         w->rx_pos = 0;
         w->rx_len = (size_t)n;
         c->bytes_in += (uint64_t)n;

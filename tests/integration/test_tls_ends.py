@@ -109,3 +109,18 @@ def test_the_end_is_said_before_the_fin(edge):
         while client.pull():
             pass
         assert client.try_to(client.tls.unwrap)
+
+
+def test_an_end_in_one_segment(edge):
+    """close_notify and FIN at once: close_notify and FIN come back, no reset."""
+    client = Client(edge.port)
+    with contextlib.closing(client.sock):
+        client.flush()
+        client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        client.try_to(client.tls.unwrap)
+        client.flush()
+        client.sock.shutdown(socket.SHUT_WR)
+        while client.pull():
+            pass
+        with pytest.raises(ssl.SSLZeroReturnError):  # without close_notify it would want more
+            client.tls.read(1)
