@@ -146,7 +146,8 @@ def test_services_that_stay_after_a_failed_check_are_bound(make_wos, other_host)
     result = wos.run("up", cwd="alpha")
     assert result.code == 1 and "health check of service web port 3000 failed" in result.err, result
     port = wos.host_port("alpha")
-    assert wos.get("alpha-web", "/").body == b"not ready"
+    harness.until("it listens: the check may have failed before",
+                  lambda: wos.get("alpha-web", "/").body == b"not ready")
     assert curl(other_host, V4, port, "/").stdout == b"not ready"
     (wos.source / "ready").write_text("")
     wos.ok("wait", cwd="alpha")
