@@ -79,7 +79,7 @@ struct conn {
     bool can_read;
     bool can_write;
     bool peer_closed; /* a FIN is there: read until 0 */
-    bool only_eof; /* … and nothing before it */
+    bool only_eof;    /* … and nothing before it */
     bool got_eof;
     bool told_eof;
     bool blocked;
