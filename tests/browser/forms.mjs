@@ -180,6 +180,7 @@ export function forms({ options, base, seen, look, card, status, open, ask }) {
             await write(page).getByText('seen by both').waitFor();
             await write(page).getByRole('button', { name: /^Delete the comment/ }).click();
             await write(other.page).getByText('seen by both').waitFor({ state: 'detached' });
+            await other.context.close(); /* what it asks for later would be foreign */
             seen.foreign = seen.foreign.filter((url) => !url.startsWith(options.local));
         },
 
