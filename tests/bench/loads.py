@@ -23,10 +23,12 @@ def share_of(ordered, share):
 
 
 class Load:
-    """What one load showed; `count` units of work were done."""
+    """What one load showed; `count` units of work were done. `ends_us`, of h2load only: when each was
+    answered, since the epoch, in no order."""
 
-    def __init__(self, count, rate, p50_us, p99_us):
+    def __init__(self, count, rate, p50_us, p99_us, ends_us=()):
         self.count, self.rate, self.p50_us, self.p99_us = count, rate, p50_us, p99_us
+        self.ends_us = ends_us
         self.resumed = 0
         self.version = TLS13
 
@@ -59,19 +61,20 @@ def h2load(server, work, count, h1=False, clients=1, streams=1, path="/small", a
     proto = check_h2load(text, count, clients, answer_bytes, what)
     if proto != ("http/1.1" if h1 else "h2"):
         raise Broken("%s: the connection speaks '%s'" % (what, proto))
-    took = []
+    took, ends = [], []
     with open(log, encoding="ascii") as lines:
         for line in lines:
-            _, code, us = line.split()
+            begin, code, us = line.split()
             if code != "200":
                 raise Broken("%s: an answer %s" % (what, code))
             took.append(int(us))
+            ends.append(int(begin) + int(us))
     os.unlink(log)
     if len(took) != count:
         raise Broken("%s: %d answers logged, not %d" % (what, len(took), count))
     took.sort()
     rate = float(re.search(r"finished in [^,]+, ([\d.]+) req/s", text).group(1))
-    return Load(count, rate, share_of(took, 0.5), share_of(took, 0.99))
+    return Load(count, rate, share_of(took, 0.5), share_of(took, 0.99), ends)
 
 
 def client(program, mode, server, count, proto="h1"):
