@@ -69,11 +69,12 @@ struct conn_ops {
     void (*on_flush)(struct conn *c);
 };
 
+/* Thousands of them wait for a request: in an order without holes. */
 struct conn {
     uint32_t magic;
-    struct loop_call later; /* at the end of the turn: a dial has failed, or its memory goes */
-    enum conn_state state;
     int fd;
+    struct loop_call later; /* at the end of the turn: a dial has failed, or its memory goes */
+    enum conn_state state : 8;
     uint8_t pauses; /* of enum conn_pause */
     bool is_front;  /* accepted; counted against the client limits */
     bool can_read;
@@ -106,12 +107,11 @@ struct conn {
     bool is_idle;            /* in the worker's list of client connections without a request */
     bool is_resting;         /* … for so long that it was told CONN_REST */
     bool progress;           /* some bytes left since the last CONN_BLOCKED */
+    uint8_t tls_handled;     /* messages of TLS itself, since … (tls.c) */
     uint16_t port;           /* dialled */
-    uint32_t tls_handled;    /* messages of TLS itself, since … (tls.c) */
     uint32_t wide_answers;   /* front: of h2c services, those with a large window */
     int error;               /* errno, or negative for TLS */
     int send_error;          /* errno of a sending that failed; reading goes on to the end */
-    uint32_t read_max;       /* bytes of one batch, at most WORKER_PLAIN_SIZE */
     char *detail;            /* owned: more than the number says, or NULL */
     const char *tls_version; /* constant; NULL until a front's handshake is done */
     const char *tls_cipher;
@@ -142,6 +142,7 @@ struct conn {
     uint64_t acked_seen;      /* bytes the peer had acknowledged when last asked */
     uint64_t linger_until_ms; /* when a lingering connection is cut at the latest */
     struct sockaddr_in6 peer; /* or a sockaddr_in in its first bytes */
+    uint32_t read_max;        /* bytes of one batch, at most WORKER_PLAIN_SIZE */
     struct event event;
 };
 

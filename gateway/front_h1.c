@@ -25,8 +25,8 @@ enum front_state {
 
 struct front_h1 {
     uint32_t magic;
-    struct loop_call freeing;
     enum front_state state;
+    struct loop_call freeing;
     struct conn *conn;   /* borrowed: it outlives us */
     struct exchange *x;  /* borrowed; NULL between requests */
     struct h1_body body; /* of the request */

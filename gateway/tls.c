@@ -18,6 +18,8 @@ enum {
     HANDLED_BYTES = 1 << 20, /* … or among so many bytes, in or out, whichever is over first */
 };
 
+_Static_assert(HANDLED_MAX < UINT8_MAX, "conn.tls_handled counts one beyond it");
+
 static int bio_read(BIO *bio, char *data, int cap)
 {
     struct worker *w = BIO_get_data(bio);
