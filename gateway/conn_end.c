@@ -215,10 +215,11 @@ void conn_push(struct conn *c)
     c->bytes_out += n > 0 ? (uint64_t)n : 0;
 }
 
-/* After the last byte: FIN, and wait for the peer's so that no reset eats it. */
+/* After the last byte: FIN, and wait for the peer's so that no reset eats it. Not where nothing is
+ * left to be read, and nothing may follow: closing is no reset then. */
 void conn_start_linger(struct conn *c)
 {
-    if (c->got_eof || c->only_eof) { /* nothing is left to be read: closing is no reset */
+    if (c->got_eof || c->only_eof || (tls_peer_has_ended(c) && !c->can_read)) {
         conn_end(c);
         return;
     }

@@ -291,6 +291,11 @@ void tls_send_close_notify(struct conn *c)
     }
 }
 
+bool tls_peer_has_ended(const struct conn *c)
+{
+    return c->ssl != NULL && (SSL_get_shutdown(c->ssl) & SSL_RECEIVED_SHUTDOWN) != 0;
+}
+
 void tls_save_rest(struct conn *c)
 {
     struct worker *w = c->worker;

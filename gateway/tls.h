@@ -39,6 +39,8 @@ bool tls_dropped_for_http(struct conn *c);
  * this one either: such a request is misdirected (RFC 9110 15.5.20). */
 bool tls_is_for(const struct conn *c, const struct host *host);
 void tls_send_close_notify(struct conn *c);
+/* The peer's close_notify has come: what it sends behind that is nobody's (RFC 8446 6.1). */
+bool tls_peer_has_ended(const struct conn *c);
 /* Keeps what this turn received and was not decrypted. */
 void tls_save_rest(struct conn *c);
 /* For tlsctx_new: finds the certificate in the view of the conn's worker. */

@@ -124,3 +124,21 @@ def test_an_end_in_one_segment(edge):
             pass
         with pytest.raises(ssl.SSLZeroReturnError):  # without close_notify it would want more
             client.tls.read(1)
+
+
+def test_an_end_without_a_fin(edge):
+    """close_notify alone: the client is gone for us (RFC 8446 6.1), and its socket gets no reset."""
+    client = Client(edge.port)
+    with contextlib.closing(client.sock):
+        client.tls.write(REQUEST % b"")
+        client.flush()
+        client.read_until(b"hello from web-of-alpha\n")
+        client.try_to(client.tls.unwrap)
+        client.flush()
+        while client.pull():
+            pass
+        with pytest.raises(ssl.SSLZeroReturnError):
+            client.tls.read(1)
+        client.sock.shutdown(socket.SHUT_WR)
+        assert client.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+        assert client.sock.recv(1) == b""
