@@ -20,11 +20,34 @@ enum {
 
 static void conn_on_ready(evutil_socket_t fd, short what, void *arg);
 
+/* A client's socket takes bytes from the start, and almost always all of them: told of that, each
+ * new connection would wake its worker once for nothing. */
 bool conn_register(struct conn *c)
 {
+    const short writing = c->is_front && c->can_write ? 0 : EV_WRITE;
     CHECK(event_assign(&c->event, loop_base(c->worker->loop), c->fd,
-                       EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, conn_on_ready, c) == 0);
+                       EV_READ | writing | EV_CLOSED | EV_ET | EV_PERSIST, conn_on_ready, c) == 0);
     return event_add(&c->event, NULL) == 0;
+}
+
+static bool hears_of_room(const struct conn *c)
+{
+    return (event_get_events(&c->event) & EV_WRITE) != 0;
+}
+
+/* The socket took less than all, the first time: from here on it tells when it has room, now if it
+ * has it already. False: it cannot, and the connection ended. */
+static bool hear_of_room(struct conn *c)
+{
+    if (c->can_write || hears_of_room(c)) {
+        return true;
+    }
+    (void)event_del(&c->event);
+    if (!conn_register(c)) {
+        conn_cut(c);
+        return false;
+    }
+    return true;
 }
 
 /* Accepted, and cannot be served: no memory, or no room in epoll. */
@@ -366,7 +389,7 @@ static void conn_on_ready(evutil_socket_t fd, short what, void *arg)
     if ((what & (EV_READ | EV_CLOSED)) != 0 && c->state != CONN_CONNECTING) {
         c->can_read = true;
         conn_read(c);
-        if ((what & EV_READ) != 0 && (what & EV_WRITE) != 0) {
+        if ((what & EV_READ) != 0 && ((what & EV_WRITE) != 0 || !hears_of_room(c))) {
             conn_suspect(c);
         }
     }
@@ -405,7 +428,7 @@ static bool send_out(struct conn *c)
         wbuf_consume(pool, &c->out, (size_t)n);
         c->can_write = (size_t)n == len;
     }
-    return true;
+    return hear_of_room(c);
 }
 
 void conn_flush(struct conn *c)

@@ -6,7 +6,8 @@
 #include "gateway/conn.h"
 
 struct conn *conn_new(struct worker *w, const struct conn_ops *ops, void *owner);
-/* Adds the one persistent event of c->fd. False: the kernel (or libevent) has no memory for it. */
+/* Adds the one persistent event of c->fd, of an accepted one for writing only where it is full.
+ * False: the kernel (or libevent) has no memory for it. */
 bool conn_register(struct conn *c);
 /* Takes it off the list of connections to flush. */
 void conn_leave_dirty(struct conn *c);
