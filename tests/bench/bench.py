@@ -51,8 +51,10 @@ class Run:
         self.results = report.Results()
         self.direct = None  # the service itself, where a case asks without a proxy
         self.running = []
+        self.relays = [] if options.relay else None  # running; None: not asked for
         self.way = ""  # how the cores are shared now
         servers.Wos.binary = self.wos
+        servers.Relay.binary = str(build / "bench_relay")
 
     def few(self, count, short):
         return short if self.short else count
@@ -73,6 +75,12 @@ class Run:
             for name in self.names:
                 self.running.append(self.kind(name)(self.work, self.direct.port).start())
         return self.running
+
+    def beside(self):
+        """The relay, where it was asked for: in the cases with a load only."""
+        if self.relays == []:
+            self.relays.append(servers.Relay(self.work, self.direct.port).start())
+        return self.relays or []
 
     @contextlib.contextmanager
     def placed(self, measured, turn):
@@ -111,7 +119,7 @@ class Run:
         self.direct = servers.Backend(self.work, self.backend).start()
 
     def close(self):
-        for server in self.running + ([self.direct] if self.direct else []):
+        for server in self.running + (self.relays or []) + ([self.direct] if self.direct else []):
             try:
                 server.stop()
             except (OSError, servers.Broken) as error:
@@ -133,6 +141,8 @@ def arguments():
     parser.add_argument("--peers", default=",".join(servers.PEERS), help="comma-separated, or none")
     parser.add_argument("--rounds", type=int, default=3, help="default: 3")
     parser.add_argument("--no-log", action="store_true", help="wos without its access log, too (wos-nolog)")
+    parser.add_argument("--relay", action="store_true",
+                        help="beside them, in the cases with a load, what only ends TLS and passes bytes on")
     parser.add_argument("--short", action="store_true", help="a little of everything, to see that it works (CI)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--write", action="store_true", help="also write the figures into docs/PERFORMANCE.md")

@@ -27,8 +27,9 @@ def each_round(run, case, load, unit="request", count=0):
     with another sharing of the cores and in an order drawn anew (the same in every run): the machine's speed
     changes within seconds, and no server shall always follow the same one. Shorter turns would measure the
     handshakes they begin with."""
-    servers = [s for s in run.shared() if case not in s.cannot]
-    for server in run.shared():
+    present = run.shared() + run.beside()
+    servers = [s for s in present if case not in s.cannot]
+    for server in present:
         if case in server.cannot:
             run.cannot(case, server)
     for server in servers:

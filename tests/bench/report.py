@@ -40,7 +40,7 @@ AIMS = {
     "scale daemon idle CPU": ("figure", 0.5, "figure"),
     "scale daemon memory": ("figure", 30, "figure"),
 }
-OURS = ("wos", "wos-nolog")
+OURS = ("wos", "wos-nolog", "relay")
 
 
 class Results:

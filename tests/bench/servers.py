@@ -304,6 +304,21 @@ class Edge(Server):
         return super().pids()[1:]  # not the one that stands in for the daemon
 
 
+class Relay(Server):
+    """tests/bench/relay.c: no server, but the least that one with TLS can take."""
+
+    name = "relay"
+    binary = None
+    cannot = ("h2", "download h2", "upload h2", "websocket h2")
+
+    def write(self):
+        return ""
+
+    def command(self):
+        return [self.binary, str(self.port), str(self.work / "cert.pem"), str(self.work / "key.pem"),
+                str(self.backend)]
+
+
 class WosNoLog(Wos):
     """The same without the access log, which the peers do not write either."""
 
