@@ -69,7 +69,7 @@ struct conn_ops {
     void (*on_flush)(struct conn *c);
 };
 
-/* Thousands of them wait for a request: in an order without holes. */
+/* Thousands of them wait for a request: in an order that leaves hardly a hole. */
 struct conn {
     uint32_t magic;
     int fd;

@@ -126,6 +126,8 @@ def losses(ends_us):
     without. The first and last window are not whole."""
     answered = collections.Counter(int(us / 1e6 / WINDOW_S) for us in ends_us)
     first, last = min(answered), max(answered)
+    if any(answered[at] == 0 for at in range(first, last)):
+        raise Broken("publishing under load: nothing was answered for %g s" % WINDOW_S)
     return [100 * (1 - 2 * answered[at] / (answered[at - 1] + answered[at + 1]))
             for at in range(first + 2, last - 1) if publishes_at((at + 0.5) * WINDOW_S)]
 
